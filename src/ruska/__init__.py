@@ -1,0 +1,39 @@
+"""Ruska restores, segments and vouches for micrographs.
+
+>>> import ruska
+>>> image = ruska.read("noisy.tif")
+>>> result = ruska.denoise(image)
+>>> ruska.write("clean.tif", result.image)
+
+Everything is imported when it is first used, so that ``import ruska`` is immediate.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ruska.image import Image, Quantity
+    from ruska.io import read, write
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Image": "ruska.image",
+    "Quantity": "ruska.image",
+    "read": "ruska.io",
+    "write": "ruska.io",
+}
+
+__all__ = ["Image", "Quantity", "__version__", "read", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ruska' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,21 @@
+"""Records: images with their geometry and metadata, quantities, estimates. Reads no files."""
+
+from ruska.image.estimate import Estimate
+from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
+from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
+
+__all__ = [
+    "AXES",
+    "CroppedArray",
+    "Estimate",
+    "Image",
+    "LazyArray",
+    "Meaning",
+    "Quantity",
+    "canonical_unit",
+    "check_axes",
+    "crop",
+    "is_length",
+    "normalise_unit",
+    "parse_quantity",
+]

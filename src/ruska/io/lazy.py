@@ -1,0 +1,81 @@
+"""Base of the lazily read arrays that the formats return."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class LazyPixels(ABC):
+    """Pixels that stay in their file until they are indexed, like a read-only NumPy array.
+
+    A format implements `read_box`; integers, negative indices, steps and ``...`` are handled here.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        self.dtype = np.dtype(dtype)
+
+    @abstractmethod
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Read ``box`` (one slice with explicit bounds and step 1 per axis) from any thread."""
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        parts = list(index) if isinstance(index, tuple) else [index]
+        if any(part is Ellipsis for part in parts):
+            at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
+        parts += [slice(None)] * (self.ndim - len(parts))
+        if len(parts) != self.ndim:
+            raise IndexError(f"too many indices for {self.ndim} axes")
+        box, rest = [], []
+        for part, n in zip(parts, self.shape, strict=True):
+            if isinstance(part, slice):
+                indices = range(*part.indices(n))
+                low, high = (min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1) if indices else (0, 0)
+                box.append(slice(low, high))
+                rest.append(slice(None) if indices.step == 1 else np.asarray(indices, dtype=np.intp) - low)
+            else:
+                i = int(part) + (n if int(part) < 0 else 0)
+                if not 0 <= i < n:
+                    raise IndexError(f"index {int(part)} is out of range for {n}")
+                box.append(slice(i, i + 1))
+                rest.append(0)
+        values = self.read_box(tuple(box))
+        for axis in reversed(range(self.ndim)):
+            if not isinstance(rest[axis], slice):
+                values = values.take(rest[axis], axis=axis)
+        return values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        values = self.read_box(tuple(slice(0, n) for n in self.shape))
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+
+def planes(data: Any) -> Any:
+    """Yield the last two axes of ``data`` plane by plane as NumPy arrays, first axes slowest.
+
+    Lets a writer stream an array larger than memory.
+    """
+    for place in np.ndindex(*data.shape[:-2]):
+        box = (*(slice(i, i + 1) for i in place), slice(0, data.shape[-2]), slice(0, data.shape[-1]))
+        yield np.asarray(data[box]).reshape(data.shape[-2:])

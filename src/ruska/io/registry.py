@@ -1,0 +1,273 @@
+"""The formats Ruska reads and writes, and the functions that choose among them.
+
+A new format is one module beside this one, its mirrored test, and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ruska.errors import InputError, OutputError, RuskaError, SettingsError, did_you_mean
+from ruska.image import Quantity, canonical_unit, check_axes, is_length, parse_quantity
+
+if TYPE_CHECKING:
+    from ruska.image import Image
+
+
+class FormatModule(Protocol):
+    """The functions of a format's module. A read-only format has no ``write``."""
+
+    def read(self, path: Path, inner: str | None) -> Image:
+        """Open ``path`` (``inner``: a dataset inside it) lazily; InputError when it is not a readable image."""
+
+    def write(self, path: Path, image: Image, **options: Any) -> tuple[str, ...]:
+        """Write ``image`` to ``path``, which does not exist yet, and return a line for each thing not carried."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One line of the table: how a format is recognised, and the module that handles it."""
+
+    name: str
+    module: str
+    suffixes: tuple[str, ...]
+    magic: tuple[tuple[int, bytes], ...] = ()
+    writes: bool = True
+
+    def load(self) -> FormatModule:
+        """Import the module. Done late so that opening a TIFF does not import HDF5."""
+        return cast(FormatModule, import_module(self.module))
+
+
+FORMATS = (
+    Format("TIFF", "ruska.io.tiff", (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff"),
+           ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
+    Format("MRC", "ruska.io.mrc", (".mrc", ".mrcs", ".rec", ".st", ".map", ".ali"), ((208, b"MAP"),)),
+    Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
+    Format("NumPy archive", "ruska.io.numpy_file", (".npz",), ((0, b"PK\x03\x04"),)),
+    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf", ".hspy"), ((0, b"\x89HDF\r\n\x1a\n"),)),
+    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr")),
+    Format("picture", "ruska.io.picture", (".png", ".jpg", ".jpeg", ".bmp"),
+           ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"BM"))),
+)  # fmt: skip
+_FOLDER = Format("folder of images", "ruska.io.folder", (), writes=False)
+_ZARR = next(f for f in FORMATS if f.name == "OME-Zarr")
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_INNER = re.compile(r"^(?P<file>.+\.(?:h5|hdf5|hdf|hspy|zarr|npz)):(?P<inner>[^\\]*)$", re.IGNORECASE)
+
+
+def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given)."""
+    text = os.fspath(path)
+    match = _INNER.match(text)
+    if match and not Path(text).exists():
+        return Path(match["file"]), match["inner"]
+    return Path(text), None
+
+
+def find_format(path: Path) -> Format:
+    """Recognise an existing file or folder by its content first, its name second.
+
+    Raises InputError when it is missing, empty, unreadable or of no known format.
+    """
+    if not path.exists():
+        raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
+    if path.is_dir():
+        return _ZARR if any((path / marker).exists() for marker in _ZARR_MARKERS) else _FOLDER
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "Check its permissions.") from error
+    if not head:
+        raise InputError(path, "is empty (0 bytes)", "Copy it again from the instrument.")
+    for known in FORMATS:
+        if any(head[at : at + len(magic)] == magic for at, magic in known.magic):
+            return known
+    named = format_of_name(path)
+    if named is not None and named.name == "MRC":  # MRC files older than 2000 have no magic number
+        return named
+    known_names = ", ".join(f.name for f in FORMATS)
+    claim = f"is not {named.name} inside, although its name says so" if named else "is of no format Ruska knows"
+    raise InputError(path, claim, f"Ruska reads {known_names}. Was the file copied whole?")
+
+
+def format_of_name(path: Path) -> Format | None:
+    """The format that the suffix of ``path`` stands for, or None."""
+    name = path.name.lower()
+    matches = [(len(s), f) for f in FORMATS for s in f.suffixes if name.endswith(s)]
+    return max(matches, key=lambda m: m[0])[1] if matches else None
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    voxel_size: str | Mapping[str, Quantity] | None = None,
+) -> Image:
+    """Open a micrograph, stack or volume; pixels are read when they are used, where the format allows.
+
+    Parameters
+    ----------
+    path : a file, an OME-Zarr store, a folder of slices, or ``file.h5:/dataset``.
+    axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
+    voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file.
+
+    Raises
+    ------
+    InputError : the file is missing, empty, truncated, of an unknown kind or not an image.
+    GeometryError : ``axes`` do not fit the data.
+    """
+    file, inner = split_inner(path)
+    known = find_format(file)
+    try:
+        image = known.load().read(file, inner)
+    except RuskaError:
+        raise
+    except Exception as error:  # a broken file can fail anywhere inside a format's library
+        first_line = (str(error).splitlines() or [""])[0][:200]
+        raise InputError(
+            file, f"cannot be read as {known.name} ({type(error).__name__}: {first_line})",
+            "The file may be truncated or damaged: copy it again, or open it in Fiji and save it anew.",
+        ) from error  # fmt: skip
+    if 0 in image.shape:
+        raise InputError(file, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
+    if image.dtype.kind not in "uifb":
+        raise InputError(file, f"holds values of type {image.dtype}, which are not grey levels",
+                         "Ruska takes integers and real floating-point numbers.")  # fmt: skip
+    if axes is not None:
+        image = with_axes(image, axes)
+    if voxel_size is not None:
+        size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
+        image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
+    return image
+
+
+def with_axes(image: Image, axes: str) -> Image:
+    """Return ``image`` with its dimensions renamed to ``axes``; sizes of Z and T do not turn into each other."""
+    axes = axes.upper()
+    check_axes(axes, len(image.shape), image.name)
+    renamed = dict(zip(image.axes, axes, strict=True))
+
+    def follow(sizes: Mapping[str, Quantity]) -> dict[str, Quantity]:
+        return {renamed[a]: q for a, q in sizes.items() if is_length(q.unit) == (renamed[a] in "ZYX")}
+
+    names = image.channel_names if renamed.get("C") == "C" else ()
+    return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
+
+
+def parse_voxel_size(text: str) -> dict[str, Quantity]:
+    """Parse ``"4nm"`` (Z, Y and X), ``"4nm,5nm"`` (Y, X) or ``"50nm,4nm,4nm"`` (Z, Y, X)."""
+    parts = [parse_quantity(part, "nm") for part in text.split(",")]
+    if len(parts) > 3 or not all(is_length(part.unit) for part in parts):
+        raise SettingsError(text, "is not a voxel size", "Write 4nm, or 50nm,4nm,4nm for Z,Y,X.")
+    if len(parts) == 1:
+        return dict.fromkeys("ZYX", parts[0])
+    return dict(zip("ZYX"[-len(parts) :], parts, strict=True))
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Format:
+    """Return the format that ``path`` asks for, or raise OutputError now rather than after the work is done."""
+    target = Path(path)
+    known = format_of_name(target)
+    writable = sorted({s for f in FORMATS if f.writes for s in f.suffixes})
+    if known is None or not known.writes:
+        raise OutputError(target, f"the suffix '{target.suffix}' is no format Ruska writes",
+                          did_you_mean(target.suffix, writable))  # fmt: skip
+    if known.name == "picture" and target.suffix.lower() != ".png":
+        raise OutputError(target, "Ruska writes no lossy pictures", "Use .png for a preview, .tif for data.")
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(target, f"the folder {folder.name} does not exist", "Create it first.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access.")
+    if target.exists():
+        if not overwrite:
+            raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
+        if target.is_dir() and not any((target / marker).exists() for marker in _ZARR_MARKERS):
+            raise OutputError(target, "is a folder that is not a Zarr store", "Ruska does not replace it.")
+    return known
+
+
+def write(
+    path: str | os.PathLike[str], image: Image, *, overwrite: bool = False, **options: Any
+) -> tuple[str, ...]:
+    """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
+
+    Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+
+    Raises
+    ------
+    OutputError : ``path`` exists (without ``overwrite``), cannot be written, or cannot hold this image.
+    """
+    target = Path(path)
+    known = check_output(target, overwrite=overwrite)
+    suffix = max((s for s in known.suffixes if target.name.lower().endswith(s)), key=len)
+    part = target.with_name(f".{target.name[: -len(suffix)]}.{uuid.uuid4().hex[:8]}.partial{suffix}")
+    try:
+        lost = known.load().write(part, image, **options)
+        put_in_place(part, target)
+    except OSError as error:
+        raise OutputError(target, f"could not be written ({error.strerror or error})",
+                          "Check free space and permissions.") from error  # fmt: skip
+    finally:
+        remove(part)
+    return lost
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Move a finished file or store to its final name; what was there before goes only then."""
+    if not target.is_dir():
+        os.replace(part, target)
+        return
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(target, aside)
+    os.replace(part, target)
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder of our own making, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def not_carried(image: Image, carries: str) -> tuple[str, ...]:
+    """Say what of ``image`` a format cannot hold.
+
+    ``carries`` names, separated by spaces, what it can: ``spacing origin axes channels mask header record meaning``.
+    ``axes`` means that any axis letters are kept; a format that keeps only some checks that itself.
+    """
+    held = set(carries.split())
+    lines = []
+    for word, there, what in (
+        ("spacing", image.spacing, "voxel size"),
+        ("origin", any(q.value for q in image.origin.values()), "origin"),
+        ("axes", image.axes not in ("YX",), f"axis names {image.axes}"),
+        ("channels", image.channel_names, "channel names"),
+        ("mask", image.mask is not None, "mask of valid pixels"),
+        ("header", image.header, f"header fields of {', '.join(image.header)}"),
+        ("record", image.provenance, "run record"),
+        ("meaning", image.meaning != "grey", f"meaning of the values ({image.meaning})"),
+    ):
+        if there and word not in held:
+            lines.append(f"{what} not kept")
+    return tuple(lines)
+
+
+def to_units(sizes: Mapping[str, Quantity], axis: str, unit: str) -> float | None:
+    """The size along ``axis`` in ``unit``, or None where it is unknown or of another kind."""
+    size = sizes.get(axis)
+    if size is None or canonical_unit(size.unit) is None or is_length(size.unit) != is_length(unit):
+        return None
+    return size.to(unit)

@@ -1,0 +1,28 @@
+"""Shared fixtures: where the real micrographs are, and a guard that they are there on the project's own CI."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("RUSKA_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def micrographs() -> Path:
+    """Folder of real micrographs; tests that need it are skipped where it is absent, but never on CI."""
+    if not (DATA / "MANIFEST.csv").exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"the real micrographs are missing: {DATA}. Set RUSKA_DATA.")
+        pytest.skip("needs the real micrographs: set RUSKA_DATA to their folder")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def manifest(micrographs: Path) -> list[dict[str, str]]:
+    """Rows of the micrographs' manifest."""
+    with (micrographs / "MANIFEST.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
