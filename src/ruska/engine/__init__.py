@@ -1,0 +1,37 @@
+"""Runs any method over any size of data: statistics, block plan, merge, ledger, bounded memory."""
+
+from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recipe, Sink, Source
+from ruska.engine.layout import ArraySource, Layout
+from ruska.engine.ledger import Ledger, NoLedger
+from ruska.engine.memory import Budget, format_bytes, parse_memory
+from ruska.engine.plan import Plan, plan_blocks
+from ruska.engine.run import Outcome, run
+from ruska.engine.statistics import IntensityStatistics, Normalisation, NormalisedSource, measure_intensities
+from ruska.engine.store import BlockStore, MemoryStore
+
+__all__ = [
+    "ArraySource",
+    "BlockStore",
+    "Box",
+    "Budget",
+    "IntensityStatistics",
+    "IterativeMethod",
+    "Layout",
+    "Ledger",
+    "MemoryStore",
+    "Method",
+    "NoLedger",
+    "Normalisation",
+    "NormalisedSource",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "Recipe",
+    "Sink",
+    "Source",
+    "format_bytes",
+    "measure_intensities",
+    "parse_memory",
+    "plan_blocks",
+    "run",
+]

@@ -1,0 +1,36 @@
+"""Keep freed memory in the process instead of giving it back after every layer (glibc only).
+
+glibc returns large blocks to the system when they are freed, and the next layer faults every page in again. On two
+cores that was most of a U-Net's time on the CPU. Optional: does nothing where there is no glibc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to reuse large freed blocks; True when it took the advice. Call before the first large array."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20))
+    taken = [mallopt(option, value) == 1 for option, value in settings]
+    return all(taken)
+
+
+def give_back_freed_memory() -> None:
+    """Undo `keep_freed_memory`: back to glibc's defaults, and return what is free now."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for option, value in ((_M_MMAP_MAX, 65536), (_M_TRIM_THRESHOLD, 128 << 10), (_M_TOP_PAD, 0),
+                          (_M_MMAP_THRESHOLD, 128 << 10)):  # fmt: skip
+        libc.mallopt(option, value)
+    libc.malloc_trim(0)

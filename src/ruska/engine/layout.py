@@ -1,0 +1,95 @@
+"""How the axes of an image map onto the (b, c, *spatial) blocks that methods take.
+
+The canonical order is (others..., C, spatial...): ``C`` is always there, ``others`` are the axes along which a
+method does not look (T and Z for a 2D method). Blocks are planned in this order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import GeometryError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ruska.engine.contracts import Box
+    from ruska.image import LazyArray
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A `Source` made of an in-memory or lazy array and its axes."""
+
+    array: NDArray[Any] | LazyArray
+    axes: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of the pieces that are read from the file at once, where the format has such."""
+        return getattr(self.array, "chunks", None)
+
+    def read(self, box: Box) -> NDArray[Any]:
+        return np.asarray(self.array[box])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Canonical view of an image of ``axes`` and ``shape`` for a method with ``dimensions`` spatial axes."""
+
+    axes: str
+    shape: tuple[int, ...]
+    dimensions: int
+
+    @property
+    def spatial_axes(self) -> str:
+        """``"YX"``, or with the stack axis a 3D method looks along in front of it (Z before Q before T)."""
+        if self.dimensions == 2:
+            return "YX"
+        stack = next((a for a in "ZQT" if a in self.axes), None)
+        if stack is None:
+            raise GeometryError("image", f"a 3D method needs a stack, the axes are {self.axes}",
+                                "Choose dimensions=2, or pass --axes ZYX if it is a volume.")  # fmt: skip
+        return stack + "YX"
+
+    @property
+    def other_axes(self) -> str:
+        """The axes along which every slice is treated on its own."""
+        return "".join(a for a in self.axes if a not in self.spatial_axes and a != "C")
+
+    @property
+    def canonical_axes(self) -> str:
+        return self.other_axes + "C" + self.spatial_axes
+
+    @property
+    def canonical_shape(self) -> tuple[int, ...]:
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        return tuple(sizes.get(a, 1) for a in self.canonical_axes)
+
+    def to_native(self, box: Box) -> Box:
+        """Reorder a canonical box to the image's own axes."""
+        return tuple(box[self.canonical_axes.index(a)] for a in self.axes)
+
+    def to_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Transpose an array in the image's own order to canonical order, adding C where it is missing."""
+        order = [a for a in self.canonical_axes if a in self.axes]
+        moved = values.transpose([self.axes.index(a) for a in order])
+        return moved if "C" in self.axes else np.expand_dims(moved, len(self.other_axes))
+
+    def from_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Inverse of `to_canonical`; spatial sizes may differ from the input's (a method with a scale)."""
+        if "C" not in self.axes:
+            values = values.squeeze(len(self.other_axes))
+        order = [a for a in self.canonical_axes if a in self.axes]
+        return values.transpose([order.index(a) for a in self.axes])

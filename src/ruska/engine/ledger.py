@@ -1,0 +1,88 @@
+"""The record of finished blocks that lets a killed run resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ruska.errors import JobBusyError
+
+
+class NoLedger:
+    """For runs in memory: nothing is remembered."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.folder: Path | None = None
+
+    def add(self, key: str, **facts: Any) -> None:
+        self.entries[key] = facts
+
+
+class Ledger(NoLedger):
+    """A line per finished unit of work in ``folder/ledger.jsonl``, written after the work's data are in place.
+
+    A last line cut short by a kill is ignored: its block is simply done again.
+    """
+
+    def __init__(self, folder: Path, job: Mapping[str, Any]) -> None:
+        """Open or begin the ledger of ``job``; work of another job in the same folder is discarded."""
+        super().__init__()
+        self.folder = folder
+        self.file = folder / "ledger.jsonl"
+        self.resumed = False
+        self._open(fingerprint(job))
+
+    def _open(self, identity: str) -> None:
+        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True) if self.file.exists() else []
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        if entries and entries[0].get("job") == identity:
+            self.entries = {e.pop("key"): e for e in entries[1:]}
+            self.resumed = bool(self.entries)
+            # Cut a torn last line off, or the next entry would be glued to it.
+            self.file.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
+            return
+        for old in self.file.parent.iterdir():
+            if old.name != "lock":
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        self.file.write_text(json.dumps({"job": identity}) + "\n", encoding="utf-8")
+
+    def add(self, key: str, **facts: Any) -> None:
+        """Record that ``key`` is done."""
+        with self.file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"key": key, **facts}) + "\n")
+        super().add(key, **facts)
+
+
+def fingerprint(job: Mapping[str, Any]) -> str:
+    """Digest of everything that decides a job's bytes."""
+    return hashlib.sha256(json.dumps(job, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def work_folder(target: Path) -> Iterator[Path]:
+    """The locked folder beside ``target`` that holds unfinished work; JobBusyError when another process has it."""
+    from filelock import FileLock, Timeout
+
+    folder = target.with_name(f".{target.name}.ruska-work")
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as busy:
+        raise JobBusyError(target, "another run is writing this output now", "Wait for it, or choose another name.") \
+            from busy  # fmt: skip
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def discard_work(target: Path) -> None:
+    """Delete the work folder of ``target``, once its result is in place."""
+    shutil.rmtree(target.with_name(f".{target.name}.ruska-work"), ignore_errors=True)

@@ -1,0 +1,76 @@
+"""How much memory a job may use, and what it will."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from ruska.errors import SettingsError
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+          "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}  # fmt: skip
+
+
+def parse_memory(text: str) -> int:
+    """Bytes in ``"2GB"``, ``"512 MiB"`` or ``"1.5g"``; SettingsError otherwise."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
+    unit = match.group(2).lower() if match else "?"
+    unit = unit + "b" if unit in ("k", "m", "g", "t") else unit
+    if match is None or unit not in _UNITS or float(match.group(1)) <= 0:
+        raise SettingsError(text, "is not an amount of memory", "Write it like 2GB or 512MB.")
+    return int(float(match.group(1)) * _UNITS[unit])
+
+
+def format_bytes(count: float) -> str:
+    """``1.5 GB``: decimal units, three digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def available_memory() -> int:
+    """Bytes that can be used without swapping, within the limit of a container where there is one."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:  # cgroup v2: a job on a cluster or in a container may use less than the machine has
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit, \
+                open("/sys/fs/cgroup/memory.current", encoding="ascii") as used:  # fmt: skip
+            free = min(free, int(limit.read()) - int(used.read()))
+    except (OSError, ValueError):
+        pass
+    return max(free, 0)
+
+
+def resident_memory() -> int:
+    """Bytes this process holds now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a job may use. Defaults: half of the memory that is free now, every core.
+
+    memory_bytes : upper bound for the whole process, interpreter and libraries included.
+    workers : blocks that are worked on side by side.
+    """
+
+    memory_bytes: int = field(default_factory=lambda: resident_memory() + available_memory() // 2)
+    workers: int = field(default_factory=usable_cores)
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SettingsError("workers", f"is {self.workers}, must be at least 1")

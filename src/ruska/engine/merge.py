@@ -1,0 +1,100 @@
+"""Blending overlapping tiles: every voxel is the weighted mean of the tiles that reach it.
+
+Weights are linear ramps across the overlap, so that a tile counts nothing where its context ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ruska.engine.contracts import Box
+    from ruska.engine.plan import Block, Plan
+
+
+class TilePool:
+    """Finished tiles that wait for their neighbours: files in a work folder, or arrays in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.tiles: dict[int, NDArray[Any]] = {}
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+
+    def put(self, index: int, values: NDArray[Any]) -> None:
+        if self.folder is None:
+            self.tiles[index] = values
+            return
+        from ruska.engine.store import save_tile
+
+        save_tile(self.folder / f"{index}.npy", values)
+
+    def get(self, index: int) -> NDArray[Any]:
+        if self.folder is None:
+            return self.tiles[index]
+        return np.load(self.folder / f"{index}.npy", allow_pickle=False)
+
+    def drop(self, index: int) -> None:
+        if self.folder is None:
+            self.tiles.pop(index, None)
+        else:
+            (self.folder / f"{index}.npy").unlink(missing_ok=True)
+
+
+def assemble(plan: Plan, block: Block, tile_of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+    """Return the blended core of ``block`` on the output grid.
+
+    Where all tiles agree the result is theirs exactly: differences from the block's own tile are averaged, not
+    values, so no rounding of the weights enters.
+    """
+    own = _inside(tile_of(block.index), block.tile, block.write)
+    shift = np.zeros(own.shape, np.float64)
+    total = np.zeros(own.shape, np.float64)
+    for index in plan.neighbours(block):
+        other = plan.block(index)
+        shared = _intersect(other.tile, block.write)
+        if shared is None:
+            continue
+        place = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(shared, block.write, strict=True))
+        weight = _weight(plan, other, shared)
+        if index != block.index:
+            shift[place] += weight * (_inside(tile_of(index), other.tile, shared) - own[place].astype(np.float64))
+        total[place] += weight
+    return (own + shift / total).astype(own.dtype)
+
+
+def finished_with(plan: Plan, block: Block, is_assembled: Callable[[int], bool]) -> bool:
+    """Whether no core that the tile of ``block`` reaches still waits for it."""
+    return all(is_assembled(index) for index in plan.neighbours(block))
+
+
+def _weight(plan: Plan, block: Block, box: Box) -> NDArray[np.float64]:
+    """Weight of a tile over ``box`` (output grid): product over the axes of ramps of width two overlaps."""
+    out = np.ones((1,) * len(box))
+    overlaps = (0,) * plan.first_spatial + tuple(int(o * s) for o, s in zip(plan.overlap, plan.scale, strict=True))
+    for axis, (part, core, overlap, n) in enumerate(zip(box, block.write, overlaps, plan.output_shape, strict=True)):
+        place = np.arange(part.start, part.stop) + 0.5
+        ramp = np.ones(len(place))
+        if overlap:
+            if core.start > 0:
+                ramp = np.minimum(ramp, (place - (core.start - overlap)) / (2 * overlap))
+            if core.stop < n:
+                ramp = np.minimum(ramp, ((core.stop + overlap) - place) / (2 * overlap))
+        out = out * ramp.reshape((-1,) + (1,) * (len(box) - axis - 1))
+    return out
+
+
+def _inside(values: NDArray[Any], of: Box, box: Box) -> NDArray[Any]:
+    return values[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, of, strict=True))]
+
+
+def _intersect(a: Box, b: Box) -> Box | None:
+    both = tuple(slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return both if all(p.start < p.stop for p in both) else None

@@ -1,0 +1,264 @@
+"""Cutting a source into blocks: what is read, what is computed and what is written for each.
+
+Planned in canonical axis order (see `layout`). Blocks are made on demand, so a plan of a million blocks is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm, prod
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ruska.engine.memory import format_bytes, resident_memory
+from ruska.errors import GeometryError, ResourceError
+
+if TYPE_CHECKING:
+    from ruska.engine.contracts import Box, IterativeMethod, Method
+    from ruska.engine.layout import Layout
+    from ruska.engine.memory import Budget
+
+_PREFERRED_EDGE = {2: 1024, 3: 128}
+_SMALLEST_EDGE = {2: 256, 3: 64}
+_BATCH_VOXELS = 1 << 20
+_LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
+_SLACK = 96 << 20  # interpreter, thread pools and allocator fragmentation over the arrays counted
+
+
+@dataclass(frozen=True)
+class Block:
+    """One unit of work. All boxes are canonical.
+
+    core : the voxels this block is responsible for; the cores partition the source.
+    read : core with its halo, starts aligned to ``multiple``, clipped to the source.
+    pad : voxels to append per spatial axis so that the shape is a multiple too.
+    write : the core on the output grid.
+    tile : what is kept for blending, on the output grid: the core, and the overlap into its neighbours.
+    """
+
+    index: int
+    cell: tuple[int, ...]
+    core: Box
+    read: Box
+    pad: tuple[int, ...]
+    write: Box
+    tile: Box
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How ``layout.canonical_shape`` is cut. ``extent`` is the shape of a core, per canonical axis."""
+
+    layout: Layout
+    extent: tuple[int, ...]
+    halo: tuple[int, ...]
+    multiple: tuple[int, ...]
+    scale: tuple[Fraction, ...]
+    merge: Literal["mean", "none"]
+    workers: int
+    memory_bytes: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.canonical_shape
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Number of blocks along each canonical axis."""
+        return tuple(-(-n // e) for n, e in zip(self.shape, self.extent, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of blocks."""
+        return prod(self.cells)
+
+    @property
+    def first_spatial(self) -> int:
+        return len(self.shape) - len(self.halo)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Canonical shape of the result."""
+        head, space = self.shape[: self.first_spatial], self.shape[self.first_spatial :]
+        return (*head, *(int(n * s) for n, s in zip(space, self.scale, strict=True)))
+
+    @property
+    def output_extent(self) -> tuple[int, ...]:
+        """Shape of a block on the output grid."""
+        head, space = self.extent[: self.first_spatial], self.extent[self.first_spatial :]
+        return (*head, *(max(1, int(n * s)) for n, s in zip(space, self.scale, strict=True)))
+
+    @property
+    def overlap(self) -> tuple[int, ...]:
+        """Input voxels by which a tile reaches into each neighbour, per spatial axis (0 unless blended)."""
+        if self.merge == "none":
+            return (0,) * len(self.halo)
+        space = self.extent[self.first_spatial :]
+        # Whole steps of the scale's denominator, so that the overlap is whole voxels on the output grid too.
+        return tuple(
+            min(h, e) // 2 // s.denominator * s.denominator
+            for h, e, s in zip(self.halo, space, self.scale, strict=True)
+        )
+
+    def block(self, index: int) -> Block:
+        """The block with this number, in raster order."""
+        cell = tuple(int(i) for i in np.unravel_index(index, self.cells))
+        core = tuple(slice(i * e, min((i + 1) * e, n)) for i, e, n in zip(cell, self.extent, self.shape, strict=True))
+        head, space = core[: self.first_spatial], core[self.first_spatial :]
+        sizes = self.shape[self.first_spatial :]
+        read, pad = [], []
+        for part, halo, step, n in zip(space, self.halo, self.multiple, sizes, strict=True):
+            start = max(0, part.start - halo) // step * step
+            stop = -(-min(part.stop + halo, n) // step) * step
+            read.append(slice(start, min(stop, n)))
+            pad.append(max(0, stop - n))
+        tile = [
+            slice(max(0, p.start - o), min(n, p.stop + o)) for p, o, n in zip(space, self.overlap, sizes, strict=True)
+        ]
+        return Block(index, cell, core, (*head, *read), tuple(pad), self.scaled(core), self.scaled((*head, *tile)))
+
+    def scaled(self, box: Box) -> Box:
+        """A canonical box on the output grid."""
+        head, space = box[: self.first_spatial], box[self.first_spatial :]
+        return (*head, *(slice(int(b.start * s), int(b.stop * s)) for b, s in zip(space, self.scale, strict=True)))
+
+    def neighbours(self, block: Block) -> list[int]:
+        """Numbers of the blocks whose tiles reach into this one's core, itself included, in raster order."""
+        reach = [range(i, i + 1) for i in block.cell[: self.first_spatial]]
+        for i, cells, overlap in zip(
+            block.cell[self.first_spatial :], self.cells[self.first_spatial :], self.overlap, strict=True
+        ):
+            near = 1 if overlap else 0
+            reach.append(range(max(0, i - near), min(cells, i + near + 1)))
+        grid = np.meshgrid(*reach, indexing="ij")
+        return [int(i) for i in np.ravel_multi_index([g.ravel() for g in grid], self.cells)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What identifies the plan, for the ledger and the record."""
+        return {
+            "axes": self.layout.canonical_axes,
+            "block": list(self.extent),
+            "blocks": self.size,
+            "halo": list(self.halo),
+            "merge": self.merge,
+        }
+
+
+def plan_blocks(
+    layout: Layout,
+    method: Method | IterativeMethod,
+    budget: Budget,
+    *,
+    dtype: Any,
+    out_dtype: Any,
+    grain: tuple[int, ...] | None = None,
+    edge: int | None = None,
+    baseline: int | None = None,
+) -> Plan:
+    """Choose the largest sensible blocks that keep the whole process within ``budget``.
+
+    grain : canonical shape of the pieces the sink writes; cores become multiples of it.
+    edge : length of a block along each spatial axis; chosen when None.
+    baseline : bytes the process holds before the run; measured when None.
+
+    Raises ResourceError when not even the smallest block fits, GeometryError when halo and layout disagree.
+    """
+    space = layout.canonical_shape[-len(method.halo) :]
+    if not len(method.halo) == len(method.multiple) == layout.dimensions:
+        raise GeometryError("method", f"halo {method.halo} and multiple {method.multiple} do not fit "
+                            f"{layout.dimensions} spatial axes")  # fmt: skip
+    scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
+    steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
+    if grain is not None:
+        steps = [lcm(step, g) for step, g in zip(steps, grain[-len(space) :], strict=True)]
+    head = _head_extent(layout, space, grain)
+    chooser = _Chooser(method, steps, head, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
+    side_by_side = budget.workers if method.threads == "one" else min(2, budget.workers)
+    edges = (
+        [edge] * len(space)
+        if edge
+        else _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]))
+    )
+    extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
+    held = resident_memory() if baseline is None else baseline
+    room = budget.memory_bytes - held - _SLACK
+    while chooser.bytes(extent, space) * side_by_side > room:
+        if side_by_side > 1 and max(extent) <= _SMALLEST_EDGE[len(space)]:
+            side_by_side -= 1  # fewer blocks at a time before blocks that are mostly halo
+            continue
+        longest = max(range(len(extent)), key=lambda i: extent[i] / steps[i])
+        if extent[longest] <= steps[longest]:
+            if side_by_side > 1:
+                side_by_side -= 1
+                continue
+            need = held + _SLACK + chooser.bytes(extent, space)
+            raise ResourceError("--memory", f"{format_bytes(budget.memory_bytes)} is too little even for the smallest "
+                                f"block", f"Allow at least {format_bytes(1.05 * need)}.")  # fmt: skip
+        extent[longest] = _round_up(extent[longest] // 2, steps[longest])
+    merge: Literal["mean", "none"] = getattr(method, "merge", "none")
+    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge, side_by_side,
+                held + _SLACK + chooser.bytes(extent, space) * side_by_side)  # fmt: skip
+    # One block needs no blending.
+    return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """Predicts the bytes of one block in flight."""
+
+    method: Method | IterativeMethod
+    steps: list[int]
+    head: tuple[int, ...]
+    itemsize: int
+    out_itemsize: int
+    scale: tuple[Fraction, ...]
+
+    def bytes(self, extent: list[int], space: tuple[int, ...]) -> int:
+        wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and self.method.domain == "raw") else 4
+        read = prod(self.head) * prod(
+            min(_round_up(e + 2 * h, m), _round_up(n, m))
+            for e, h, m, n in zip(extent, self.method.halo, self.method.multiple, space, strict=True)
+        )
+        write = prod(self.head) * prod(extent) * float(prod(self.scale))
+        # raw values, normalised and padded copies, the method's own work; result, its raw float64 copy, final dtype
+        return int(
+            read * (2 * self.itemsize + 2 * wide + self.method.bytes_per_voxel)
+            + write * (wide + 16 + self.out_itemsize)
+        )
+
+
+def _head_extent(layout: Layout, space: tuple[int, ...], grain: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Extent along the other axes and C: all channels; several slices at a time only when slices are small."""
+    others = layout.canonical_shape[: -len(space) - 1]
+    channels = layout.canonical_shape[-len(space) - 1]
+    extent = [1] * len(others)
+    if grain is not None:
+        extent = [min(g, n) for g, n in zip(grain, others, strict=False)]
+    elif others:
+        extent[-1] = min(others[-1], max(1, _BATCH_VOXELS // (prod(space) * channels)))
+    return (*extent, channels)
+
+
+def _preferred(space: tuple[int, ...], method: Method | IterativeMethod, workers: int, slices: int) -> list[int]:
+    """Edges that keep the halo's share low, yet give every worker a few blocks."""
+    dims = len(space)
+    edges = []
+    for n, halo in zip(space, method.halo, strict=True):
+        edge = _PREFERRED_EDGE[dims]
+        while edge < n and (edge + 2 * halo) ** dims > (1 + _LARGEST_OVERHEAD) * edge**dims and edge < 4096:
+            edge *= 2
+        edges.append(edge)
+    smallest = [max(_SMALLEST_EDGE[dims], 4 * h) for h in method.halo]
+    while method.threads == "one":
+        count = slices * prod(-(-n // e) for n, e in zip(space, edges, strict=True))
+        longest = max(range(dims), key=lambda i: min(edges[i], space[i]) - smallest[i])
+        if count >= 2 * workers or min(edges[longest], space[longest]) // 2 < smallest[longest]:
+            break
+        edges[longest] = -(-min(edges[longest], space[longest]) // 2)
+    return edges
+
+
+def _round_up(value: int, step: int) -> int:
+    return max(step, -(-value // step) * step)

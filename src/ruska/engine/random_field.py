@@ -1,0 +1,67 @@
+"""Standard normal numbers that belong to places, not to tiles.
+
+Each number is a hash of (seed, step, sample, channel, global voxel position), so overlapping blocks, other block
+plans and any number of workers see the same noise at the same voxel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class PlacedRandomField:
+    """The field of ``seed``, bound to a block.
+
+    origin, shape : place and size of the block in voxels, (others..., *spatial); the same axes in every call.
+    spatial : how many of these are spatial; the others are joined to the batch axis.
+    """
+
+    seed: int
+    origin: tuple[int, ...]
+    shape: tuple[int, ...]
+    spatial: int
+
+    def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor:
+        """Return (b, *spatial) float32 standard normal numbers of this (step, sample, channel)."""
+        import torch
+
+        key: Any = _GOLDEN
+        for part in (self.seed, step, sample, channel):
+            key = _mix(key ^ _word(part))
+        codes = np.asarray(key)
+        # Fold in one axis after the other; each axis is hashed while it is still one-dimensional.
+        for axis, (start, length) in enumerate(zip(self.origin, self.shape, strict=True)):
+            along = np.arange(start, start + length).astype(np.uint64)
+            codes = _mix(codes[..., None] ^ _mix(along ^ _mix(_word(axis + 1))))
+        values = _box_muller(codes)
+        return torch.from_numpy(values.reshape(-1, *self.shape[len(self.shape) - self.spatial :]))
+
+
+def _word(value: int) -> np.uint64:
+    return np.uint64(value & 0xFFFFFFFFFFFFFFFF)
+
+
+def _mix(x: Any) -> NDArray[np.uint64]:
+    """Finaliser of SplitMix64 (Steele, Lea & Flood 2014): every input bit reaches every output bit."""
+    with np.errstate(over="ignore"):
+        x = x + _GOLDEN
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _box_muller(codes: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """One normal number from the two 32-bit halves of a hash (Box & Muller 1958)."""
+    radius = ((codes >> np.uint64(32)).astype(np.float64) + 0.5) * 2.0**-32
+    angle = (codes & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2.0 * np.pi * 2.0**-32)
+    return (np.sqrt(-2.0 * np.log(radius)) * np.cos(angle)).astype(np.float32)

@@ -1,0 +1,214 @@
+"""Intensity statistics of a whole source, streamed, and the normalisation made from them.
+
+Taken once for the whole image or volume, never per block, so that every block is treated alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ruska.engine.contracts import Box, Progress, Source
+
+# Fixed, not taken from the memory limit, so that the statistics do not depend on it.
+_BOX_VOXELS = 1 << 22
+_SAMPLE_VOXELS = 1 << 20
+_FULL_VOXELS = 1 << 30
+"""Sources beyond this are measured on evenly spaced boxes that add up to about this many voxels."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """``normalised = (raw - offset) / scale``; about 0 to 1 for the bulk of the pixels."""
+
+    offset: float = 0.0
+    scale: float = 1.0
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Raw to normalised, float32. 32-bit integers and float64 are shifted in float64 first."""
+        wide = np.result_type(values.dtype, np.float32)
+        out = values.astype(wide)
+        out -= wide.type(self.offset)
+        out /= wide.type(self.scale)
+        return out.astype(np.float32, copy=False)
+
+    def undo(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Normalised to raw, in float64."""
+        out = values.astype(np.float64)
+        out *= self.scale
+        out += self.offset
+        return out
+
+
+@dataclass(frozen=True)
+class IntensityStatistics:
+    """What the intensities of a source look like, in raw units.
+
+    minimum, maximum, mean, std : over the finite voxels looked at.
+    low, high : the 0.1 and 99.9 percentiles.
+    finite_fraction : share of voxels that are neither NaN nor infinite.
+    saturated_low, saturated_high : share of voxels at the lowest and highest value, when that value holds so many
+        voxels (over 0.01 %) that the detector or the conversion must have clipped; otherwise 0.
+    looked_at : share of all voxels that was read (1 except for very large sources).
+    """
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    low: float
+    high: float
+    finite_fraction: float
+    saturated_low: float
+    saturated_high: float
+    looked_at: float
+
+    def normalisation(self) -> Normalisation:
+        """Map the 0.1 percentile to 0 and the 99.9 percentile to 1 (the extremes, when these coincide)."""
+        for low, high in ((self.low, self.high), (self.minimum, self.maximum)):
+            if high > low:
+                return Normalisation(low, high - low)
+        return Normalisation(self.minimum, 1.0)
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+class NormalisedSource:
+    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units)."""
+
+    def __init__(self, source: Source, normalisation: Normalisation, fill: float) -> None:
+        self.source, self.normalisation, self.fill = source, normalisation, fill
+        self.shape, self.axes, self.dtype = source.shape, source.axes, np.dtype(np.float32)
+
+    def read(self, box: Box) -> NDArray[Any]:
+        values, _ = fill_invalid(self.source.read(box), None, self.fill)
+        return self.normalisation.apply(values)
+
+
+def fill_invalid(
+    values: NDArray[Any], mask: NDArray[np.bool_] | None, fill: float
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Replace voxels that are not finite, or False in ``mask``, by ``fill``.
+
+    Returns the values and where they are invalid (None when they all are valid). The run-wide mean serves as fill:
+    what stands there then does not depend on how the volume is cut into blocks.
+    """
+    invalid = None if mask is None else ~mask
+    if values.dtype.kind == "f":
+        finite = np.isfinite(values)
+        if not finite.all():
+            invalid = ~finite if invalid is None else invalid | ~finite
+    if invalid is None or not invalid.any():
+        return values, None
+    filled = values.copy()
+    filled[invalid] = fill
+    return filled, invalid
+
+
+def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
+    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
+    boxes = list(_boxes(source))
+    total = int(np.prod(source.shape, dtype=np.int64))
+    every = max(1, -(-total // _FULL_VOXELS))
+    tally = _Tally(source.dtype, max(1, total // every // _SAMPLE_VOXELS))
+    for done, box in enumerate(chosen := boxes[::every]):
+        tally.add(source.read(box))
+        if progress is not None:
+            progress("measuring intensities", done + 1, len(chosen))
+    if tally.finite == 0:
+        raise InputError(name, "holds no finite value (all NaN or infinite)", "Check how the file was exported.")
+    return tally.result(total)
+
+
+def _boxes(source: Source) -> Iterator[Box]:
+    """Boxes of about `_BOX_VOXELS`, whole chunks where the source is stored in chunks, last axes kept whole."""
+    grain = getattr(source, "chunks", None) or (1,) * len(source.shape)
+    extent = [min(g, n) for g, n in zip(grain, source.shape, strict=True)]
+    for axis in reversed(range(len(extent))):
+        room = max(1, _BOX_VOXELS // int(np.prod(extent, dtype=np.int64)))
+        extent[axis] = min(source.shape[axis], extent[axis] * room)
+    starts = product(*(range(0, n, e) for n, e in zip(source.shape, extent, strict=True)))
+    for start in starts:
+        yield tuple(slice(s, min(s + e, n)) for s, e, n in zip(start, extent, source.shape, strict=True))
+
+
+class _Tally:
+    """Running sums (Chan's pairwise update), and a histogram (8 and 16 bit: exact) or a sample for percentiles."""
+
+    def __init__(self, dtype: np.dtype[Any], stride: int) -> None:
+        self.counted = dtype.kind in "iub" and dtype.itemsize <= 2
+        self.lowest_code = np.iinfo(dtype).min if dtype.kind == "i" else 0
+        self.histogram = np.zeros(1 << (8 * dtype.itemsize) if self.counted else 0, np.int64)
+        self.samples: list[NDArray[Any]] = []
+        self.stride = stride
+        self.seen = self.finite = 0
+        self.mean = self.squares = 0.0
+        self.minimum, self.maximum = np.inf, -np.inf
+        self.at_extremes: dict[float, int] = {}
+
+    def add(self, values: NDArray[Any]) -> None:
+        flat = values.ravel()
+        self.seen += flat.size
+        if flat.dtype.kind == "f":
+            finite = np.isfinite(flat)
+            flat = flat if finite.all() else flat[finite]
+        if flat.size == 0:
+            return
+        if self.counted:
+            codes = flat.astype(np.int64) - self.lowest_code
+            self.histogram += np.bincount(codes, minlength=self.histogram.size)
+            self.finite += flat.size
+            return
+        # float64 sums of float64 values: a float32 accumulator loses digits over 10^9 voxels.
+        mean = float(flat.mean(dtype=np.float64))
+        squares = float(np.square(flat - flat.dtype.type(mean), dtype=np.float64).sum()) if flat.size > 1 else 0.0
+        joined = self.finite + flat.size
+        shift = mean - self.mean
+        self.squares += squares + shift * shift * (self.finite / joined) * flat.size
+        self.mean += shift * (flat.size / joined)
+        self.finite = joined
+        self._count_extremes(flat)
+        self.samples.append(flat[:: self.stride].astype(np.float64))
+
+    def _count_extremes(self, flat: NDArray[Any]) -> None:
+        low, high = float(flat.min()), float(flat.max())
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        for value in {low, high}:
+            self.at_extremes[value] = self.at_extremes.get(value, 0) + int(np.count_nonzero(flat == value))
+
+    def result(self, total: int) -> IntensityStatistics:
+        if self.counted:
+            return self._from_histogram(total)
+        low, high = np.percentile(np.concatenate(self.samples), (0.1, 99.9))
+        share = {v: self.at_extremes[v] / self.finite for v in (self.minimum, self.maximum)}
+        return IntensityStatistics(
+            self.minimum, self.maximum, self.mean, float(np.sqrt(self.squares / self.finite)), float(low), float(high),
+            self.finite / self.seen, _if_clipped(share[self.minimum]), _if_clipped(share[self.maximum]),
+            self.seen / total,
+        )  # fmt: skip
+
+    def _from_histogram(self, total: int) -> IntensityStatistics:
+        codes = np.flatnonzero(self.histogram)
+        counts, values = self.histogram[codes], codes.astype(np.float64) + self.lowest_code
+        share = counts / counts.sum()
+        mean = float(share @ values)
+        below = np.cumsum(share)
+        low, high = (float(values[min(int(np.searchsorted(below, q)), len(values) - 1)]) for q in (0.001, 0.999))
+        return IntensityStatistics(
+            float(values[0]), float(values[-1]), mean, float(np.sqrt(share @ np.square(values - mean))), low, high,
+            1.0, _if_clipped(share[0]), _if_clipped(share[-1]), self.seen / total,
+        )  # fmt: skip
+
+
+def _if_clipped(share: float) -> float:
+    return float(share) if share > 1e-4 else 0.0
