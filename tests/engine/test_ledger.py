@@ -1,0 +1,54 @@
+"""The ledger: resumes its own job, discards another's, survives a line cut short."""
+
+from __future__ import annotations
+
+import pytest
+
+from ruska.engine.ledger import Ledger, discard_work, work_folder
+from ruska.errors import JobBusyError
+
+
+def test_it_remembers_what_was_done(tmp_path):
+    first = Ledger(tmp_path, {"input": "a"})
+    first.add("block 0", clipped=3)
+    again = Ledger(tmp_path, {"input": "a"})
+    assert again.resumed
+    assert again.entries == {"block 0": {"clipped": 3}}
+
+
+def test_another_job_starts_from_nothing(tmp_path):
+    Ledger(tmp_path, {"input": "a"}).add("block 0")
+    (tmp_path / "blocks").mkdir()
+    (tmp_path / "blocks" / "0_0.npy").write_bytes(b"old")
+    other = Ledger(tmp_path, {"input": "b"})
+    assert not other.resumed
+    assert other.entries == {}
+    assert not (tmp_path / "blocks").exists()
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_torn_last_line_is_done_again(tmp_path, cut):
+    ledger = Ledger(tmp_path, {})
+    ledger.add("block 0")
+    ledger.add("block 1")
+    text = ledger.file.read_bytes()
+    ledger.file.write_bytes(text[:-cut])
+    resumed = Ledger(tmp_path, {})
+    assert set(resumed.entries) == {"block 0"}
+    resumed.add("block 2")
+    assert set(Ledger(tmp_path, {}).entries) == {"block 0", "block 2"}
+
+
+def test_a_torn_first_line_starts_from_nothing(tmp_path):
+    Ledger(tmp_path, {}).file.write_bytes(b'{"jo')
+    assert Ledger(tmp_path, {}).entries == {}
+
+
+def test_two_runs_cannot_share_an_output(tmp_path):
+    target = tmp_path / "clean.tif"
+    with work_folder(target), pytest.raises(JobBusyError, match="another run"), work_folder(target):
+        pass
+    with work_folder(target):
+        pass
+    discard_work(target)
+    assert list(tmp_path.iterdir()) == []

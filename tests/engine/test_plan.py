@@ -1,0 +1,98 @@
+"""Block plans: cores partition the source, reads are aligned, memory is predicted and bounded."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from engine_methods import BoxFilter, Identity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ruska.engine import Budget, Layout, format_bytes, parse_memory, plan_blocks
+from ruska.errors import GeometryError, ResourceError, SettingsError
+
+
+def plan_of(shape, method=None, axes=None, memory=1 << 34, workers=1, **options):
+    axes = axes or "TCZYX"[-len(shape) :]
+    method = method or Identity()
+    layout = Layout(axes, shape, len(method.halo))
+    options = {"dtype": np.uint16, "out_dtype": np.uint16, "baseline": 0, **options}
+    return plan_blocks(layout, method, Budget(memory, workers), **options)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 90)),
+    st.integers(0, 9),
+    st.sampled_from([1, 2, 8]),
+    st.integers(1, 64),
+)
+def test_cores_partition_the_source_and_reads_are_aligned(shape, halo, multiple, edge):
+    plan = plan_of(shape, Identity(halo=(halo, halo), multiple=(multiple, multiple)), edge=edge)
+    seen = np.zeros(plan.shape, int)
+    for i in range(plan.size):
+        block = plan.block(i)
+        seen[block.core] += 1
+        for core, read, pad, n in zip(block.core[-2:], block.read[-2:], block.pad, shape[-2:], strict=True):
+            assert read.start % multiple == 0
+            assert (read.stop + pad - read.start) % multiple == 0
+            assert read.start <= max(0, core.start - halo)
+            assert read.stop >= min(n, core.stop + halo)
+            assert pad < multiple
+    assert (seen == 1).all()
+
+
+def test_less_memory_means_smaller_blocks_and_the_prediction_keeps_to_it():
+    method = BoxFilter(radius=8)
+    sizes = []
+    for memory in ("2GB", "500MB", "200MB"):
+        plan = plan_of((64, 4096, 4096), method, "ZYX", parse_memory(memory), workers=4)
+        assert plan.memory_bytes <= parse_memory(memory)
+        sizes.append(np.prod(plan.extent) * plan.workers)
+    assert sizes[0] >= sizes[1] > sizes[2]
+
+
+def test_too_little_memory_says_how_much_is_needed():
+    method = Identity(bytes_per_voxel=1e4, multiple=(256, 256))
+    with pytest.raises(ResourceError, match="Allow at least") as caught:
+        plan_of((1024, 1024), method, memory=200 << 20)
+    needed = caught.value.fix.removeprefix("Allow at least ").rstrip(".").replace(" ", "")
+    assert plan_of((1024, 1024), method, memory=parse_memory(needed)).size == 16
+
+
+def test_cores_are_whole_grains_of_the_sink():
+    plan = plan_of((5, 300, 500), axes="ZYX", grain=(2, 1, 64, 96), edge=100)
+    assert plan.extent == (2, 1, 128, 192)
+
+
+def test_small_frames_are_taken_many_at_a_time():
+    assert plan_of((1000, 64, 64), axes="TYX").extent[0] == 256
+
+
+def test_every_worker_gets_blocks_when_a_call_keeps_one_core_busy():
+    assert plan_of((1024, 1024), BoxFilter(), workers=4).size >= 8
+    assert plan_of((1024, 1024), BoxFilter(threads="many"), workers=4).size == 1
+
+
+def test_a_3d_method_needs_a_stack():
+    volume = Identity(halo=(1, 1, 1), multiple=(1, 1, 1), scale=(Fraction(1),) * 3)
+    with pytest.raises(GeometryError, match="needs a stack"):
+        plan_of((64, 64), volume)
+    assert plan_of((4, 64, 64), volume, "TYX").layout.spatial_axes == "TYX"
+
+
+@pytest.mark.parametrize(("text", "count"), [("2GB", 2 * 10**9), ("512 MiB", 512 << 20), ("1.5g", 15 * 10**8)])
+def test_memory_is_parsed(text, count):
+    assert parse_memory(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "0", "3 parsecs"])
+def test_nonsense_memory_is_refused(text):
+    with pytest.raises(SettingsError, match="amount of memory"):
+        parse_memory(text)
+
+
+def test_bytes_are_formatted():
+    assert [format_bytes(n) for n in (5, 1500, 2.5e9, 3e13)] == ["5 B", "1.5 kB", "2.5 GB", "30 TB"]

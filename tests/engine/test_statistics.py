@@ -1,0 +1,93 @@
+"""Streamed statistics equal NumPy's, whatever the dtype and size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ruska.engine import ArraySource, Normalisation, NormalisedSource, measure_intensities
+from ruska.engine import statistics as module
+from ruska.errors import InputError
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["uint8", "int16", "uint16", "int32", "float32", "float64"]).flatmap(
+        lambda d: hnp.arrays(d, hnp.array_shapes(min_dims=2, max_dims=3, max_side=20),
+                             elements=hnp.from_dtype(np.dtype(d), min_value=-1000 if d[0] != "u" else 0,
+                                                     max_value=100, allow_nan=False))
+    ),
+    st.integers(1, 50),
+)  # fmt: skip
+def test_statistics_equal_numpy_however_the_source_is_boxed(values, box_voxels):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BOX_VOXELS", box_voxels)
+        found = measure_intensities(ArraySource(values, "ZYX"[-values.ndim :]))
+    wide = values.astype(np.float64)
+    assert (found.minimum, found.maximum) == (wide.min(), wide.max())
+    np.testing.assert_allclose(found.mean, wide.mean(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.std, wide.std(), rtol=1e-5, atol=1e-4)
+    assert found.minimum <= found.low <= found.high <= found.maximum
+    assert found.looked_at == 1
+
+
+def test_mean_and_std_keep_their_digits_far_from_zero():
+    values = np.random.default_rng(0).normal(1e7, 1.0, (2100, 2100)).astype(np.float32)
+    found = measure_intensities(ArraySource(values, "YX"))
+    np.testing.assert_allclose(found.std, values.astype(np.float64).std(), rtol=1e-3)
+
+
+def test_nan_is_left_out_and_all_nan_is_an_error():
+    values = np.ones((10, 10), np.float32)
+    values[:5] = np.nan
+    found = measure_intensities(ArraySource(values, "YX"))
+    assert found.finite_fraction == 0.5
+    assert found.mean == 1
+    with pytest.raises(InputError, match=r"a\.tif: holds no finite value"):
+        measure_intensities(ArraySource(np.full((4, 4), np.nan), "YX"), "a.tif")
+
+
+def test_saturation_is_seen_only_where_values_pile_up():
+    rng = np.random.default_rng(0)
+    clipped = np.clip(rng.normal(240, 20, (300, 300)), 0, 255).astype(np.uint8)
+    found = measure_intensities(ArraySource(clipped, "YX"))
+    assert found.saturated_high == pytest.approx((clipped == 255).mean())
+    assert found.saturated_low == 0
+    smooth = rng.normal(0, 1, (300, 300)).astype(np.float32)
+    assert measure_intensities(ArraySource(smooth, "YX")).saturated_high == 0
+
+
+def test_a_huge_source_is_sampled_evenly(monkeypatch):
+    monkeypatch.setattr(module, "_FULL_VOXELS", 1000)
+    monkeypatch.setattr(module, "_BOX_VOXELS", 100)
+    values = np.arange(100, dtype=np.float64).repeat(100).reshape(100, 10, 10)
+    found = measure_intensities(ArraySource(values, "ZYX"))
+    assert found.looked_at == pytest.approx(0.1)
+    assert found.mean == pytest.approx(49.5, abs=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.uint16, (4, 4)), st.floats(-1e4, 1e4), st.floats(0.01, 1e4))
+def test_normalisation_is_undone_exactly_for_integers(values, offset, scale):
+    there = Normalisation(offset, scale)
+    np.testing.assert_array_equal(np.rint(there.undo(there.apply(values))), values)
+
+
+def test_a_normalised_source_gives_zero_to_one_and_fills_nan():
+    values = np.linspace(50, 150, 10000, dtype=np.float32).reshape(100, 100)
+    values[3, 3] = np.nan
+    source = ArraySource(values, "YX")
+    found = measure_intensities(source)
+    inner = NormalisedSource(source, found.normalisation(), found.mean)
+    out = inner.read((slice(0, 100), slice(0, 100)))
+    assert out.dtype == np.float32
+    assert out[3, 3] == pytest.approx(0.5, abs=0.01)
+    assert -0.01 < out.min() < out.max() < 1.01
+
+
+def test_constant_images_do_not_divide_by_zero():
+    found = measure_intensities(ArraySource(np.full((5, 5), 7, np.uint8), "YX"))
+    assert found.normalisation() == Normalisation(7.0, 1.0)

@@ -1,0 +1,45 @@
+"""Stores of blocks: what is written is read, in any box, and a half-written file counts as nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ruska.engine import BlockStore
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_box_reads_what_the_blocks_wrote(tmp_path_factory, data):
+    shape = tuple(data.draw(st.integers(1, 20)) for _ in range(3))
+    grain = tuple(data.draw(st.integers(1, n)) for n in shape)
+    store = BlockStore(tmp_path_factory.mktemp("store"), shape, np.int16, grain)
+    values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    for corner in np.ndindex(*(-(-n // g) for n, g in zip(shape, grain, strict=True))):
+        box = tuple(slice(i * g, min((i + 1) * g, n)) for i, g, n in zip(corner, grain, shape, strict=True))
+        store.write(box, values[box])
+    starts = [data.draw(st.integers(0, n - 1)) for n in shape]
+    box = tuple(slice(s, data.draw(st.integers(s + 1, n))) for s, n in zip(starts, shape, strict=True))
+    np.testing.assert_array_equal(store.read(box), values[box])
+
+
+def test_a_write_that_was_cut_short_leaves_nothing(tmp_path, monkeypatch):
+    store = BlockStore(tmp_path, (8, 8), np.float32, (8, 8))
+
+    def dies(file, *args, **kwargs):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", dies)
+    with pytest.raises(OSError, match="disk full"):
+        store.write((slice(0, 8), slice(0, 8)), np.ones((8, 8)))
+    assert not list(tmp_path.glob("*.npy"))
+    assert store.read((slice(0, 8), slice(0, 8))).max() == 0
+
+
+def test_partial_grains_are_refused(tmp_path):
+    store = BlockStore(tmp_path, (8, 8), np.float32, (4, 4))
+    with pytest.raises(AssertionError, match="whole grains"):
+        store.write((slice(0, 3), slice(0, 4)), np.ones((3, 4)))
