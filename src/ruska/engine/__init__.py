@@ -1,9 +1,9 @@
 """Runs any method over any size of data: statistics, block plan, merge, ledger, bounded memory."""
 
 from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recipe, Sink, Source
-from ruska.engine.layout import ArraySource, Layout
-from ruska.engine.ledger import Ledger, NoLedger
-from ruska.engine.memory import Budget, format_bytes, parse_memory
+from ruska.engine.layout import ArraySource, CanonicalSink, Layout, NativeView
+from ruska.engine.ledger import Ledger, NoLedger, discard_work, work_folder
+from ruska.engine.memory import Budget, format_bytes, parse_memory, resident_memory
 from ruska.engine.plan import Plan, plan_blocks
 from ruska.engine.run import Outcome, run
 from ruska.engine.statistics import IntensityStatistics, Normalisation, NormalisedSource, measure_intensities
@@ -14,12 +14,14 @@ __all__ = [
     "BlockStore",
     "Box",
     "Budget",
+    "CanonicalSink",
     "IntensityStatistics",
     "IterativeMethod",
     "Layout",
     "Ledger",
     "MemoryStore",
     "Method",
+    "NativeView",
     "NoLedger",
     "Normalisation",
     "NormalisedSource",
@@ -29,9 +31,12 @@ __all__ = [
     "Recipe",
     "Sink",
     "Source",
+    "discard_work",
     "format_bytes",
     "measure_intensities",
     "parse_memory",
     "plan_blocks",
+    "resident_memory",
     "run",
+    "work_folder",
 ]

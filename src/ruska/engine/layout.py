@@ -77,6 +77,10 @@ class Layout:
         sizes = dict(zip(self.axes, self.shape, strict=True))
         return tuple(sizes.get(a, 1) for a in self.canonical_axes)
 
+    def to_native_shape(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Sizes in canonical order, reordered to the image's own axes."""
+        return tuple(sizes[self.canonical_axes.index(a)] for a in self.axes)
+
     def to_native(self, box: Box) -> Box:
         """Reorder a canonical box to the image's own axes."""
         return tuple(box[self.canonical_axes.index(a)] for a in self.axes)
@@ -93,3 +97,56 @@ class Layout:
             values = values.squeeze(len(self.other_axes))
         order = [a for a in self.canonical_axes if a in self.axes]
         return values.transpose([order.index(a) for a in self.axes])
+
+
+@dataclass(frozen=True)
+class NativeView:
+    """A canonical store seen in the image's own axis order: a lazy array that writers stream from."""
+
+    store: Any
+    layout: Layout
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.to_native_shape(self.store.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.store.dtype)
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        return self.layout.from_canonical(self.store.read(self._canonical(box)))
+
+    def _canonical(self, box: Box) -> Box:
+        parts = dict(zip(self.layout.axes, box, strict=True))
+        return tuple(parts.get(a, slice(0, 1)) for a in self.layout.canonical_axes)
+
+
+@dataclass(frozen=True)
+class CanonicalSink:
+    """A sink in the image's own axis order, written to in canonical order."""
+
+    sink: Any
+    layout: Layout
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._reorder(self.sink.shape)
+
+    @property
+    def grain(self) -> tuple[int, ...]:
+        return self._reorder(self.sink.grain)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.sink.dtype)
+
+    def write(self, box: Box, values: NDArray[Any]) -> None:
+        self.sink.write(self.layout.to_native(box), self.layout.from_canonical(values))
+
+    def read(self, box: Box) -> NDArray[Any]:
+        return self.layout.to_canonical(self.sink.read(self.layout.to_native(box)))
+
+    def _reorder(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        known = dict(zip(self.layout.axes, sizes, strict=True))
+        return tuple(known.get(a, 1) for a in self.layout.canonical_axes)

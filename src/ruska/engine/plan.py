@@ -154,13 +154,14 @@ def plan_blocks(
     dtype: Any,
     out_dtype: Any,
     grain: tuple[int, ...] | None = None,
-    edge: int | None = None,
+    edge: int | tuple[int, ...] | None = None,
     baseline: int | None = None,
 ) -> Plan:
     """Choose the largest sensible blocks that keep the whole process within ``budget``.
 
     grain : canonical shape of the pieces the sink writes; cores become multiples of it.
-    edge : length of a block along each spatial axis; chosen when None.
+    edge : length of a block along each spatial axis, or the extent of an earlier plan's blocks (used as it is, so
+        that a resumed run keeps its plan whatever memory is free now); chosen when None.
     baseline : bytes the process holds before the run; measured when None.
 
     Raises ResourceError when not even the smallest block fits, GeometryError when halo and layout disagree.
@@ -173,18 +174,20 @@ def plan_blocks(
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     if grain is not None:
         steps = [lcm(step, g) for step, g in zip(steps, grain[-len(space) :], strict=True)]
-    head = _head_extent(layout, space, grain)
+    head = edge[: -len(space)] if isinstance(edge, tuple) else _head_extent(layout, space, grain)
     chooser = _Chooser(method, steps, head, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
     side_by_side = budget.workers if method.threads == "one" else min(2, budget.workers)
-    edges = (
-        [edge] * len(space)
-        if edge
-        else _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]))
-    )
+    edges: list[int]
+    if isinstance(edge, tuple):
+        edges = list(edge[-len(space) :])
+    elif edge is not None:
+        edges = [edge] * len(space)
+    else:
+        edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]))
     extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
     held = resident_memory() if baseline is None else baseline
     room = budget.memory_bytes - held - _SLACK
-    while chooser.bytes(extent, space) * side_by_side > room:
+    while chooser.bytes(extent, space) * side_by_side > room and not isinstance(edge, tuple):
         if side_by_side > 1 and max(extent) <= _SMALLEST_EDGE[len(space)]:
             side_by_side -= 1  # fewer blocks at a time before blocks that are mostly halo
             continue

@@ -171,7 +171,9 @@ class _Tally:
             return
         # float64 sums of float64 values: a float32 accumulator loses digits over 10^9 voxels.
         mean = float(flat.mean(dtype=np.float64))
-        squares = float(np.square(flat - flat.dtype.type(mean), dtype=np.float64).sum()) if flat.size > 1 else 0.0
+        # A NumPy scalar of the array's own float type keeps float32 boxes from doubling in size.
+        centre = flat.dtype.type(mean) if flat.dtype.kind == "f" else np.float64(mean)
+        squares = float(np.square(flat - centre, dtype=np.float64).sum())
         joined = self.finite + flat.size
         shift = mean - self.mean
         self.squares += squares + shift * shift * (self.finite / joined) * flat.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -52,6 +53,7 @@ class Image:
     header : the source format's own fields, by format (``{"mrc": {...}}``), JSON-like, to be written back.
     provenance : the record of the run that made this image, JSON-like, or empty.
     name : file name or other short name for messages and reports.
+    path : the file the image was read from, or None.
     notes : what a reader had to change or assume (RGB turned grey, odd axes), to be told to the user.
     """
 
@@ -65,6 +67,7 @@ class Image:
     header: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     name: str = "image"
+    path: Path | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

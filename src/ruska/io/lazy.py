@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +46,8 @@ class LazyPixels(ABC):
         parts += [slice(None)] * (self.ndim - len(parts))
         if len(parts) != self.ndim:
             raise IndexError(f"too many indices for {self.ndim} axes")
-        box, rest = [], []
+        box: list[slice] = []
+        rest: list[Any] = []
         for part, n in zip(parts, self.shape, strict=True):
             if isinstance(part, slice):
                 indices = range(*part.indices(n))
@@ -79,3 +82,38 @@ def planes(data: Any) -> Any:
     for place in np.ndindex(*data.shape[:-2]):
         box = (*(slice(i, i + 1) for i in place), slice(0, data.shape[-2]), slice(0, data.shape[-1]))
         yield np.asarray(data[box]).reshape(data.shape[-2:])
+
+
+class Transposed(LazyPixels):
+    """Another array with its axes in another order, read lazily. ``order`` is as for ``np.transpose``."""
+
+    def __init__(self, array: Any, order: tuple[int, ...]) -> None:
+        super().__init__(tuple(array.shape[i] for i in order), array.dtype)
+        self.array, self.order = array, order
+        chunks = getattr(array, "chunks", None)
+        self.chunks = None if chunks is None else tuple(chunks[i] for i in order)
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        inner = tuple(box[self.order.index(i)] for i in range(len(box)))
+        return np.asarray(self.array[inner]).transpose(self.order)
+
+
+def transposed(array: Any, order: tuple[int, ...]) -> Any:
+    """``array`` itself when ``order`` changes nothing, else a lazy view with its axes in that order."""
+    return array if order == tuple(range(len(order))) else Transposed(array, order)
+
+
+def boxes(shape: tuple[int, ...], grain: tuple[int, ...], limit: int) -> Iterator[tuple[slice, ...]]:
+    """Cover ``shape`` with boxes of whole grains, each of at most ``limit`` voxels (but at least one grain).
+
+    Boxes grow from the last axis on, so that rows are read in long runs.
+    """
+    step = [min(g, n) for g, n in zip(grain, shape, strict=True)]
+    for axis in reversed(range(len(shape))):
+        others = int(np.prod(step, dtype=np.int64)) // step[axis]
+        most = max(1, limit // (others * grain[axis])) * grain[axis]
+        step[axis] = min(shape[axis], most)
+        if step[axis] < shape[axis]:
+            break
+    for corner in product(*(range(0, n, s) for n, s in zip(shape, step, strict=True))):
+        yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, step, shape, strict=True))

@@ -9,14 +9,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError, did_you_mean
-from ruska.image import Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -47,13 +47,17 @@ class Format:
         return cast(FormatModule, import_module(self.module))
 
 
+_MRC = (".mrc", ".mrcs", ".rec", ".st", ".map", ".ali")
 FORMATS = (
     Format("TIFF", "ruska.io.tiff", (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff"),
            ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
-    Format("MRC", "ruska.io.mrc", (".mrc", ".mrcs", ".rec", ".st", ".map", ".ali"), ((208, b"MAP"),)),
+    Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),)),
+    Format("compressed MRC", "ruska.io.mrc", tuple(s + z for s in _MRC for z in (".gz", ".bz2")),
+           ((0, b"\x1f\x8b"), (0, b"BZh")), writes=False),
     Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
     Format("NumPy archive", "ruska.io.numpy_file", (".npz",), ((0, b"PK\x03\x04"),)),
-    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf", ".hspy"), ((0, b"\x89HDF\r\n\x1a\n"),)),
+    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),)),
+    Format("HyperSpy HDF5", "ruska.io.hdf5", (".hspy", ".emd"), writes=False),  # ours would not open in HyperSpy
     Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr")),
     Format("picture", "ruska.io.picture", (".png", ".jpg", ".jpeg", ".bmp"),
            ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"BM"))),
@@ -61,7 +65,7 @@ FORMATS = (
 _FOLDER = Format("folder of images", "ruska.io.folder", (), writes=False)
 _ZARR = next(f for f in FORMATS if f.name == "OME-Zarr")
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_INNER = re.compile(r"^(?P<file>.+\.(?:h5|hdf5|hdf|hspy|zarr|npz)):(?P<inner>[^\\]*)$", re.IGNORECASE)
+_INNER = re.compile(r"^(?P<file>.+\.(?:h5|hdf5|hdf|hspy|emd|zarr|npz)):(?P<inner>[^\\]*)$", re.IGNORECASE)
 
 
 def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
@@ -143,6 +147,7 @@ def read(
     if image.dtype.kind not in "uifb":
         raise InputError(file, f"holds values of type {image.dtype}, which are not grey levels",
                          "Ruska takes integers and real floating-point numbers.")  # fmt: skip
+    image = replace(image, path=file, name=file.name if inner is None else f"{file.name}:{inner}")
     if axes is not None:
         image = with_axes(image, axes)
     if voxel_size is not None:
@@ -162,6 +167,21 @@ def with_axes(image: Image, axes: str) -> Image:
 
     names = image.channel_names if renamed.get("C") == "C" else ()
     return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
+
+
+_ASSUMED_AXES = {2: "YX", 3: "QYX", 4: "TQYX", 5: "TCQYX", 6: "TCQZYX"}
+
+
+def assumed_axes(ndim: int, name: object) -> tuple[str, tuple[str, ...]]:
+    """Axes for an array of which only the number of dimensions is known, and a note that says so.
+
+    Raises InputError for less than two dimensions (a line or a spectrum) and for more than six.
+    """
+    if ndim not in _ASSUMED_AXES:
+        raise InputError(name, f"holds an array of {ndim} dimensions, an image has 2 to {len(AXES)}",
+                         "Cut or reshape it first.")  # fmt: skip
+    axes = _ASSUMED_AXES[ndim]
+    return axes, () if ndim == 2 else (f"nothing says what the axes are: taken as {axes} (--axes tells)",)
 
 
 def parse_voxel_size(text: str) -> dict[str, Quantity]:
@@ -188,7 +208,9 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     if not folder.is_dir():
         raise OutputError(target, f"the folder {folder.name} does not exist", "Create it first.")
     if not os.access(folder, os.W_OK):
-        raise OutputError(target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access.")
+        raise OutputError(
+            target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access."
+        )
     if target.exists():
         if not overwrite:
             raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
@@ -198,11 +220,17 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
 
 
 def write(
-    path: str | os.PathLike[str], image: Image, *, overwrite: bool = False, **options: Any
+    path: str | os.PathLike[str],
+    image: Image,
+    *,
+    overwrite: bool = False,
+    before_placing: Callable[[tuple[str, ...]], None] | None = None,
+    **options: Any,
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+    ``before_placing`` is called with these lines when the file is complete but not yet under its name.
 
     Raises
     ------
@@ -214,6 +242,8 @@ def write(
     part = target.with_name(f".{target.name[: -len(suffix)]}.{uuid.uuid4().hex[:8]}.partial{suffix}")
     try:
         lost = known.load().write(part, image, **options)
+        if before_placing is not None:
+            before_placing(lost)
         put_in_place(part, target)
     except OSError as error:
         raise OutputError(target, f"could not be written ({error.strerror or error})",

@@ -1,0 +1,130 @@
+"""A folder of slices or frames, one file each, taken as a stack in natural order (img2 before img10)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import GeometryError, InputError
+from ruska.image import Image
+from ruska.io import registry
+from ruska.io.lazy import LazyPixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_OPEN_SLICES = 4
+_DIGITS = re.compile(r"(\d+)")
+
+
+def members(path: Path) -> list[Path]:
+    """Images in ``path`` (not below it) in natural order: the files of the format that most of them have.
+
+    Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
+    Raises InputError when there is none, or when two formats are equally frequent.
+    """
+    return _members(path)[0]
+
+
+def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The images, and a note on those of other formats that are left out."""
+    try:
+        files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError as error:
+        raise InputError(path, f"cannot be listed ({error.strerror})", "Check its permissions.") from error
+    known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None}
+    if not known:
+        raise InputError(path, f"is a folder without images ({len(files)} other files)",
+                         "Give a folder of TIFF, MRC, PNG or similar files.")  # fmt: skip
+    counts = Counter(known.values()).most_common()
+    if len(counts) > 1 and counts[0][1] == counts[1][1]:
+        raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
+                         "Keep the slices of one stack in a folder of their own.")  # fmt: skip
+    chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
+    others = ", ".join(f"{n} {name}" for name, n in counts[1:])
+    return chosen, (f"left out files of other formats: {others}",) if others else ()
+
+
+def natural_key(path: Path) -> tuple[Any, ...]:
+    """Sort key that compares runs of digits as numbers; the name itself decides between equals."""
+    parts = _DIGITS.split(path.name.casefold())
+    return (*((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p), (2, 0, path.name))
+
+
+class FolderPixels(LazyPixels):
+    """Slices that are opened when they are asked for; the last few stay open."""
+
+    def __init__(self, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
+        super().__init__((len(files), *shape), dtype)
+        self.files = files
+        self.chunks = (1, *shape)
+        self._slice = lru_cache(maxsize=_OPEN_SLICES)(self._open)
+
+    def _open(self, index: int) -> Any:
+        image = registry.read(self.files[index])
+        if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            raise InputError(self.files[index], "has changed since the folder was opened", "Start again.")
+        return image.data
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        sizes = tuple(s.stop - s.start for s in box)
+        out = np.empty(sizes, self.dtype)
+        for place, index in enumerate(range(box[0].start, box[0].stop)):
+            out[place] = np.asarray(self._slice(index)[box[1:]])
+        return out
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open a folder as a stack with axes QYX; all slices must have one shape and type.
+
+    Raises InputError when there are no images, GeometryError naming the first file that does not fit.
+    """
+    if inner is not None:
+        raise InputError(path, f"'{inner}' cannot be picked from a folder", "Give the file itself.")
+    files, notes = _members(path)
+    first = registry.read(files[0])
+    _check_plane(files[0], first.axes)
+    differing = []
+    for file in files[1:]:
+        shape, dtype, spacing = _facts(file)
+        if shape != first.shape or dtype != first.dtype:
+            raise GeometryError(
+                file, f"is {_say(shape, dtype)}, but {files[0].name} is {_say(first.shape, first.dtype)}",
+                "Slices of a stack must agree: move it elsewhere, or pass --batch for unrelated images.",
+            )  # fmt: skip
+        if spacing is not None and spacing != dict(first.spacing):
+            differing.append(file.name)
+    if differing:
+        notes = (*notes, f"{len(differing)} files, such as {differing[0]}, state another pixel size than "
+                 f"{files[0].name}, whose size is used")  # fmt: skip
+    if first.notes:
+        notes = (*notes, *(f"{files[0].name}: {note}" for note in first.notes))
+    pixels = FolderPixels(files, (first.shape[0], first.shape[1]), first.dtype)
+    return replace(first, data=pixels, axes="QYX", mask=None, provenance={}, name=path.name, notes=notes)
+
+
+def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] | None]:
+    """Shape, dtype and spacing of a slice; of pictures the head is enough, and they have no spacing."""
+    if registry.find_format(file).name == "picture":
+        from ruska.io.picture import shape_and_dtype
+
+        return *shape_and_dtype(file), None
+    image = registry.read(file)
+    _check_plane(file, image.axes)
+    return image.shape, image.dtype, dict(image.spacing)
+
+
+def _check_plane(file: Path, axes: str) -> None:
+    if axes != "YX":
+        raise GeometryError(file, f"is a stack itself (axes {axes}), so it is no slice of a stack",
+                            "Open it by its own name, or pass --batch for unrelated images.")  # fmt: skip
+
+
+def _say(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    return f"{' x '.join(map(str, shape))} {dtype}"

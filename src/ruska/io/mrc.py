@@ -1,0 +1,364 @@
+"""MRC 2014 and its older relatives (IMOD, SerialEM, CCP4 maps), also gzip or bzip2 compressed.
+
+The row order of the file is kept as it is, in both directions, as IMOD and mrcfile do: programs that draw MRC
+with y upwards show the result the same way round as the input. Fields of the header that Ruska does not use are
+kept in ``header["mrc"]`` and written back.
+"""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError, OutputError
+from ruska.image import Image, Quantity
+from ruska.io.lazy import LazyPixels, planes, transposed
+from ruska.io.registry import not_carried, to_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HEADER_BYTES = 1024
+_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_UNSUPPORTED = {3: "complex 16-bit integers", 4: "complex numbers (a Fourier transform)", 16: "RGB colours",
+                101: "4-bit integers"}  # fmt: skip
+_IMOD_STAMP = 1146047817  # "IMOD" in bytes 152..156; bit 0 of the next word then says that mode 0 is signed
+_IMOD_AT = 152 - 112  # of the stamp, inside the field extra2, which starts at byte 112
+_VOLUME_SUFFIXES = (".rec", ".map")
+_VOLUME_STACK = 401
+_LABEL = "Written by Ruska"
+
+
+class MrcPixels(LazyPixels):
+    """Voxels of an uncompressed MRC file, mapped for the time of one read."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], stored: np.dtype[Any], offset: int) -> None:
+        super().__init__(shape, stored.newbyteorder("="))
+        self.path, self.stored, self.offset = path, stored, offset
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            mapped = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
+        except (OSError, ValueError) as error:
+            raise InputError(self.path, f"can no longer be read ({error})", "Was it moved or changed?") from error
+        values = np.array(mapped[box], dtype=self.dtype)
+        mapped._mmap.close()  # type: ignore[attr-defined]  # mapped pages would count as our memory
+        return values
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the voxels of a file are and what they are."""
+
+    shape: tuple[int, ...]
+    stored: np.dtype[Any]
+    offset: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + math.prod(self.shape) * self.stored.itemsize
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open an MRC file lazily (a compressed one is unpacked into memory).
+
+    Raises InputError when it is truncated, holds complex numbers, colours or 4-bit values, or is no MRC file.
+    """
+    if inner is not None:
+        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
+    with path.open("rb") as file:
+        packed: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}.get(file.read(2))
+    name = path.name.lower()
+    if packed is None:
+        with path.open("rb") as file:
+            header, layout = _parse(path, file.read(HEADER_BYTES))
+            file.seek(HEADER_BYTES)
+            extended = file.read(layout.offset - HEADER_BYTES)
+        size = path.stat().st_size
+        _check_size(path, size, layout)
+        pixels: Any = MrcPixels(path, layout.shape, layout.stored, layout.offset)
+        spare = size - layout.end
+    else:
+        name = name.rsplit(".", 1)[0]
+        with packed(path, "rb") as stream:
+            header, layout = _parse(path, stream.read(HEADER_BYTES))
+            body = stream.read(layout.end - HEADER_BYTES)
+        _check_size(path, HEADER_BYTES + len(body), layout)
+        at = layout.offset - HEADER_BYTES
+        extended = body[:at]
+        values = np.frombuffer(body, layout.stored, math.prod(layout.shape), at).reshape(layout.shape)
+        pixels, spare = values.astype(layout.stored.newbyteorder("="), copy=False), 0
+    notes = [f"{spare} bytes after the last section are ignored"] if spare > 0 else []
+    return _image(path, name, header, layout, pixels, extended, notes)
+
+
+def _parse(path: Path, head: bytes) -> tuple[Any, _Layout]:
+    """Return the header record and where the voxels are; InputError when no byte order makes sense of it."""
+    from mrcfile.dtypes import HEADER_DTYPE
+
+    if len(head) < HEADER_BYTES:
+        raise InputError(path, f"is truncated: {len(head)} bytes, an MRC header has {HEADER_BYTES}", "Copy it again.")
+    for order in "<>":
+        header = np.frombuffer(head, HEADER_DTYPE.newbyteorder(order))[0]
+        sizes = [int(header[n]) for n in ("nz", "ny", "nx")]
+        mode, extra = int(header["mode"]), int(header["nsymbt"])
+        if min(sizes) > 0 and max(sizes) < 1 << 24 and extra >= 0 and (mode in _MODES or mode in _UNSUPPORTED):
+            break
+    else:
+        raise InputError(path, "has no valid MRC header: no byte order gives positive sizes and a known mode",
+                         "Was the file copied whole? Is it MRC at all?")  # fmt: skip
+    if mode in _UNSUPPORTED:
+        raise InputError(path, f"holds {_UNSUPPORTED[mode]} (MRC mode {mode})",
+                         "Ruska takes real grey levels: convert it, e.g. with IMOD's newstack -mode 2.")  # fmt: skip
+    kind = "u1" if mode == 0 and _imod_unsigned(header, order) else _MODES[mode]
+    depth = int(header["mz"])
+    if int(header["ispg"]) >= _VOLUME_STACK and depth > 0 and sizes[0] % depth == 0:
+        sizes[:1] = [sizes[0] // depth, depth]
+    return header, _Layout(tuple(sizes), np.dtype(order + kind), HEADER_BYTES + extra)
+
+
+def _imod_unsigned(header: Any, order: str) -> bool:
+    """Whether IMOD or SerialEM wrote bytes 0..255 under mode 0: its stamp is there and says they are not signed."""
+    stamp, flags = np.frombuffer(header["extra2"].tobytes(), order + "i4", 2, _IMOD_AT)
+    return int(stamp) == _IMOD_STAMP and not int(flags) & 1
+
+
+def _check_size(path: Path, size: int, layout: _Layout) -> None:
+    if size < layout.end:
+        shape = " x ".join(map(str, layout.shape))
+        raise InputError(path, f"is truncated: {size} bytes, its header ({shape}, {layout.stored}) needs {layout.end}",
+                         "Copy it again from the instrument.")  # fmt: skip
+
+
+def _image(
+    path: Path, name: str, header: Any, layout: _Layout, pixels: Any, extended: bytes, notes: list[str]
+) -> Image:
+    """Put axes and sizes to the voxels, and keep the rest of the header."""
+    space, order = int(header["ispg"]), _storage_order(header)
+    shape = layout.shape
+    if len(shape) == 3 and shape[0] > 1 and order != "ZYX":
+        pixels = transposed(pixels, tuple(order.index(a) for a in "ZYX"))
+        notes.append(f"sections, rows and columns were stored as {order}; turned to ZYX")
+    axes = _axes(name, len(shape), shape[0], space)
+    if axes == "YX" and len(shape) == 3:
+        pixels = _SingleSection(pixels) if isinstance(pixels, LazyPixels) else pixels[0]
+    spacing, origin = {}, {}
+    for letter in (a for a in axes if a in "ZYX"):
+        low = letter.lower()
+        cell, steps = float(header["cella"][low]), int(header[f"m{low}"])
+        if steps > 0 and math.isfinite(cell) and cell > 0:
+            spacing[letter] = Quantity(cell / steps, "angstrom")
+        start = float(header["origin"][low])
+        if start and math.isfinite(start):
+            origin[letter] = Quantity(start, "angstrom")
+    kept = {"mrc": _keep(header, extended)}
+    return Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+
+
+class _SingleSection(LazyPixels):
+    """The only section of a stack of one, as a 2D image."""
+
+    def __init__(self, stack: Any) -> None:
+        super().__init__(stack.shape[1:], stack.dtype)
+        self.stack = stack
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        values: NDArray[Any] = self.stack[(slice(0, 1), *box)][0]
+        return values
+
+
+def _axes(name: str, ndim: int, sections: int, space_group: int) -> str:
+    """Axes that a stack of ``sections`` is given: a volume by its space group or its name, else a stack."""
+    if ndim == 4:
+        return "QZYX"
+    if sections == 1:
+        return "YX"
+    return "ZYX" if space_group >= 1 or name.endswith(_VOLUME_SUFFIXES) else "QYX"
+
+
+def _storage_order(header: Any) -> str:
+    """What sections, rows and columns are, from mapc, mapr, maps; garbage in old files means the usual order."""
+    numbers = [int(header[n]) for n in ("maps", "mapr", "mapc")]
+    return "".join(" XYZ"[n] for n in numbers) if sorted(numbers) == [1, 2, 3] else "ZYX"
+
+
+def _keep(header: Any, extended: bytes) -> dict[str, Any]:
+    """Fields that are written back, as JSON values."""
+    used = max(0, min(10, int(header["nlabl"])))
+    order = _storage_order(header)
+    turned = [order.index(a) for a in "ZYX"]
+    sizes = [int(header[n]) for n in ("nz", "ny", "nx")]
+    starts = [int(header[f"n{a}start"]) for a in "zyx"]
+    return {
+        "byte_order": "<" if header.dtype["nx"].newbyteorder("<") == header.dtype["nx"] else ">",
+        "shape": [sizes[i] for i in turned],
+        "mode": int(header["mode"]),
+        "start": [starts[i] for i in turned],
+        "space_group": int(header["ispg"]),
+        "cell_angles": [float(header["cellb"][n]) for n in ("alpha", "beta", "gamma")],
+        "version": int(header["nversion"]),
+        "extended_type": header["exttyp"].decode("latin-1"),
+        "extended": base64.b64encode(extended).decode("ascii"),
+        "extra": [base64.b64encode(header[n].tobytes()).decode("ascii") for n in ("extra1", "extra2")],
+        "labels": [label.decode("latin-1") for label in header["label"][:used].tolist()],
+    }
+
+
+def write(path: Path, image: Image) -> tuple[str, ...]:
+    """Write ``image`` plane by plane; returns what MRC cannot hold.
+
+    8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError for other types than 8/16-bit
+    integers, float16 and float32, and for more than three axes.
+    """
+    mode, lost = _mode_for(path, image)
+    if len(image.shape) > 3:
+        raise OutputError(path, f"MRC holds three axes, the image has {image.axes}",
+                          "Write .ome.zarr, .ome.tif or .h5, or choose one T or C with --roi.")  # fmt: skip
+    kept = image.header.get("mrc", {})
+    same_stack = list(kept.get("shape", ())) == [math.prod(image.shape[:-2]), *image.shape[-2:]]
+    order = kept.get("byte_order", "<")
+    header = _new_header(image, mode, order, kept, same_stack)
+    extended = _extended(kept, same_stack)
+    header["nsymbt"] = len(extended)
+    if kept.get("extended") and not extended:
+        lost.append("extended MRC header not kept: it describes the sections of the original stack")
+    stored = np.dtype(order + _MODES[mode])
+    with path.open("xb") as file:
+        file.write(header.tobytes())
+        file.write(extended)
+        summary = _Summary()
+        for plane in planes(image.data):
+            summary.add(plane)
+            plane.astype(stored).tofile(file)
+        summary.fill(header)
+        file.seek(0)
+        file.write(header.tobytes())
+    return (*_losses(path, image, int(header["ispg"])), *lost)
+
+
+def _mode_for(path: Path, image: Image) -> tuple[int, list[str]]:
+    """MRC mode that holds the image's values exactly, and what to say about it."""
+    kind = f"{image.dtype.kind}{image.dtype.itemsize}"
+    if kind in ("u1", "b1"):
+        return 6, [f"{image.dtype} values stored as 16-bit integers (MRC's bytes are signed)"]
+    modes = {name: mode for mode, name in _MODES.items()}
+    if kind not in modes:
+        raise OutputError(path, f"MRC holds no {image.dtype}",
+                          "Pass --dtype float32 (or int16, uint16), or write .ome.zarr, .tif or .h5.")  # fmt: skip
+    return modes[kind], []
+
+
+def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool) -> Any:
+    """Header for ``image``: geometry from the image, everything else as it was read."""
+    from mrcfile.dtypes import HEADER_DTYPE
+
+    header = np.zeros(1, HEADER_DTYPE.newbyteorder(order))[0]
+    nx, ny, nz = image.shape[-1], image.shape[-2], math.prod(image.shape[:-2])
+    header["nx"], header["ny"], header["nz"], header["mode"] = nx, ny, nz, mode
+    volume = "Z" in image.axes
+    header["mx"], header["my"], header["mz"] = nx, ny, nz if volume else 1
+    origin = {a: to_units(image.origin, a, "angstrom") or 0.0 for a in "ZYX"}
+    for axis in "ZYX":
+        step = to_units(image.spacing, axis, "angstrom")
+        low = axis.lower()
+        header["cella"][low] = 0.0 if step is None else step * int(header[f"m{low}"])
+        header["origin"][low] = origin[axis]
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    for name, angle in zip(("alpha", "beta", "gamma"), kept.get("cell_angles", (90.0,) * 3), strict=True):
+        header["cellb"][name] = angle
+    group = int(kept.get("space_group", 1))
+    header["ispg"] = (group if 1 <= group < _VOLUME_STACK else 1) if volume else 0
+    if same_stack:  # a crop moves the origin; the start indices of the original would contradict it
+        for axis, start in zip("zyx", kept.get("start", (0, 0, 0)), strict=True):
+            header[f"n{axis}start"] = start
+    header["map"], header["machst"] = b"MAP ", (0x44, 0x44, 0, 0) if order == "<" else (0x11, 0x11, 0, 0)
+    header["nversion"] = kept.get("version") or 20141
+    header["exttyp"] = kept.get("extended_type", "").encode("latin-1")
+    for name, text in zip(("extra1", "extra2"), kept.get("extra", ()), strict=False):
+        header[name] = np.void(base64.b64decode(text))
+    _mark_signed_bytes(header, order, mode)
+    _put_labels(header, list(kept.get("labels", ())))
+    return header
+
+
+def _mark_signed_bytes(header: Any, order: str, mode: int) -> None:
+    """Where an IMOD stamp says what mode 0 means, make it say signed, which is what we write."""
+    words = np.frombuffer(header["extra2"].tobytes(), order + "i4").copy()
+    if mode == 0 and words[_IMOD_AT // 4] == _IMOD_STAMP:
+        words[_IMOD_AT // 4 + 1] |= 1
+        header["extra2"] = np.void(words.tobytes())
+
+
+def _put_labels(header: Any, labels: list[str]) -> None:
+    """Write up to ten labels, the last one ours; when all ten are taken the last gives way."""
+    if _LABEL not in labels:
+        labels = [*labels[:9], _LABEL]
+    header["nlabl"] = len(labels)
+    for i, label in enumerate(labels):
+        header["label"][i] = label.encode("latin-1", "replace")[:80]
+
+
+def _extended(kept: Any, same_stack: bool) -> bytes:
+    """The extended header, which lists the sections one by one and so fits only the stack it came with."""
+    return base64.b64decode(kept.get("extended", "")) if same_stack else b""
+
+
+class _Summary:
+    """Minimum, maximum, mean and standard deviation of the values, plane by plane."""
+
+    def __init__(self) -> None:
+        self.low, self.high, self.count, self.mean, self.squares = math.inf, -math.inf, 0, 0.0, 0.0
+
+    def add(self, plane: NDArray[Any]) -> None:
+        """Merge a plane's moments into the running ones (Chan et al. 1979), skipping NaN and infinity."""
+        values = plane.ravel() if plane.dtype.kind != "f" else plane[np.isfinite(plane)]
+        if not values.size:
+            return
+        mean = float(values.mean(dtype=np.float64))
+        spread = float(values.var(dtype=np.float64)) * values.size
+        total, shift = self.count + values.size, mean - self.mean
+        self.squares += spread + shift * shift * self.count * values.size / total
+        self.mean += shift * values.size / total
+        self.count = total
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+
+    def fill(self, header: Any) -> None:
+        """Put the figures into the header; without a finite value the standard's marks for "unknown"."""
+        if not self.count:
+            header["dmin"], header["dmax"], header["dmean"], header["rms"] = 0, -1, -2, -1
+            return
+        with np.errstate(over="ignore"):
+            header["dmin"], header["dmax"], header["dmean"] = self.low, self.high, self.mean
+            header["rms"] = math.sqrt(self.squares / self.count)
+
+
+def _fits(angstrom: float | None) -> bool:
+    """Whether a size is known and neither overflows nor vanishes in the header's float32."""
+    limits = np.finfo(np.float32)
+    return angstrom is not None and (angstrom == 0 or float(limits.tiny) <= abs(angstrom) <= float(limits.max))
+
+
+def _losses(path: Path, image: Image, space_group: int) -> tuple[str, ...]:
+    """What MRC does not hold: names, records, other headers, and axes that read back differently."""
+    lines = list(not_carried(image, "spacing origin axes header"))
+    sections = math.prod(image.shape[:-2])
+    back = _axes(path.name.lower(), 3, sections, space_group)
+    if back != image.axes:
+        lines.append(f"axes {image.axes} read back as {back}")
+    for word, sizes in (("spacing", image.spacing), ("origin", image.origin)):
+        unheld = [a for a in sizes if a not in back or a not in "ZYX" or not _fits(to_units(sizes, a, "angstrom"))]
+        if unheld:
+            lines.append(f"{word} along {', '.join(unheld)} not kept")
+    others = [name for name in image.header if name != "mrc"]
+    if others:
+        lines.append(f"header fields of {', '.join(others)} not kept")
+    if len(image.header.get("mrc", {}).get("labels", ())) == 10 and _LABEL not in image.header["mrc"]["labels"]:
+        lines.append("the last of ten MRC labels gave way to ours")
+    return tuple(lines)

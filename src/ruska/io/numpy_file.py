@@ -1,0 +1,140 @@
+"""NumPy's own files: ``.npy`` (pixels only, mapped) and ``.npz`` (pixels, mask and metadata). Nothing is unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.image import Image
+from ruska.io import metadata
+from ruska.io.lazy import LazyPixels, planes, transposed
+from ruska.io.registry import assumed_axes, not_carried
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DATA, _MASK, _RECORD = "data", "mask", "ruska"
+_SMALLEST_COLOUR_IMAGE = 16  # pixels a side, below which a last axis of 3 or 4 is not taken for colours
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same image gives the same bytes
+
+
+class NpyPixels(LazyPixels):
+    """An ``.npy`` file, mapped for the time of one read."""
+
+    def __init__(self, path: Path) -> None:
+        mapped = _map(path)
+        super().__init__(mapped.shape, mapped.dtype.newbyteorder("="))
+        self.path = path
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        mapped = _map(self.path)
+        values = np.array(mapped[box], dtype=self.dtype)
+        mapped._mmap.close()
+        return values
+
+
+def _map(path: Path) -> Any:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: Exception) -> InputError:
+    """The reason NumPy gives, in our words."""
+    text = str(error)
+    if "object" in text.lower():
+        return InputError(path, "holds Python objects, which would have to be unpickled and can run any program",
+                          "Save a plain array: np.save(file, array.astype('float32')).")  # fmt: skip
+    return InputError(path, f"is truncated or damaged ({text[:150]})", "Copy it again, or save the array anew.")
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open ``.npy`` lazily, ``.npz`` into memory; ``inner`` names one of several arrays of an ``.npz``.
+
+    Raises InputError when it is truncated, holds Python objects, or several arrays and none is named.
+    """
+    with path.open("rb") as file:
+        archive = file.read(2) == b"PK"
+    if archive:
+        return _read_archive(path, inner)
+    if inner is not None:
+        raise InputError(path, f"holds one array, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
+    return _plain(path, NpyPixels(path))
+
+
+def _plain(path: Path, data: Any) -> Image:
+    """An array of which nothing is known but its shape."""
+    shape = data.shape
+    colours = len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) >= _SMALLEST_COLOUR_IMAGE
+    if colours:
+        return Image(transposed(data, (2, 0, 1)), "CYX", name=path.name, notes=("last axis taken as colours (C)",))
+    axes, notes = assumed_axes(len(shape), path)
+    return Image(data, axes, name=path.name, notes=notes)
+
+
+def _read_archive(path: Path, inner: str | None) -> Image:
+    with path.open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise _refusal(path, error) from error
+        with archive:
+            names = [name for name in archive.files if f"{name}.npy" in archive.zip.namelist()]
+            if inner is None and _RECORD in names and _DATA in names:
+                fields = metadata.loads(str(_member(path, archive, _RECORD)[()]), path)
+                mask = _member(path, archive, _MASK) if _MASK in names else None
+                return Image(_member(path, archive, _DATA), mask=mask, name=path.name, **fields)
+            return _plain(path, _member(path, archive, _choose(path, names, inner)))
+
+
+def _choose(path: Path, names: list[str], inner: str | None) -> str:
+    listing = ", ".join(names)
+    if inner is not None:
+        wanted = inner.strip("/")
+        if wanted not in names:
+            raise InputError(path, f"has no array '{wanted}'", f"It holds: {listing}.")
+        return wanted
+    if not names:
+        raise InputError(path, "is a zip archive without NumPy arrays", "Unpack it and give one of its files.")
+    if len(names) > 1:
+        raise InputError(path, f"holds {len(names)} arrays: {listing}", f"Name one: {path.name}:/{names[0]}.")
+    return names[0]
+
+
+def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
+    try:
+        values = np.asarray(archive[name])
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise _refusal(path, error) from error
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def write(path: Path, image: Image) -> tuple[str, ...]:
+    """Write ``image`` plane by plane: ``.npy`` keeps the pixels only, ``.npz`` everything."""
+    if path.name.lower().endswith(".npy"):
+        with path.open("xb") as file:
+            _stream(file, image.data)
+        return not_carried(image, "")
+    record = np.array(metadata.dumps(image))
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, values in ((_DATA, image.data), (_MASK, image.mask), (_RECORD, record)):
+            if values is not None:
+                entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+                with archive.open(entry, "w", force_zip64=True) as member:
+                    _stream(member, values)
+    return ()
+
+
+def _stream(file: IO[bytes], data: Any) -> None:
+    """Write an array, which may be larger than memory, in NumPy's format, C order."""
+    dtype = np.dtype(data.dtype)
+    head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(map(int, data.shape))}
+    np.lib.format.write_array_header_2_0(file, head)
+    parts = planes(data) if len(data.shape) >= 2 else [np.asarray(data)]
+    for part in parts:
+        file.write(np.ascontiguousarray(part, dtype).tobytes())

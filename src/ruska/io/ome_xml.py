@@ -1,0 +1,102 @@
+"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ruska.image import Quantity, canonical_unit, is_length
+
+if TYPE_CHECKING:
+    from ruska.image import Image
+
+_UNITS = {"angstrom": "Å", "um": "µm", "us": "µs", "inch": "in"}
+PIXEL_TYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"}
+"""Data types that OME can name, of those Ruska takes."""
+
+
+def local_name(element: ElementTree.Element) -> str:
+    """Tag of ``element`` without its namespace, which differs between versions of the schema."""
+    return element.tag.rpartition("}")[2]
+
+
+def parse(xml: str, index: int) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
+    """Return spacing, origin and channel names of image number ``index`` in ``xml``; empty where it is not said."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:  # the pixels are worth having without it
+        return {}, {}, ()
+    images = [element for element in root.iter() if local_name(element) == "Pixels"]
+    if not images:
+        return {}, {}, ()
+    pixels = images[index if index < len(images) else 0]
+    spacing = {a: _size(pixels, f"PhysicalSize{a}", "µm") for a in "ZYX"} | {"T": _size(pixels, "TimeIncrement", "s")}
+    plane = next((child for child in pixels if local_name(child) == "Plane"), None)
+    origin = {} if plane is None else {a: _size(plane, f"Position{a}", "reference frame") for a in "ZYX"}
+    names = tuple(child.get("Name") or "" for child in pixels if local_name(child) == "Channel")
+    return (
+        {a: size for a, size in spacing.items() if size is not None and size.value > 0},
+        {a: size for a, size in origin.items() if size is not None},
+        names if any(names) else (),
+    )
+
+
+def _size(element: ElementTree.Element, attribute: str, default_unit: str) -> Quantity | None:
+    unit = canonical_unit(element.get(f"{attribute}Unit", default_unit))
+    try:
+        value = float(element.get(attribute, ""))
+    except ValueError:
+        return None
+    return None if unit is None or not np.isfinite(value) else Quantity(value, unit)
+
+
+def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]:
+    """What tifffile's OME writer is to say about ``image``.
+
+    lead : the stack axes of the file (T, C, Z in its order) and their sizes.
+    axes : the same with YX, as tifffile takes them.
+    """
+    record: dict[str, Any] = {"axes": axes, "Name": _legal(image.name)}
+    for axis in "ZYX":
+        if axis in image.spacing and is_length(image.spacing[axis].unit):
+            record[f"PhysicalSize{axis}"], record[f"PhysicalSize{axis}Unit"] = _written(image.spacing[axis])
+    step = image.spacing.get("T")
+    if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
+        record["TimeIncrement"], record["TimeIncrementUnit"] = _written(step)
+    if image.channel_names and lead.get("C") == len(image.channel_names):
+        record["Channel"] = {"Name": [_legal(name) for name in image.channel_names]}
+    positions = _positions(image, lead)
+    if positions:
+        record["Plane"] = positions
+    return record
+
+
+def _legal(text: str) -> str:
+    """``text`` without the control characters that XML cannot hold."""
+    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "?", text)
+
+
+def _positions(image: Image, lead: Mapping[str, int]) -> dict[str, Any]:
+    """PositionX, Y and Z of every plane, where the image has an origin."""
+    known = {a: q for a, q in image.origin.items() if a in "ZYX" and is_length(q.unit)}
+    if not any(q.value for q in known.values()):
+        return {}
+    places = list(np.ndindex(*lead.values()))
+    fields: dict[str, Any] = {}
+    for axis, start in known.items():
+        value, unit = _written(start)
+        step = image.spacing.get(axis) if axis == "Z" and "Z" in lead else None
+        per_slice = step.to(start.unit) if step is not None and is_length(step.unit) else 0.0
+        at = list(lead).index("Z") if "Z" in lead else 0
+        fields[f"Position{axis}"] = [value + (place[at] * per_slice if per_slice else 0.0) for place in places]
+        fields[f"Position{axis}Unit"] = [unit] * len(places)
+    return fields
+
+
+def _written(size: Quantity) -> tuple[float, str]:
+    unit = canonical_unit(size.unit) or size.unit
+    return float(size.value), _UNITS.get(unit, unit)

@@ -1,0 +1,130 @@
+"""PNG, JPEG and BMP: read as grey images; written as 8-bit PNG previews only."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.image import Image
+from ruska.io.registry import not_carried
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DIRECT = {"L": "u1", "I;16": "u2", "I;16L": "u2", "I;16B": "u2", "I": "i4", "F": "f4"}
+_LOW, _HIGH = 0.1, 99.9  # percentiles that a preview shows as black and white
+_SAMPLE = 1 << 20  # pixels that the percentiles are taken from
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Decode a picture; colours become grey, and the notes say how.
+
+    Raises InputError when it is truncated, or so large that Pillow suspects an attack.
+    """
+    if inner is not None:
+        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
+    with _open(path) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        notes = [f"only the first of {frames} frames is read"] if frames > 1 else []
+        if _is_16_bit_colour(path):
+            notes.append("16-bit colours read as 8-bit")
+        try:
+            pixels, how = _grey(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(path, f"is truncated or damaged ({error})", "Copy it again.") from error
+    return Image(pixels, "YX", name=path.name, notes=(*notes, *how))
+
+
+def shape_and_dtype(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """What `read` will give, from the picture's head alone."""
+    with _open(path) as picture:
+        return (picture.height, picture.width), np.dtype(_DIRECT.get(picture.mode, "u1"))
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            return Pillow.open(path, formats=("PNG", "JPEG", "BMP"))
+    except Pillow.DecompressionBombError as error:
+        raise InputError(path, f"is too large for a picture ({error})",
+                         "Save it as TIFF, which is read piece by piece.") from error  # fmt: skip
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError(path, f"cannot be read as a picture ({error})", "Copy it again.") from error
+
+
+def _is_16_bit_colour(path: Path) -> bool:
+    """Whether a PNG has 16 bits a channel and colours, which Pillow reads with 8."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[:4] == b"\x89PNG" and head[24] == 16 and bool(head[25] & 2)
+
+
+def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
+    """Pixels in one channel, and what was done to get them."""
+    mode = picture.mode
+    if mode in _DIRECT:
+        return np.array(picture, dtype=_DIRECT[mode]), []
+    if mode == "1":
+        return np.array(picture.convert("L")), ["black and white read as 0 and 255"]
+    notes = []
+    if mode in ("LA", "La"):
+        return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency left out"]
+    if mode in ("RGBA", "RGBa", "PA") or "transparency" in picture.info:
+        notes.append("transparency left out")
+    colours = np.array(picture.convert("RGBA" if mode in ("RGBA", "RGBa", "PA") else "RGB"))[..., :3]
+    first = colours[..., 0]
+    if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
+        return first.copy(), [*notes, "three equal colour channels taken as one grey channel"]
+    # ITU-R 601 luma, the weights Pillow, ImageJ's "weighted" conversion and JPEG use.
+    grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return grey, [*notes, "colours turned to grey (0.299 R + 0.587 G + 0.114 B)"]
+
+
+def write(path: Path, image: Image) -> tuple[str, ...]:
+    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns all that is not kept."""
+    from PIL import Image as Pillow
+
+    plane, lost = _preview_plane(image)
+    if plane.dtype == np.bool_:
+        pixels = plane.astype(np.uint8) * np.uint8(255)
+        lost.append("preview: true and false shown as 255 and 0")
+    elif plane.dtype == np.uint8:
+        pixels = plane
+    else:
+        pixels, line = _stretch(plane)
+        lost.append(line)
+    Pillow.fromarray(np.ascontiguousarray(pixels)).save(path, format="PNG")
+    return (*not_carried(image, "axes"), *lost)
+
+
+def _preview_plane(image: Image) -> tuple[NDArray[Any], list[str]]:
+    """The plane to show: the middle of every stack axis, the first channel."""
+    middle = [0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True)]
+    height, width = image.shape[-2:]
+    box = (*(slice(i, i + 1) for i in middle), slice(0, height), slice(0, width))
+    plane = np.asarray(image.data[box]).reshape(height, width)
+    if not middle:
+        return plane, []
+    place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
+    return plane, [f"preview: only the plane {place} of {image.axes} is shown"]
+
+
+def _stretch(plane: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
+    """Map the 0.1 to 99.9 percentile range to 0..255; NaN becomes black."""
+    step = max(1, int((plane.size / _SAMPLE) ** 0.5))
+    values = plane[::step, ::step].astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (float(v) for v in np.percentile(finite, (_LOW, _HIGH))) if finite.size else (0.0, 1.0)
+    span = high - low if high > low else 1.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = (plane.astype(np.float64) - low) * (255.0 / span)
+    pixels = np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
+    return pixels, f"preview: {plane.dtype} values stretched to 8 bits, {low:.6g} black and {high:.6g} white"

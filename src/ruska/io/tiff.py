@@ -1,0 +1,285 @@
+"""TIFF: plain, ImageJ, OME, BigTIFF and what microscopes write. Read lazily; see `tiff_write` for writing."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.io import metadata, ome_xml
+from ruska.io.tiff_pixels import Colour, Stored, TiffPixels, luminance
+from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
+from ruska.io.tiff_vendors import read_vendor_fields
+from ruska.io.tiff_write import RECORD_TAG, write
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["read", "write"]
+
+_TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
+              "HostComputer", "Copyright")  # fmt: skip
+_LOOK_PIXELS = 16 << 20
+# Larger pixels than this come from the printing resolution that programs put in by default (72 to 4800 dpi).
+_LARGEST_PIXEL_NM = 5000.0
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open a TIFF lazily.
+
+    Colours become grey and samples that are no colours become a C axis; ``notes`` say so. Of several series the
+    largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... where they are there.
+
+    Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
+    """
+    import tifffile
+
+    if inner is not None:
+        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
+    path = path.absolute()
+    check_directories(path)
+    with tifffile.TiffFile(path) as file:
+        series, notes = choose_series(file, path)
+        layout = stack_layout(series, notes)
+        stored = stored_pages(series, layout, path)
+        image = _foreign(file, series, layout, stored, path)
+        record = series.keyframe.tags.valueof(RECORD_TAG)
+    return image if record is None else _ours(image, record, path)
+
+
+# Meaning: from tags to an Image
+
+
+def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path) -> Image:
+    """The image as the standard fields describe it."""
+    notes = layout.notes
+    if layout.missing:
+        notes.append(f"{layout.missing} of {len(stored.pages)} planes are missing from the file: read as 0")
+    files = {page.file for page in stored.pages if page is not None}
+    if len(files) > 1:
+        notes.append(f"the image continues in {len(files) - 1} other files")
+    if series.keyframe.photometric == 0:
+        notes.append("the file shows 0 as white: values are kept as stored")
+    colour, palette = _colour(file, series.keyframe, stored, notes)
+    fields = _sizes_and_names(file, series, path)
+    lead = _named_stack(layout.lead, fields.spacing, notes)
+    steps = [math.prod(n for _, n in lead[i + 1 :]) for i in range(len(lead))]
+    if colour == "channels":
+        if any(a == "C" for a, _ in lead):
+            raise InputError(path, f"has channels and {stored.samples} samples in each pixel, which are no colours",
+                             "Split the samples in Fiji first.")  # fmt: skip
+        lead.append(("C", stored.samples))
+        steps.append(0)
+    axes = "".join(a for a, _ in lead) + "YX"
+    shape = (*(n for _, n in lead), *stored.shape[2:4])
+    dtype = None
+    if stored.transform is not None:
+        dtype = stored.transform(np.zeros(1, stored.dtype)).dtype
+    pixels = TiffPixels(shape, stored, tuple(steps), colour, palette, dtype)
+    if colour == "grey":
+        notes.append(_what_grey(pixels))
+    channels = dict(zip(axes, shape, strict=True)).get("C")
+    return Image(
+        data=pixels, axes=axes,
+        spacing={a: fields.spacing[a] for a in axes if a in fields.spacing},
+        origin={a: fields.origin[a] for a in axes if a in fields.origin},
+        channel_names=fields.names if len(fields.names) == channels else (),
+        header=fields.header, name=path.name, path=path, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], notes: list[str]) -> list[tuple[str, int]]:
+    """Call a stack Z or T where the unit of its step tells, and say so where nothing does."""
+    letters = [a for a, _ in lead]
+    if "Q" not in letters:
+        return lead
+    step = spacing.pop("Q", None)
+    if step is not None:
+        name = "Z" if is_length(step.unit) else "T"
+        if name not in letters:
+            spacing[name] = step
+            return [(name if a == "Q" else a, n) for a, n in lead]
+    notes.append("nothing says what the stack axis is: taken as Q (--axes tells)")
+    return lead
+
+
+def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Colour, NDArray[Any] | None]:
+    """What to do with the samples of a pixel, and the palette to apply."""
+    photometric = int(page.photometric)
+    if stored.samples == 1:
+        return "single", _palette(file, page, notes) if photometric == 3 else None
+    if photometric in (2, 6) and stored.samples >= 3:
+        if stored.samples > 3:
+            notes.append("the alpha channel is left out")
+        return "grey", None
+    extra = tuple(int(e) for e in page.extrasamples)
+    if photometric in (0, 1) and stored.samples == 2 and extra and extra[0] in (1, 2):
+        notes.append("the alpha channel is left out")
+        return "first", None
+    return "channels", None
+
+
+def _palette(file: Any, page: Any, notes: list[str]) -> NDArray[Any] | None:
+    """Grey level per index for a colour palette; None when the indices themselves are the measurement.
+
+    That is so in ImageJ files, whose palette is only for display (labels, fire), and for palettes of greys.
+    """
+    table = page.colormap
+    if table is None or file.is_imagej or page.tags.get(65027) is not None:
+        return None
+    if (table[0] == table[1]).all() and (table[1] == table[2]).all():
+        return None
+    notes.append("colour palette turned grey (Rec. 601 luminance)")
+    grey = luminance(table.T.astype(np.float64))
+    largest = float(np.iinfo(page.dtype).max)
+    scale = largest / 65535 if table.max() > 255 or page.bitspersample > 8 else 1.0
+    return np.rint(grey * scale).astype(page.dtype)
+
+
+def _what_grey(pixels: TiffPixels) -> str:
+    """Whether the colours are real; looks at the first plane, or the middle of a large one."""
+    height, width = pixels.shape[-2:]
+    side = math.isqrt(_LOOK_PIXELS)
+    rows, columns = (slice(max(0, (n - side) // 2), min(n, (n + side) // 2 + 1)) for n in (height, width))
+    rgb = pixels.read_plane(0, rows, columns)[..., :3]
+    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
+        return "three equal colour channels read as one"
+    return "colour picture turned grey (Rec. 601 luminance, rounded)"
+
+
+@dataclass
+class _Fields:
+    spacing: dict[str, Quantity]
+    origin: dict[str, Quantity]
+    names: tuple[str, ...]
+    header: dict[str, Any]
+
+
+def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
+    """Collect sizes, positions, names and header fields: OME first, then ImageJ, makers' tags, resolution."""
+    page = series.keyframe
+    tags = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
+    header: dict[str, Any] = {}
+    found = _Fields({}, {}, (), header)
+    if file.is_ome and file.ome_metadata:
+        header["ome_xml"] = file.ome_metadata
+        tags.pop("ImageDescription", None)
+        number = series_number(file, series) if series.kind == "ome" else 0
+        found.spacing, found.origin, found.names = ome_xml.parse(file.ome_metadata, number)
+    elif file.is_imagej and file.imagej_metadata:
+        header["imagej"] = _jsonable(file.imagej_metadata)
+        tags.pop("ImageDescription", None)
+        found.spacing, found.origin, found.names = _imagej(file.imagej_metadata, page)
+    maker = read_vendor_fields(file, page, path)
+    header |= _jsonable(maker.header)
+    if tags:
+        header["tiff"] = tags
+    found.origin = maker.origin | found.origin
+    found.spacing = maker.spacing | found.spacing
+    if not set("YX") & set(found.spacing):
+        found.spacing |= _resolution(page)
+    return found
+
+
+def _imagej(meta: dict[str, Any], page: Any) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
+    """Spacing, origin and channel names as ImageJ keeps them: one unit, pixels per unit, origin in pixels."""
+    unit = canonical_unit(str(meta.get("unit", "")))
+    spacing: dict[str, Quantity] = {}
+    if unit is not None and is_length(unit):
+        x, y = _per_unit(page)
+        sizes = {"Z": abs(float(meta.get("spacing", 0) or 0)), "Y": y, "X": x}
+        spacing = {a: Quantity(n, unit) for a, n in sizes.items() if 0 < n < math.inf}
+        if unit == "inch" and x * 25.4e6 > _LARGEST_PIXEL_NM:
+            spacing = {}
+    step, time = float(meta.get("finterval", 0) or 0), canonical_unit(str(meta.get("tunit", "s")))
+    if step > 0 and time is not None:
+        spacing["T"] = Quantity(step, time)
+    starts = {a: float(meta.get(f"{a.lower()}origin", 0) or 0) for a in "ZYX"}
+    origin = {a: Quantity(-start * spacing[a].value, spacing[a].unit)
+              for a, start in starts.items() if start and a in spacing}  # fmt: skip
+    labels = meta.get("Labels")
+    names: tuple[str, ...] = ()
+    channels = int(meta.get("channels", 1))
+    if channels > 1 and isinstance(labels, list) and len(labels) == int(meta.get("images", channels)):
+        names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
+    return spacing, origin, names
+
+
+def _per_unit(page: Any) -> tuple[float, float]:
+    """Length of a pixel in X and Y in the unit of the resolution tags; 0 where they do not say."""
+    sizes = []
+    for name in ("XResolution", "YResolution"):
+        value = page.tags.valueof(name)
+        pair = value if isinstance(value, tuple) and len(value) == 2 else (0, 0)
+        sizes.append(pair[1] / pair[0] if pair[0] else 0.0)
+    return sizes[0], sizes[1]
+
+
+def _resolution(page: Any) -> dict[str, Quantity]:
+    """Pixel size from the resolution tags, unless it is a printer's or a screen's."""
+    unit = {2: 25.4e6, 3: 1e7}.get(int(page.tags.valueof("ResolutionUnit") or 2))
+    x, y = _per_unit(page)
+    if unit is None or not (0 < x * unit < _LARGEST_PIXEL_NM and 0 < y * unit < _LARGEST_PIXEL_NM):
+        return {}
+    return {"Y": Quantity(float(f"{y * unit:.9g}"), "nm"), "X": Quantity(float(f"{x * unit:.9g}"), "nm")}
+
+
+def _jsonable(value: Any) -> Any:
+    """``value`` in JSON types; bytes (ImageJ's regions, overlays) as hexadecimal text."""
+    if isinstance(value, dict):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+# Files of our own
+
+
+def _ours(image: Image, record: str, path: Path) -> Image:
+    """``image`` with what our private tag says of it; sizes that other programs changed since count more."""
+    try:
+        extra = json.loads(record)
+        order, shape, dtype = str(extra["planes"]), tuple(extra["shape"]), np.dtype(extra["dtype"])
+        words = extra["image"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(path, f"its Ruska record is damaged ({type(error).__name__}: {error})",
+                         f"Restore the file from a copy, or remove its tag {RECORD_TAG}.") from error  # fmt: skip
+    fields = metadata.from_json(words, path)
+    axes = fields["axes"]
+    pixels = image.data
+    assert isinstance(pixels, TiffPixels)
+    kept = np.dtype(np.uint8) if dtype.kind == "b" else dtype
+    same = math.prod(image.shape) == math.prod(shape) and image.shape[-2:] == shape[-2:] and image.dtype == kept
+    if not same or pixels.colour != "single" or sorted(f"{order}YX") != sorted(axes) or len(axes) != len(shape):
+        return replace(image, notes=(*image.notes, "changed by another program since Ruska wrote it: record ignored"))
+    sizes = dict(zip(axes, shape, strict=True))
+    steps = {a: math.prod(sizes[b] for b in order[i + 1 :]) for i, a in enumerate(order)}
+    data = TiffPixels(shape, pixels.stored, tuple(steps[a] for a in axes[:-2]), "single", dtype=dtype)
+    for word in ("spacing", "origin"):
+        theirs = {a: q for a, q in getattr(image, word).items() if a in axes}
+        fields[word] = {**theirs, **{a: q for a, q in fields[word].items() if not _changed(theirs.get(a), q)}}
+    return replace(image, data=data, notes=(), **fields)
+
+
+def _changed(theirs: Quantity | None, ours: Quantity) -> bool:
+    """Whether the standard field says something else than our record (they hold fewer digits)."""
+    if theirs is None:
+        return False
+    if canonical_unit(theirs.unit) is None or canonical_unit(ours.unit) is None:
+        return True
+    if is_length(theirs.unit) != is_length(ours.unit):
+        return True
+    return not math.isclose(theirs.value, ours.to(theirs.unit), rel_tol=1e-4, abs_tol=1e-12)

@@ -1,0 +1,267 @@
+"""Pixels of a TIFF series, read strip by strip or tile by tile when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ruska.errors import InputError, RuskaError
+from ruska.io.lazy import LazyPixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CACHE_BYTES = 64 << 20
+"""Decoded strips and tiles that one open image keeps, so that the halo of the next block is not decoded again."""
+
+Colour = Literal["single", "first", "grey", "channels"]
+"""What becomes of the samples of a pixel: there is one; the first is taken; grey of the first three; a C axis."""
+
+_REC601 = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the strips or tiles of one page lie: offset and length in bytes of each; length 0 is an empty one."""
+
+    file: Path
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+    jpeg_tables: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the pages of a series are laid out.
+
+    path : the file that was opened.
+    pages : one per image file directory, None where it is missing (read as zero). When ``whole``, the first
+        page is the start of one uncompressed run that holds all pages of the series.
+    shape : of a page, (separate samples, depth, rows, columns, interleaved samples).
+    segment : of a strip or tile, (depth, rows, columns).
+    dtype : as stored, with its byte order when ``raw``.
+    raw : every page is one uncompressed run.
+    decode : ``decode(bytes, index, jpegtables=...)`` of tifffile, returning (values, position, shape).
+    transform : what is applied to decoded values, or None.
+    """
+
+    path: Path
+    pages: tuple[Page | None, ...]
+    shape: tuple[int, int, int, int, int]
+    segment: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    raw: bool
+    whole: bool
+    decode: Callable[..., Any]
+    transform: Callable[..., Any] | None = None
+
+    @property
+    def samples(self) -> int:
+        return self.shape[0] * self.shape[4]
+
+    @property
+    def page_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def page(self, index: int) -> Page | None:
+        if not self.whole:
+            return self.pages[index]
+        first = self.pages[0]
+        assert first is not None
+        return Page(first.file, (first.offsets[0] + index * self.page_bytes,), (self.page_bytes,))
+
+
+class SegmentCache:
+    """The most recently used decoded segments, up to ``limit`` bytes (but always the last one). Thread-safe.
+
+    A segment that two threads ask for at once is decoded once.
+    """
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self.limit = limit
+        self._lock = Lock()
+        self._held: OrderedDict[tuple[int, int], Future[NDArray[Any] | None]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple[int, int], decode: Callable[[], NDArray[Any] | None]) -> NDArray[Any] | None:
+        """The segment ``key``, decoded now unless it is held."""
+        with self._lock:
+            future = self._held.get(key)
+            ours = future is None
+            if future is None:
+                future = self._held[key] = Future()
+            self._held.move_to_end(key)
+        if ours:
+            try:
+                values = decode()
+            except BaseException as error:
+                with self._lock:
+                    del self._held[key]
+                future.set_exception(error)
+                raise
+            future.set_result(values)
+            with self._lock:
+                self._bytes += 0 if values is None else values.nbytes
+                self._trim()
+        return future.result()
+
+    def _trim(self) -> None:
+        for key in list(self._held)[:-1]:
+            if self._bytes <= self.limit:
+                return
+            if self._held[key].done():
+                values = self._held.pop(key).result()
+                self._bytes -= 0 if values is None else values.nbytes
+
+
+class TiffPixels(LazyPixels):
+    """Pixels of a TIFF series. The file is open only while a box is being read.
+
+    steps : per axis before YX, how many planes further its next index lies; 0 for the C axis made of samples.
+    palette : grey level per stored index, or None.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        stored: Stored,
+        steps: tuple[int, ...],
+        colour: Colour,
+        palette: NDArray[Any] | None = None,
+        dtype: Any = None,
+    ) -> None:
+        if dtype is None:
+            dtype = (stored.dtype if palette is None else palette.dtype).newbyteorder("=")
+        super().__init__(shape, dtype)
+        self.stored, self.steps, self.colour, self.palette = stored, steps, colour, palette
+        _, rows, columns = stored.segment
+        self.chunks = (
+            None if stored.raw else (*(1,) * len(steps), min(rows, self.shape[-2]), min(columns, self.shape[-1]))
+        )
+        self._cache = SegmentCache()
+
+    def __reduce__(self) -> Any:
+        # Decoders are closures: another process opens the file anew.
+        return _reopen, (self.stored.path,)
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        out = np.empty(tuple(part.stop - part.start for part in box), self.dtype)
+        if out.size == 0:
+            return out
+        rows, columns = box[-2:]
+        lead = [part for part, step in zip(box, self.steps, strict=False) if step]
+        steps = [step for step in self.steps if step]
+        places = product(*(range(part.stop - part.start) for part in lead))
+        for place in places:
+            plane = sum((part.start + i) * step for part, i, step in zip(lead, place, steps, strict=True))
+            values = self.read_plane(plane, rows, columns)
+            indices = iter(place)
+            target = tuple(next(indices) if step else slice(None) for step in self.steps)
+            if self.colour == "channels":
+                at = self.steps.index(0)
+                out[target] = np.moveaxis(values[..., box[at]], -1, 0)
+            else:
+                out[target] = self._grey(values)
+        return out
+
+    def _grey(self, values: NDArray[Any]) -> NDArray[Any]:
+        grey: NDArray[Any] = luminance(values[..., :3]) if self.colour == "grey" else values[..., 0]
+        return grey if self.palette is None else self.palette[grey]
+
+    def read_plane(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Part of a plane, (rows, columns, samples), in native byte order; every failure is an InputError."""
+        try:
+            return self._plane(plane, rows, columns)
+        except (RuskaError, MemoryError):
+            raise
+        except Exception as error:  # codecs raise whatever their C library reports
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise InputError(
+                self.stored.path, f"plane {plane} cannot be decoded ({type(error).__name__}: {reason})",
+                "The file is damaged there, or was changed while open: copy it again from the source.",
+            ) from error  # fmt: skip
+
+    def _plane(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        index, depth = divmod(plane, self.stored.shape[1])
+        page = self.stored.page(index)
+        if page is None:
+            values = np.zeros((rows.stop - rows.start, columns.stop - columns.start, self.stored.samples), self.dtype)
+        elif self.stored.raw:
+            values = self._raw(page, depth, rows, columns)
+        else:
+            values = self._decoded(index, page, depth, rows, columns)
+        return values if self.stored.transform is None else self.stored.transform(values)
+
+    def _raw(self, page: Page, depth: int, rows: slice, columns: slice) -> NDArray[Any]:
+        stored = self.stored
+        if page.file.stat().st_size < page.offsets[0] + stored.page_bytes:
+            raise InputError(page.file, "became shorter while it was open", "Copy it again from the source.")
+        # A view of the mapped file; copying the box touches only the pages of memory that hold it.
+        mapped = np.memmap(page.file, np.uint8, "r")
+        view: NDArray[Any] = np.ndarray(stored.shape, stored.dtype, mapped, page.offsets[0])
+        part = np.moveaxis(view[:, depth, rows, columns, :], 0, 2)
+        return part.reshape(*part.shape[:2], stored.samples).astype(stored.dtype.newbyteorder("="))
+
+    def _decoded(self, index: int, page: Page, depth: int, rows: slice, columns: slice) -> NDArray[Any]:
+        separate, pages_deep, height, width, contiguous = self.stored.shape
+        deep, tall, wide = self.stored.segment
+        down, across = math.ceil(height / tall), math.ceil(width / wide)
+        layers = math.ceil(pages_deep / deep)
+        shape = (rows.stop - rows.start, columns.stop - columns.start, self.stored.samples)
+        out = np.zeros(shape, self.stored.dtype.newbyteorder("="))
+        grid = product(
+            range(separate), range(rows.start // tall, (rows.stop - 1) // tall + 1),
+            range(columns.start // wide, (columns.stop - 1) // wide + 1),
+        )  # fmt: skip
+        for sample, i, j in grid:
+            segment = ((sample * layers + depth // deep) * down + i) * across + j
+            values = self._cache.get((index, segment), lambda s=segment: read_segment(self.stored, page, s))  # type: ignore[misc]
+            if values is None:
+                continue
+            top, left = i * tall, j * wide
+            y = slice(max(rows.start, top), min(rows.stop, top + values.shape[1]))
+            x = slice(max(columns.start, left), min(columns.stop, left + values.shape[2]))
+            out[
+                y.start - rows.start : y.stop - rows.start,
+                x.start - columns.start : x.stop - columns.start,
+                sample * contiguous : (sample + 1) * contiguous,
+            ] = values[depth % deep, y.start - top : y.stop - top, x.start - left : x.stop - left]
+        return out
+
+
+def read_segment(stored: Stored, page: Page, index: int) -> NDArray[Any] | None:
+    """Read and decode one strip or tile, (depth, rows, columns, samples); None where the file leaves it empty."""
+    count = page.counts[index]
+    if count == 0:
+        return None
+    with page.file.open("rb") as file:
+        file.seek(page.offsets[index])
+        data = file.read(count)
+    if len(data) < count:
+        raise InputError(page.file, "became shorter while it was open", "Copy it again from the source.")
+    values, _, _ = stored.decode(data, index, jpegtables=page.jpeg_tables)
+    return np.asarray(values)
+
+
+def luminance(rgb: NDArray[Any]) -> NDArray[Any]:
+    """Grey of (..., 3) red, green, blue by Rec. 601, rounded for integers; equal channels give exactly that value."""
+    red, green, blue = (rgb[..., i] for i in range(3))
+    grey = rgb[..., :3].astype(np.float64) @ np.array(_REC601)
+    if rgb.dtype.kind in "iu":
+        grey = np.rint(grey)
+    return np.where((red == green) & (green == blue), red, grey.astype(rgb.dtype))
+
+
+def _reopen(path: Path) -> Any:
+    from ruska.io.tiff import read
+
+    return read(path, None).data

@@ -1,0 +1,217 @@
+"""Writing TIFF, plane by plane: ImageJ hyperstacks, OME-TIFF, or plain for types these cannot name.
+
+Whatever the standard fields cannot express (axis order, exact numbers, header, run record) stands as JSON in the
+private tag `RECORD_TAG`, so that Ruska reads back what it wrote. Other programs drop the tag when they save.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import OutputError, SettingsError, did_you_mean
+from ruska.image import Quantity, canonical_unit, is_length
+from ruska.io import metadata, ome_xml
+from ruska.io.lazy import planes, transposed
+from ruska.io.registry import not_carried
+from ruska.io.tiff_vendors import original_tags
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ruska.image import Image
+
+RECORD_TAG = 65450
+COMPRESSIONS = {"none": None, "zlib": "zlib", "zstd": "zstd", "lzw": "lzw"}
+FLAVOURS = ("auto", "imagej", "ome", "plain")
+CLASSIC_BYTES = 3_900_000_000
+"""Offsets of a classic TIFF have 32 bits; this leaves room for tags and directories."""
+
+_IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
+_LABELS = 10_000
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """How the stack axes of an image stand in the file.
+
+    planes : its own stack axes in the order their planes are written.
+    lead : what other programs are told, letter to size in that order.
+    """
+
+    planes: str
+    lead: dict[str, int]
+
+
+def write(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> tuple[str, ...]:
+    """Write ``image``, streamed plane by plane, and return what is not carried.
+
+    Parameters
+    ----------
+    compression : "none" (the default), "zlib", "zstd" or "lzw".
+    flavour : "imagej", "ome" or "plain"; "auto" takes OME for ``*.ome.tif(f)``, else ImageJ where ImageJ knows the
+        data type and the file stays below 4 GB, else OME, else (int64, uint64, float16) plain.
+
+    Raises SettingsError for an unknown option, OutputError when the flavour asked for cannot hold the image.
+    """
+    import tifffile
+
+    codec = "none" if compression is None else compression
+    if codec not in COMPRESSIONS:
+        raise SettingsError(codec, "is no TIFF compression", did_you_mean(codec, COMPRESSIONS))
+    if flavour not in FLAVOURS:
+        raise SettingsError(flavour, "is no flavour of TIFF", did_you_mean(flavour, FLAVOURS))
+    chosen, lost = _flavour(path, image, codec, flavour)
+    dtype = np.dtype(np.uint8) if image.dtype == bool else image.dtype.newbyteorder("=")
+    stack = _stack(image, imagej=chosen == "imagej")
+    pixels = _planes(image, stack, dtype)
+    options: dict[str, Any] = {
+        "photometric": "minisblack",
+        "compression": COMPRESSIONS[codec],
+        **_resolution(image, chosen),
+    }
+    first: dict[str, Any] = {"software": "Ruska", "extratags": _extra_tags(image, stack)}
+    with tifffile.TiffWriter(
+        path, imagej=chosen == "imagej", ome=chosen == "ome", bigtiff=image.nbytes > CLASSIC_BYTES
+    ) as file:
+        if chosen == "plain":
+            for i, plane in enumerate(pixels):
+                file.write(plane, metadata=None, **options, **({} if i else first))
+        else:
+            shape, words = _description(image, stack, chosen)
+            file.write(pixels, shape=shape, dtype=dtype, metadata=words, **options, **first)
+    return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
+
+
+def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tuple[str, ...]]:
+    """The flavour to write, and what the user must know about it."""
+    name = image.dtype.name
+    named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    fits_imagej = name in _IMAGEJ_TYPES and image.nbytes <= CLASSIC_BYTES and codec != "zstd"
+    fits_ome = name in ome_xml.PIXEL_TYPES or name == "bool"
+    if asked == "imagej" and not fits_imagej:
+        raise OutputError(path, "an ImageJ TIFF holds uint8, uint16 or float32 below 3.9 GB, not compressed with zstd; "
+                          f"this is {name}, {image.nbytes} bytes, {codec}", "Leave the flavour to Ruska.")  # fmt: skip
+    if asked == "ome" and not fits_ome:
+        raise OutputError(path, f"OME-TIFF has no data type {name}", "Leave the flavour to Ruska, or write float32.")
+    lost: tuple[str, ...] = ("truth values kept as 0 and 1 of uint8 for other programs",) if name == "bool" else ()
+    if asked != "auto":
+        return asked, lost
+    if fits_imagej and not named_ome:
+        return "imagej", lost
+    if fits_ome:
+        return "ome", lost
+    if named_ome:
+        lost += (f"OME has no data type {name}: written as a plain TIFF, whose metadata only Ruska reads",)
+    return "plain", lost
+
+
+def _stack(image: Image, *, imagej: bool) -> _Stack:
+    """Assign the image's stack axes to T, C and Z, which are all that ImageJ and OME know; ImageJ fixes their order."""
+    own = image.axes[:-2]
+    free = [a for a in "ZTC" if a not in own]
+    merged = ""
+    told = {a: a for a in own}
+    if "Q" in own and free:
+        told["Q"] = free[0]
+    order = own
+    if imagej:  # planes of an ImageJ stack run through C, then Z, then T
+        order = "".join(sorted(own, key=lambda a: "TZC".index(told[a]) if told[a] in "TZC" else -1))
+    if "Q" in own and not free:
+        # Four stack axes: Q and the axis before it (or after it, where it is the first) are told as one.
+        if imagej:
+            order = order.replace("Q", "")
+            order = f"{order[0]}Q{order[1:]}"
+        at = order.index("Q")
+        merged = order[at - 1] + "Q" if at else order[1] + "Q"
+    lead = {told[a]: image.size(a) for a in order if not (merged and a == "Q")}
+    if merged:
+        lead[merged[0]] *= image.size("Q")
+    return _Stack(order, lead)
+
+
+def _planes(image: Image, stack: _Stack, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    axes = image.axes
+    order = tuple(axes.index(a) for a in f"{stack.planes}YX")
+    for plane in planes(transposed(image.data, order)):
+        yield np.ascontiguousarray(plane, dtype)
+
+
+def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
+    record = {
+        "image": metadata.to_json(image),
+        "shape": list(image.shape),
+        "dtype": image.dtype.name,
+        "planes": stack.planes,
+    }
+    text = json.dumps(record, allow_nan=False).encode("ascii")
+    tags = [(code, block) for code, block in original_tags(image.header, image.spacing) if block]
+    return [(code, "s", 0, block, True) for code, block in [*tags, (RECORD_TAG, text)]]
+
+
+def _description(image: Image, stack: _Stack, flavour: str) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Shape and metadata of an ImageJ or OME file, as tifffile takes them."""
+    if flavour == "ome":
+        words = ome_xml.metadata(image, stack.lead, "".join(stack.lead) + "YX")
+        return (*stack.lead.values(), *image.shape[-2:]), words
+    # The samples must be said: tifffile takes the columns of a picture one pixel wide for them.
+    return (*(stack.lead.get(a, 1) for a in "TZC"), *image.shape[-2:], 1), _imagej_description(image, stack)
+
+
+def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
+    """The fields ImageJ knows: one unit for all lengths, slice distance, frame interval, origin in pixels."""
+    record: dict[str, Any] = {"axes": "TZCYXS"}
+    unit = _imagej_unit(image)
+    if unit and _resolution(image, "imagej"):  # ImageJ would take a missing pixel size for 1
+        record["unit"] = {"um": "micron"}.get(unit, unit)
+        if "Z" in image.spacing and is_length(image.spacing["Z"].unit):
+            record["spacing"] = image.spacing["Z"].to(unit)
+    step = image.spacing.get("T")
+    if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
+        record["finterval"] = step.to("s")
+    for axis in "ZYX":
+        start, size = image.origin.get(axis), image.spacing.get(axis)
+        if start is None or size is None or not start.value or not (is_length(start.unit) and is_length(size.unit)):
+            continue
+        record[f"{axis.lower()}origin"] = -start.to(size.unit) / size.value
+    count = math.prod(stack.lead.values())
+    if image.channel_names and stack.lead.get("C") == len(image.channel_names) and count <= _LABELS:
+        record["Labels"] = list(image.channel_names) * (count // len(image.channel_names))
+    old = image.header.get("imagej", {})
+    if isinstance(old, dict) and isinstance(old.get("Info"), str):
+        record["Info"] = old["Info"]
+    if image.dtype == bool:
+        record |= {"min": 0.0, "max": 1.0}
+    return record
+
+
+def _imagej_unit(image: Image) -> str | None:
+    """The unit of X (else of Y or Z), unless its number of pixels per unit would not fit a TIFF fraction well."""
+    for axis in "XYZ":
+        size = image.spacing.get(axis)
+        if size is None or not is_length(size.unit):
+            continue
+        unit = canonical_unit(size.unit)
+        if 1e-3 <= size.value <= 1e4 and unit != "inch":
+            return unit
+        return next((u for u in ("nm", "um", "mm", "pm", "m") if 1e-3 <= size.to(u) < 1e4), None)
+    return None
+
+
+def _resolution(image: Image, flavour: str) -> dict[str, Any]:
+    """Pixels per unit (ImageJ) or per cm, when both X and Y are known lengths that fit."""
+    sizes = [image.spacing.get(axis) for axis in "XY"]
+    lengths = [s for s in sizes if isinstance(s, Quantity) and is_length(s.unit) and s.value > 0]
+    unit = _imagej_unit(image) if flavour == "imagej" else "cm"
+    if len(lengths) < 2 or unit is None:
+        return {}
+    per_unit = tuple(1.0 / s.to(unit) for s in lengths)
+    if not all(1e-4 < n < 4e9 for n in per_unit):
+        return {}
+    return {"resolution": per_unit, "resolutionunit": "NONE" if flavour == "imagej" else "CENTIMETER"}

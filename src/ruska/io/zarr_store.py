@@ -1,0 +1,460 @@
+"""OME-Zarr stores (NGFF 0.5 and 0.4, with pyramids) and plain Zarr arrays, read and written piece by piece.
+
+A store is written in three steps that are also the engine's: `ZarrSink` makes level 0, whole shards are written to
+it in any order and from any thread, and `finish_store` adds the pyramid and the metadata.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import GeometryError, InputError, OutputError
+from ruska.image import Image, Meaning
+from ruska.io import metadata, ngff
+from ruska.io.lazy import LazyPixels, boxes, transposed
+from ruska.io.registry import assumed_axes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VERSIONS = ("0.5", "0.4")
+_RECORD, _MASK = "ruska", "ruska_mask"
+_CHUNK_3D, _CHUNK_2D = (32, 128, 128), (512, 512)
+_SHARD_3D, _SHARD_2D = (64, 256, 256), (2048, 2048)  # 4 million voxels: what a writer holds at once
+_BOX_VOXELS = 1 << 23
+_SMALLEST = 512  # a level this large in Y or X gets a coarser one
+_NEARLY_CUBIC = 1.5  # Z is halved too while its spacing is at most this multiple of Y's
+_MOST_IMAGES = 50
+_DEEPEST = 5
+
+
+class ZarrPixels(LazyPixels):
+    """One Zarr array."""
+
+    def __init__(self, path: Path, array: Any) -> None:
+        super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
+        self.path, self.array = path, array
+        self.chunks = tuple(array.shards or array.chunks)
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            _check_blosc(self.path, self.array, box)
+            return np.asarray(self.array[box], dtype=self.dtype)
+        except InputError:
+            raise
+        except Exception as error:  # codecs fail in as many ways as there are codecs
+            where = ", ".join(f"{s.start}:{s.stop}" for s in box)
+            raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
+                             f"({type(error).__name__}: {str(error)[:120]})",
+                             "A chunk is truncated or damaged: copy the store again.") from error  # fmt: skip
+
+
+def _check_blosc(path: Path, array: Any, box: tuple[slice, ...]) -> None:
+    """Raise InputError for a truncated Blosc chunk, which the decoder would take what lies behind it in memory for.
+
+    A Blosc chunk states its length in bytes 12 to 16. Shards and checksummed chunks (ours) need no such care.
+    """
+    codecs = getattr(array.metadata, "codecs", None) or (getattr(array.metadata, "compressor", None),)
+    if type(codecs[-1]).__name__ not in ("Blosc", "BloscCodec"):
+        return
+    ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, array.chunks, strict=True))
+    for place in product(*ranges):
+        file = path / array.path / array.metadata.encode_chunk_key(place)
+        if not file.exists():
+            continue
+        with file.open("rb") as chunk:
+            stated, size = int.from_bytes(chunk.read(16)[12:16], "little"), chunk.seek(0, 2)
+        if size < max(16, stated):
+            raise InputError(path, f"chunk {file.relative_to(path).as_posix()} is damaged: {size} bytes of {stated}",
+                             "Copy the store again.")  # fmt: skip
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open an image group (its finest level) or array lazily: the one named by ``inner``, else the only one.
+
+    Raises InputError when there are several and none is named, and when the store is damaged or unfinished.
+    """
+    import zarr
+
+    node = _open(path, inner)
+    if isinstance(node, zarr.Array):
+        return _array_image(path, node)
+    if not _is_image(node):
+        if _RECORD in node.attrs:
+            raise InputError(path, "is an unfinished result: its run was interrupted", "Run the same command again.")
+        node = _only_image(path, node)
+    return _array_image(path, node) if isinstance(node, zarr.Array) else _group_image(path, node)
+
+
+def _open(path: Path, inner: str | None) -> Any:
+    import zarr
+
+    try:
+        return zarr.open(str(path), mode="r", path=(inner or "").strip("/") or None)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
+        raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
+                         "Check the name inside the store, or copy the store again.") from error  # fmt: skip
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """The NGFF part of a group's attributes: under ``ome`` since 0.5, directly in them before."""
+    attributes = dict(group.attrs)
+    found = attributes.get("ome", attributes)
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _is_image(group: Any) -> bool:
+    return bool(_ome(group).get("multiscales"))
+
+
+def _only_image(path: Path, group: Any) -> Any:
+    found = list(_images_in(group))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(path, "holds no image: no array of two or more axes", "Is it the right store?")
+    listing = ", ".join(f"/{node.path}" for node in found[:_MOST_IMAGES])
+    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:/{found[0].path}.")
+
+
+def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
+    """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
+    import zarr
+
+    for _, node in sorted(group.members(), key=lambda member: member[0]):
+        if isinstance(node, zarr.Array):
+            if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
+                yield node
+        elif _is_image(node):
+            yield node
+        elif depth < _DEEPEST:
+            yield from _images_in(node, depth + 1)
+
+
+def _array_image(path: Path, array: Any) -> Image:
+    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    pixels = ZarrPixels(path, array)
+    try:
+        letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
+    except ValueError:
+        letters = None
+    if letters is None:
+        axes, notes = assumed_axes(array.ndim, path)
+        return Image(pixels, axes, name=path.name, notes=notes)
+    return Image(*_yx_last(pixels, letters), name=path.name)
+
+
+def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
+    """Move Y and X to the end, as `Image` wants them."""
+    axes = "".join(a for a in letters if a not in "YX") + "YX"
+    return transposed(pixels, tuple(letters.index(a) for a in axes)), axes
+
+
+def _group_image(path: Path, group: Any) -> Image:
+    import zarr
+
+    ome = _ome(group)
+    try:
+        finest = str(ome["multiscales"][0]["datasets"][0]["path"])
+        array = group[finest]
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise InputError(path, f"its finest level cannot be opened ({type(error).__name__}: {error})",
+                         "The store is incomplete: copy it again.") from error  # fmt: skip
+    if not isinstance(array, zarr.Array):
+        raise InputError(path, f"its level '{finest}' is no array", "The store is damaged: copy it again.")
+    if _RECORD in group.attrs:
+        return _our_image(path, group, array)
+    said = ngff.understand(path, ome["multiscales"], array.ndim)
+    pixels, axes = _yx_last(ZarrPixels(path, array), said["letters"])
+    names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
+    meaning: Meaning = "labels" if "image-label" in ome else "grey"
+    return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
+                 name=path.name, notes=said["notes"])  # fmt: skip
+
+
+def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
+    """Names of the channels, when there is one for each."""
+    try:
+        names = tuple(str(channel["label"]) for channel in ome["omero"]["channels"])
+    except (KeyError, TypeError):
+        return ()
+    return names if len(names) == channels else ()
+
+
+def _our_image(path: Path, group: Any, array: Any) -> Image:
+    """An image of ours: the record gives back axis order, exact sizes and everything NGFF has no place for."""
+    fields = metadata.from_json(group.attrs[_RECORD], path)
+    letters = ngff.stored_letters(fields["axes"], path)
+    if len(letters) != array.ndim:
+        raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
+                         f"Open the array itself: {path.name}:/{array.path}.")  # fmt: skip
+    pixels = transposed(ZarrPixels(path, array), _inverse(ngff.stored_order(letters)))
+    mask = ZarrPixels(path, group[_MASK]) if _MASK in group else None
+    return Image(pixels, mask=mask, name=path.name, **fields)
+
+
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(order.index(i) for i in range(len(order)))
+
+
+class ZarrSink:
+    """Level 0 of a new store: written box by box, from any thread, before the store is finished.
+
+    Parameters
+    ----------
+    path : the store, which must not exist yet.
+    shape, dtype, axes : of the image, in the image's own axis order (the store has NGFF's).
+    chunks : chunk shape in the image's order; then one chunk is one file. By default large arrays are sharded.
+    version : NGFF version, ``"0.5"`` (Zarr 3) or ``"0.4"`` (Zarr 2, no shards).
+
+    ``grain`` is the shape of a shard (or chunk): the smallest box that can be written without touching a file that
+    another box is in.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: Any, axes: str, *,
+        chunks: tuple[int, ...] | None = None, version: str = "0.5",
+    ) -> None:  # fmt: skip
+        import zarr
+
+        dtype = np.dtype(dtype).newbyteorder("=")
+        if version not in VERSIONS:
+            raise OutputError(path, f"there is no OME-Zarr version '{version}' to write", "Use 0.5 or 0.4.")
+        if dtype.kind not in "uifb" or dtype.itemsize > 8:
+            raise OutputError(path, f"OME-Zarr holds no {dtype}", "Pass --dtype float32.")
+        letters = ngff.stored_letters(axes, path)
+        order = ngff.stored_order(letters)
+        stored = tuple(int(shape[i]) for i in order)
+        names = "".join(letters[i] for i in order)
+        wanted = None if chunks is None else tuple(int(chunks[i]) for i in order)
+        try:
+            group = zarr.open_group(str(path), mode="w-", zarr_format=3 if version == "0.5" else 2)
+        except FileExistsError as error:
+            raise OutputError(path, "exists already", "Choose another name, or pass --overwrite.") from error
+        group.attrs[_RECORD] = {"version": metadata.VERSION, "axes": axes}
+        _create_level(group, 0, stored, dtype, names, wanted or _chunks(stored, names), sharded=wanted is None)
+        self._attach(path, group)
+
+    @classmethod
+    def open(cls, path: Path) -> ZarrSink:
+        """Attach to a store that an earlier run made; InputError when it is not one of ours."""
+        import zarr
+
+        sink = cls.__new__(cls)
+        try:
+            sink._attach(path, zarr.open_group(str(path), mode="r+"))
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise InputError(path, f"cannot be resumed: it is no Zarr store of ours ({error})",
+                             "Delete it and start again.") from error  # fmt: skip
+        return sink
+
+    def _attach(self, path: Path, group: Any) -> None:
+        self.path, self.axes = path, str(group.attrs[_RECORD]["axes"])
+        self._array = group["0"]
+        self._order = ngff.stored_order(ngff.stored_letters(self.axes, path))
+        self.dtype = np.dtype(self._array.dtype)
+        self.shape = self._own_order(self._array.shape)
+        self.grain = self._own_order(self._array.shards or self._array.chunks)
+
+    def _own_order(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(int(sizes[i]) for i in _inverse(self._order))
+
+    def write(self, box: tuple[slice, ...], values: NDArray[Any]) -> None:
+        """Write whole grains; GeometryError for a box that is not (two writers of one shard would corrupt it)."""
+        for axis, part, grain, n in zip(self.axes, box, self.grain, self.shape, strict=True):
+            whole = part.start % grain == 0 and (part.stop % grain == 0 or part.stop == n)
+            if not (whole and 0 <= part.start < part.stop <= n):
+                raise GeometryError(self.path, f"box {part.start}:{part.stop} along {axis} is not made of whole "
+                                    f"shards of {grain} within 0:{n}")  # fmt: skip
+        expected = tuple(s.stop - s.start for s in box)
+        if values.shape != expected:
+            raise GeometryError(self.path, f"values of shape {values.shape} for a box of shape {expected}")
+        self._array[tuple(box[i] for i in self._order)] = values.transpose(self._order)
+
+    def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """Read any box, in the image's own axis order."""
+        stored = self._array[tuple(box[i] for i in self._order)]
+        return np.asarray(stored).transpose(_inverse(self._order))
+
+
+def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:
+    """Write an OME-Zarr store with pyramid, in memory bounded by one shard. Nothing of the image is lost."""
+    sink = ZarrSink(path, image.shape, image.dtype, image.axes, chunks=chunks, version=version)
+    for box in boxes(sink.shape, sink.grain, _BOX_VOXELS):
+        sink.write(box, np.asarray(image.data[box]))
+    finish_store(path, image)
+    return ()
+
+
+def finish_store(path: Path, image_metadata: Image) -> None:
+    """Add pyramid, mask and metadata to a store whose level 0 was written through `ZarrSink`.
+
+    ``image_metadata`` says everything but the pixels, which are taken from the store. May be called again after it
+    was interrupted. Raises GeometryError when shape or axes are not the store's.
+    """
+    import zarr
+
+    image = image_metadata
+    sink = ZarrSink.open(path)
+    if image.shape != sink.shape or image.axes != sink.axes:
+        raise GeometryError(path, f"was made for {sink.axes} {sink.shape}, not {image.axes} {image.shape}")
+    group = zarr.open_group(str(path), mode="r+")
+    letters = ngff.stored_letters(image.axes, path)
+    order = ngff.stored_order(letters)
+    names = "".join(letters[i] for i in order)
+    factors = pyramid_factors(image)
+    level: Any = group["0"]
+    finest = level
+    nearest = image.meaning == "labels" or sink.dtype.kind == "b" or sink.dtype.str[1:] in ("i8", "u8")
+    for k in range(1, len(factors)):
+        step = tuple(factors[k].get(image.axes[i], 1) // factors[k - 1].get(image.axes[i], 1) for i in order)
+        shape = tuple(-(-n // s) for n, s in zip(level.shape, step, strict=True))
+        chunks = tuple(min(c, n) for c, n in zip(finest.chunks, shape, strict=True))
+        coarser = _create_level(group, k, shape, sink.dtype, names, chunks, sharded=finest.shards is not None)
+        _coarsen(level, coarser, step, nearest=nearest)
+        level = coarser
+    if image.mask is not None:
+        _write_mask(group, image.mask)
+    _write_attributes(group, image, factors, level, order)
+
+
+def pyramid_factors(image: Image) -> list[dict[str, int]]:
+    """How much coarser than level 0 each level is, per axis; level 0 first.
+
+    Y and X are halved until both are below 512; Z along with them while its spacing is not coarser than theirs.
+    """
+    sizes = dict(zip(image.axes, image.shape, strict=True))
+    factors = [dict.fromkeys(image.axes, 1)]
+    z, y = (image.voxel_size_nm.get(a) for a in "ZY")
+    ratio = z / y if z and y else 1.0
+    while max(-(-sizes[a] // factors[-1][a]) for a in "YX") >= _SMALLEST:
+        last = factors[-1]
+        halved = {a: last[a] * 2 for a in "YX" if sizes[a] > last[a]}
+        if "Z" in sizes and sizes["Z"] > last["Z"] and ratio * last["Z"] / max(last["Y"], last["X"]) <= _NEARLY_CUBIC:
+            halved["Z"] = last["Z"] * 2
+        factors.append(last | halved)
+    return factors
+
+
+def _chunks(shape: tuple[int, ...], names: str) -> tuple[int, ...]:
+    wanted = (
+        dict(zip("ZYX", _CHUNK_3D, strict=True)) if _is_deep(shape, names) else dict(zip("YX", _CHUNK_2D, strict=True))
+    )
+    return tuple(min(n, wanted.get(a, 1)) for a, n in zip(names, shape, strict=True))
+
+
+def _is_deep(shape: tuple[int, ...], names: str) -> bool:
+    return "Z" in names and shape[names.index("Z")] > 1
+
+
+def _shards(shape: tuple[int, ...], chunks: tuple[int, ...], names: str) -> tuple[int, ...] | None:
+    """Whole multiples of a chunk, about 4 million voxels; None where one file per chunk makes few files."""
+    wanted = (
+        dict(zip("ZYX", _SHARD_3D, strict=True)) if _is_deep(shape, names) else dict(zip("YX", _SHARD_2D, strict=True))
+    )
+    shards = tuple(
+        c * min(max(1, wanted.get(a, 1) // c), -(-n // c)) for a, c, n in zip(names, chunks, shape, strict=True)
+    )
+    return None if shards == chunks else shards
+
+
+def _create_level(
+    group: Any, level: int, shape: tuple[int, ...], dtype: Any, names: str, chunks: tuple[int, ...], *, sharded: bool
+) -> Any:
+    """Make (again, after an interruption) the array of a level in NGFF's order."""
+    chunks = tuple(max(1, min(c, n)) for c, n in zip(chunks, shape, strict=True))
+    shards = _shards(shape, chunks, names) if sharded else None
+    return _create(group, str(level), shape, dtype, chunks, shards, names)
+
+
+def _create(
+    group: Any, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None, names: str | None,
+) -> Any:  # fmt: skip
+    """Make an array, compressed by Blosc (zstd, bytes shuffled); in Zarr 3 every chunk has a checksum."""
+    common = {"name": name, "shape": shape, "dtype": np.dtype(dtype), "chunks": chunks, "fill_value": 0,
+              "overwrite": True}  # fmt: skip
+    if group.metadata.zarr_format == 2:
+        from numcodecs import Blosc  # type: ignore[import-untyped]
+
+        codec = Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE)
+        keys = {"name": "v2", "separator": "/"}
+        return group.create_array(**common, compressors=codec, chunk_key_encoding=keys)
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    size = np.dtype(dtype).itemsize
+    codecs = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=size), Crc32cCodec())
+    dimensions = None if names is None else [letter.lower() for letter in names]
+    return group.create_array(**common, shards=shards, compressors=codecs, dimension_names=dimensions)
+
+
+def _coarsen(fine: Any, coarse: Any, step: tuple[int, ...], *, nearest: bool) -> None:
+    """Fill ``coarse``, grain by grain; each grain is made in slabs so that few fine voxels are held at once."""
+    grain = tuple(coarse.shards or coarse.chunks)
+    for box in boxes(coarse.shape, grain, math.prod(grain)):
+        out = np.empty(tuple(s.stop - s.start for s in box), coarse.dtype)
+        for slab in boxes(out.shape, (1,) * out.ndim, _BOX_VOXELS // 8):
+            source = tuple(
+                slice((b.start + s.start) * f, min((b.start + s.stop) * f, n))
+                for b, s, f, n in zip(box, slab, step, fine.shape, strict=True)
+            )
+            values = np.asarray(fine[source])
+            out[slab] = values[tuple(slice(None, None, f) for f in step)] if nearest else halve(values, step)
+        coarse[box] = out
+
+
+def halve(values: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
+    """Mean over pairs along every axis whose ``step`` is 2; an odd last voxel stands for itself.
+
+    Integers are rounded to the nearest (half to even); the dtype is kept.
+    """
+    mean = values.astype(np.result_type(values.dtype, np.float32))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for axis in (i for i, f in enumerate(step) if f == 2):
+            last = values.shape[axis] % 2
+            mean = np.moveaxis(mean, axis, 0)
+            pairs = (mean[0 : len(mean) - last : 2] + mean[1::2]) / 2
+            mean = np.moveaxis(np.concatenate([pairs, mean[-1:]]) if last else pairs, 0, axis)
+        return (np.rint(mean) if values.dtype.kind in "iu" else mean).astype(values.dtype)
+
+
+def _write_mask(group: Any, mask: Any) -> None:
+    """The mask of valid pixels in its own shape and the image's axis order."""
+    chunks = tuple(min(n, 1 if i < mask.ndim - 2 else 1024) for i, n in enumerate(mask.shape))
+    array = _create(group, _MASK, tuple(mask.shape), np.bool_, chunks, None, None)
+    for box in boxes(tuple(mask.shape), chunks, _BOX_VOXELS):
+        array[box] = np.asarray(mask[box], dtype=np.bool_)
+
+
+def _write_attributes(group: Any, image: Image, factors: list[dict[str, int]], coarsest: Any, order: Any) -> None:
+    """Write NGFF's metadata and our record in one go: a store that has them is finished."""
+    version = "0.4" if group.metadata.zarr_format == 2 else "0.5"
+    ome: dict[str, Any] = {"multiscales": ngff.multiscales(image, factors, version)}
+    if image.channel_names:
+        small = transposed(coarsest, _inverse(order))
+        ome["omero"] = ngff.omero(image.channel_names, list(_windows(small, image.axes)))
+    record = {_RECORD: metadata.to_json(image)}
+    group.attrs.update(ome | record if version == "0.4" else {"ome": {"version": "0.5"} | ome} | record)
+
+
+def _windows(coarsest: Any, axes: str) -> Iterator[tuple[float, float, float, float]]:
+    """Display range of each channel, from the middle plane of the coarsest level."""
+    middle = [n // 2 for n in coarsest.shape[:-2]]
+    for channel in range(coarsest.shape[axes.index("C")] if "C" in axes else 1):
+        place = [channel if a == "C" else i for a, i in zip(axes, middle, strict=False)]
+        whole = [slice(0, n) for n in coarsest.shape[-2:]]
+        values = np.asarray(coarsest[(*(slice(i, i + 1) for i in place), *whole)]).astype(np.float64)
+        values = values[np.isfinite(values)]
+        if not values.size:
+            yield 0.0, 1.0, 0.0, 1.0
+            continue
+        start, end = np.percentile(values, (0.1, 99.9))
+        yield float(values.min()), float(values.max()), float(start), float(end)

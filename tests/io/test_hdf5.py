@@ -1,0 +1,187 @@
+"""HDF5: choosing a dataset, foreign metadata, refusal of other files' bytes, our own files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ruska.errors import GeometryError, InputError
+from ruska.image import Image, Quantity
+from ruska.io import read, write
+
+DATA = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
+
+
+def h5(path: Path, **datasets: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name.replace("__", "/")] = values
+    return path
+
+
+def test_the_only_image_is_taken_lazily(tmp_path: Path) -> None:
+    image = read(h5(tmp_path / "a.h5", some__where=DATA, times=np.arange(4.0), column=np.zeros((9, 1))))
+    assert not isinstance(image.data, np.ndarray)
+    np.testing.assert_array_equal(image.data[1:3, :2, 3:], DATA[1:3, :2, 3:])
+
+
+def test_several_images_are_listed_and_one_can_be_named(tmp_path: Path) -> None:
+    path = h5(tmp_path / "a.h5", a__first=DATA, a__second=DATA + 1)
+    with pytest.raises(InputError, match=r"/a/first \(4 x 5 x 6, uint16\); /a/second"):
+        read(path)
+    np.testing.assert_array_equal(read(f"{path}:/a/second").numpy(), DATA + 1)
+    with pytest.raises(InputError, match="no dataset"):
+        read(f"{path}:/a/third")
+
+
+def test_the_top_level_or_customary_name_decides_and_it_is_noted(tmp_path: Path) -> None:
+    top = read(h5(tmp_path / "a.h5", image=DATA, deep__other=DATA + 1))
+    named = read(h5(tmp_path / "b.h5", raw=DATA, labels=DATA + 1))
+    for image in (top, named):
+        np.testing.assert_array_equal(image.numpy(), DATA)
+        assert "also there" in image.notes[0]
+
+
+def test_no_image_at_all_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no image"):
+        read(h5(tmp_path / "a.h5", spectrum=np.arange(10.0), complex=np.zeros((4, 4), complex)))
+    with pytest.raises(InputError, match="complex128"):
+        read(f"{tmp_path}/a.h5:/complex")
+
+
+def test_other_files_bytes_are_never_read(tmp_path: Path) -> None:
+    secret = h5(tmp_path / "secret.h5", data=DATA)
+    (tmp_path / "secret.raw").write_bytes(DATA.tobytes())
+    layout = h5py.VirtualLayout(DATA.shape, DATA.dtype)
+    layout[:] = h5py.VirtualSource(str(secret), "data", DATA.shape)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["link"] = h5py.ExternalLink(str(secret), "/data")
+        file["soft"] = h5py.SoftLink("/link")
+        file["round"] = h5py.SoftLink("/round")
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("external", DATA.shape, DATA.dtype, external=[(str(tmp_path / "secret.raw"), 0, 240)])
+    for name, words in (("link", "another file"), ("soft", "another file"), ("round", "circle"),
+                        ("virtual", "other files"), ("external", "another file")):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            read(f"{tmp_path}/a.h5:/{name}")
+
+
+def test_our_names_cannot_smuggle_in_a_link(tmp_path: Path) -> None:
+    secret = h5(tmp_path / "secret.h5", data=DATA)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = h5py.ExternalLink(str(secret), "/data")
+        file["ruska"] = json.dumps({"version": 1, "axes": "ZYX"})
+    with pytest.raises(InputError):
+        read(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["data"], file["ruska"] = DATA, json.dumps({"version": 1, "axes": "ZYX"})
+        file["mask"] = h5py.ExternalLink(str(secret), "/data")
+    with pytest.raises(InputError, match="another file"):
+        read(tmp_path / "b.h5")
+
+
+def test_truncated_file_is_an_input_error(tmp_path: Path) -> None:
+    path = h5(tmp_path / "a.h5", data=np.zeros((100, 100)))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match="truncated"):
+        read(path)
+
+
+def test_ilastik_axistags_order_the_axes(tmp_path: Path) -> None:
+    values = np.arange(4 * 5 * 6 * 2).reshape(4, 5, 6, 2)
+    path = h5(tmp_path / "a.h5", exported_data=values)
+    with h5py.File(path, "a") as file:
+        file["exported_data"].attrs["axistags"] = json.dumps({"axes": [{"key": k} for k in "zyxc"]})
+        file["exported_data"].attrs["element_size_um"] = [0.05, 0.004, 0.004]
+    image = read(path)
+    assert image.axes == "ZCYX"
+    np.testing.assert_array_equal(image.numpy(), values.transpose(0, 3, 1, 2))
+    assert image.spacing["Z"] == Quantity(0.05, "um")
+
+
+@pytest.mark.parametrize(("name", "unit"), [("element_size_um", "um"), ("resolution", "nm")])
+def test_a_voxel_size_makes_a_stack_a_volume(tmp_path: Path, name: str, unit: str) -> None:
+    path = h5(tmp_path / "a.h5", data=DATA)
+    with h5py.File(path, "a") as file:
+        file["data"].attrs[name] = [40.0, 4.0, 4.0]
+    image = read(path)
+    assert image.axes == "ZYX"
+    assert dict(image.spacing) == {"Z": Quantity(40, unit), "Y": Quantity(4, unit), "X": Quantity(4, unit)}
+    assert dict(image.header) == {}
+
+
+def hyperspy(path: Path, navigates: list[bool], units: list[str]) -> Path:
+    with h5py.File(path, "w") as file:
+        group = file.create_group("Experiments/scan")
+        group["data"] = DATA
+        for i, (navigate, unit) in enumerate(zip(navigates, units, strict=True)):
+            axis = group.create_group(f"axis-{i}")
+            axis.attrs.update(scale=0.5 + i, offset=10.0, units=unit, navigate=navigate, name="xyz"[2 - i])
+    return path
+
+
+def test_hyperspy_axes_give_spacing_and_origin(tmp_path: Path) -> None:
+    image = read(hyperspy(tmp_path / "a.hspy", [True, False, False], ["s", "nm", "Å"]))
+    assert image.axes == "TYX"
+    assert dict(image.spacing) == {"T": Quantity(0.5, "s"), "Y": Quantity(1.5, "nm"), "X": Quantity(2.5, "angstrom")}
+    assert image.origin["Y"] == Quantity(10, "nm")
+    assert read(hyperspy(tmp_path / "b.hspy", [True, False, False], ["", "nm", "nm"])).axes == "QYX"
+
+
+def test_hyperspy_spectra_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="spectrum image"):
+        read(hyperspy(tmp_path / "a.hspy", [True, True, False], ["nm", "nm", "eV"]))
+
+
+def test_our_files_keep_everything_and_others_see_the_size(tmp_path: Path) -> None:
+    sizes = {"Z": Quantity(50, "nm"), "Y": Quantity(4, "nm"), "X": Quantity(4, "nm")}
+    image = Image(DATA, "ZYX", sizes, mask=DATA > 3, header={"big": {"text": "x" * 100_000}}, meaning="counts")
+    assert write(tmp_path / "a.h5", image) == ()
+    back = read(tmp_path / "a.h5")
+    assert (back.spacing, back.header, back.meaning) == (image.spacing, image.header, "counts")
+    np.testing.assert_array_equal(np.asarray(back.mask), image.mask)
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_allclose(file["data"].attrs["element_size_um"], [0.05, 0.004, 0.004])
+        assert file["data"].chunks is not None
+
+
+def test_a_large_array_is_written_in_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ruska.io import hdf5
+
+    monkeypatch.setattr(hdf5, "_BOX_VOXELS", 1000)
+    data = np.random.default_rng(0).integers(0, 255, (20, 150, 140)).astype(np.uint8)
+    write(tmp_path / "a.h5", Image(data, "ZYX"))
+    np.testing.assert_array_equal(read(tmp_path / "a.h5").numpy(), data)
+
+
+def test_real_hyperspy_and_hdf5_files(micrographs: Path, manifest: list[dict[str, str]]) -> None:
+    rows = [r for r in manifest if r["path"].endswith((".hspy", ".hdf5")) and r["split"] in ("train", "val")]
+    assert len(rows) >= 4
+    for row in rows:
+        image = read(micrographs / row["path"])
+        assert "x".join(map(str, image.shape)) == row["shape"], row["path"]
+        assert str(image.dtype) == row["dtype"]
+        if row["pixel_size_nm"]:
+            assert image.voxel_size_nm["X"] == pytest.approx(float(row["pixel_size_nm"].split("x")[0]), rel=1e-4)
+
+
+def test_real_instrument_files_read_or_say_why_not(micrographs: Path) -> None:
+    velox = read(micrographs / "formats/scifidatasets/EMDReader_Image_FEI.emd")
+    assert (velox.axes, velox.shape) == ("YX", (512, 512))
+    assert velox.voxel_size_nm["X"] == pytest.approx(5.3024, rel=1e-4)
+    assert velox.numpy().std() > 0
+    stack = read(micrographs / "formats/rosettasciio_testdata/emd__fei_example_tem_stack.emd")
+    assert (stack.axes, stack.shape) == ("QYX", (2, 3, 3))
+    for name in ("rosettasciio_testdata/emd__fei_example_complex_fft.emd",
+                 "openncem/au_145mm_68kx_microprobe_01_master.h5"):  # fmt: skip
+        with pytest.raises(InputError, match="holds"):
+            read(micrographs / "formats" / name)
+
+
+def test_axes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GeometryError):
+        read(h5(tmp_path / "a.h5", data=DATA), axes="YX")
