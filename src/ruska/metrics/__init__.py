@@ -1,0 +1,14 @@
+"""Scores of one array against another, and spectra. Arrays in, numbers out."""
+
+from ruska.metrics.fidelity import fit_gain_offset, psnr, ssim
+from ruska.metrics.spectrum import FourierRingCorrelation, frc, radial_spectrum, residual_whiteness
+
+__all__ = [
+    "FourierRingCorrelation",
+    "fit_gain_offset",
+    "frc",
+    "psnr",
+    "radial_spectrum",
+    "residual_whiteness",
+    "ssim",
+]

@@ -1,0 +1,162 @@
+"""Estimating the noise of one 2D micrograph from nothing but the micrograph.
+
+A steep high-pass along one axis leaves noise and little structure, and does not touch how the noise is
+correlated along the *other* axis. So the columns tell the noise level and its correlation along the scan line,
+and the rows tell the same for correlation down the columns. Only the least structured patches are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import GeometryError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_STEEP = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70.0)  # fourth difference with unit noise gain
+_LAGS = 4
+_LEVELS = 4  # groups of patches by brightness, because noise grows with the signal
+_QUIET = 0.15  # share of the patches of each group that is looked at
+_MOST_PIXELS = 2048  # side of the central part that is looked at
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """What one micrograph says about its noise, in the micrograph's own grey levels.
+
+    std : standard deviation of the noise in a pixel, root mean square over dark and bright parts.
+    white_equivalent_std : standard deviation of the white noise that is as strong as this noise where it is
+        strongest, at low spatial frequency. Equals ``std`` for white noise. A denoiser made for white noise
+        must be told this one, or it leaves the streaks.
+    correlated : whether neighbouring pixels share noise along one axis.
+    reason : one sentence for the user.
+    lag1 : correlation of the noise of neighbours along (Y, X).
+    """
+
+    std: float
+    white_equivalent_std: float
+    correlated: bool
+    reason: str
+    lag1: tuple[float, float] = (0.0, 0.0)
+
+
+def estimate_noise_std(image2d: NDArray[Any]) -> float:
+    """White-equivalent noise level of ``image2d`` (Y, X), in its own grey levels: the strength for a denoiser."""
+    return estimate_noise(image2d).white_equivalent_std
+
+
+def estimate_noise(image2d: NDArray[Any]) -> NoiseEstimate:
+    """Estimate the noise of one micrograph.
+
+    Parameters
+    ----------
+    image2d : (Y, X), any real dtype and range; at least 16 pixels each way. NaN and infinite pixels are left out.
+
+    Raises
+    ------
+    GeometryError : the image is not 2D, is smaller than 16 pixels, or has hardly any finite pixels.
+
+    The level is exact for white and scan-line noise where the micrograph has unstructured patches; fine texture
+    that fills the whole image cannot be told from noise and is counted as noise.
+    Source: the high-pass follows Immerkær (1996), Computer Vision and Image Understanding 64, 300. Differs: one
+    axis at a time and steeper, over selected patches, so that correlation can be measured.
+    """
+    image, valid = _central(image2d)
+    side = int(np.clip(min(image.shape) // 12, 8, 24))
+    quiet = _quiet_patches(image, valid, side)
+    variance_y, along_x = _column_statistics(image, side, quiet)
+    variance_x, along_y = _column_statistics(image.T, side, [group.T for group in quiet])
+    excess = along_x[0] - along_y[0]
+    std_y, std_x = np.sqrt(variance_y), np.sqrt(variance_x)
+    lag1 = (float(along_y[0]), float(along_x[0]))
+    if abs(excess) < _ANISOTROPY:
+        std = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
+        reason = "The noise looks independent from pixel to pixel."
+        if min(lag1) > _ANISOTROPY:
+            reason = (
+                "Neighbours resemble each other equally along rows and columns: fine structure, or noise smoothed by "
+                "the detector or by resampling. One image cannot tell; the level is that of the finest scale."
+            )
+        return NoiseEstimate(std, std, False, reason, lag1)
+    std, lags, axis = (std_y, along_x, "row") if excess > 0 else (std_x, along_y, "column")
+    white = float(std * np.sqrt(1 + 2 * np.clip(lags, 0, None).sum()))
+    reason = (
+        f"Neighbours in a {axis} share noise (correlation {lags[0]:.2f}): a denoiser must work as if against "
+        f"white noise {white / max(std, 1e-30):.1f} times as strong."
+    )
+    return NoiseEstimate(float(std), white, True, reason, lag1)
+
+
+_ANISOTROPY = 0.2  # lag-1 correlation that one axis must have more than the other
+
+
+def _central(image2d: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The central part with holes filled by its mean, and where no hole is near."""
+    from scipy.ndimage import binary_erosion
+
+    if image2d.ndim != 2 or min(image2d.shape) < 16:
+        raise GeometryError("noise estimate", f"got shape {image2d.shape}, expected a 2D image of at least 16 pixels")
+    box = tuple(slice((n - min(n, _MOST_PIXELS)) // 2, (n + min(n, _MOST_PIXELS)) // 2) for n in image2d.shape)
+    image = np.asarray(image2d[box], dtype=np.float64)
+    valid = np.isfinite(image)
+    if valid.mean() < 0.5:
+        raise GeometryError("noise estimate", "more than half of the pixels are NaN or infinite")
+    if valid.all():
+        return image, valid
+    reach = np.ones((5, 5), dtype=bool)  # of the high-pass
+    return np.where(valid, image, image[valid].mean()), binary_erosion(valid, reach, border_value=1)
+
+
+def _patches(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """Cut (Y, X) into (rows, columns, side, side), dropping the remainder."""
+    rows, columns = (n // side for n in image.shape)
+    return image[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
+
+
+def _quiet_patches(image: NDArray[np.float64], valid: NDArray[np.bool_], side: int) -> list[NDArray[np.bool_]]:
+    """For each brightness group, a map (patch rows, patch columns) of its least structured patches."""
+    patches = _patches(image, side)
+    mean = patches.mean((2, 3))
+    half = side // 4
+    blocks = patches[..., : half * 4, : half * 4].reshape(*mean.shape, half, 4, half, 4).mean((3, 5))
+    structure = blocks.std((2, 3))  # of 4 x 4 means: chosen by what is coarse, measured by what is fine
+    saturated = ((patches == image.min()) | (patches == image.max())).mean((2, 3)) > 0.02
+    whole = _patches(valid, side).all((2, 3))
+    usable = next(m for m in (whole & ~saturated, whole, np.ones_like(whole)) if m.any())
+    edges = np.quantile(mean[usable], np.linspace(0, 1, _LEVELS + 1))
+    groups = []
+    for low, high in pairwise(edges):
+        group = usable & (mean >= low) & (mean <= high)
+        groups.append(group & (structure <= np.quantile(structure[group], _QUIET)))
+    return groups
+
+
+def _column_statistics(
+    image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]
+) -> tuple[float, NDArray[np.float64]]:
+    """Noise variance, and correlation along X at lags 1.. of what a steep high-pass along Y leaves."""
+    from scipy.ndimage import correlate1d
+
+    patches = _patches(correlate1d(image, _STEEP, axis=0, mode="reflect"), side)
+    variances, lags = [], []
+    for group in groups:
+        chosen = patches[group]
+        square = (chosen**2).mean((1, 2))
+        variances.append(np.median(square))
+        shifted = [(chosen[..., k:] * chosen[..., :-k]).mean((1, 2)) for k in range(1, _LAGS + 1)]
+        lags.append([np.median(s / np.maximum(square, 1e-30)) for s in shifted])
+    return float(np.mean(variances)), np.average(lags, axis=0, weights=np.maximum(variances, 1e-30))
+
+
+def _diagonal_std(image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]) -> float:
+    """Level of what a high-pass along both axes leaves: less structure than one axis, exact for white noise only."""
+    from scipy.ndimage import correlate1d
+
+    fine = correlate1d(correlate1d(image, _STEEP, axis=0, mode="reflect"), _STEEP, axis=1, mode="reflect")
+    square = (_patches(fine, side) ** 2).mean((2, 3))
+    return float(np.sqrt(np.mean([np.median(square[group]) for group in groups])))

@@ -1,0 +1,99 @@
+"""What a file is, and what a job on it would take."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ruska.engine.plan import Block
+from ruska.engine.run import Job, call
+from ruska.image import Image
+from ruska.pipeline.prepare import Options, Prepared, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ruska.engine import Progress
+
+_TRIAL_EDGE = 256
+
+
+def describe(
+    image: Image,
+    method: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like."""
+    job = prepare(image, method, settings, options, progress=progress)
+    statistics = job.statistics
+    return {
+        "name": image.name,
+        "shape": list(image.shape),
+        "axes": image.axes,
+        "dtype": str(image.dtype),
+        "bytes": image.nbytes,
+        "spacing": {a: {"value": q.value, "unit": q.unit} for a, q in image.spacing.items()},
+        "channels": list(image.channel_names),
+        "meaning": image.meaning,
+        "header": sorted(image.header),
+        "statistics": statistics.as_dict(),
+        "notes": list(image.notes),
+        "method": job.method_name,
+        "reason": job.reason,
+        "method_notes": list(getattr(job.method, "notes", ())),
+        "job": predict(job),
+    }
+
+
+def predict(job: Prepared) -> dict[str, Any]:
+    """Memory, blocks and time of a job; the time comes from one trial on a small block in the middle."""
+    plan = job.plan
+    return {
+        "blocks": plan.size,
+        "block": list(plan.extent),
+        "axes": plan.layout.canonical_axes,
+        "workers": plan.workers,
+        "memory_bytes": plan.memory_bytes,
+        "seconds": _trial(job),
+        "output_shape": list(plan.layout.to_native_shape(plan.output_shape)),
+        "output_dtype": str(job.out_dtype),
+    }
+
+
+def _trial(job: Prepared) -> float:
+    """Seconds the whole run would take, from the time per voxel of one small block."""
+    plan = job.plan
+    first = plan.first_spatial
+    box = []
+    for axis, (n, multiple) in enumerate(zip(plan.shape, (1,) * first + plan.multiple, strict=True)):
+        edge = n if axis == first - 1 else min(n, _TRIAL_EDGE if axis >= first else 1)
+        if axis >= first and len(plan.halo) == 3:
+            edge = min(n, 48)
+        start = (n - edge) // 2 // multiple * multiple
+        box.append(slice(start, start + edge))
+    pad = tuple(-(b.stop - b.start) % m for b, m in zip(box[first:], plan.multiple, strict=True))
+    block = Block(0, (0,) * len(box), tuple(box), tuple(box), pad, plan.scaled(tuple(box)), plan.scaled(tuple(box)))
+    trial = Job(job.source, plan, None, job.normalisation, job.statistics.mean, job.method.domain)  # type: ignore[arg-type]
+    y, _ = trial.read(block.read, block.pad)
+    sweeps = getattr(job.method, "sweeps", None)
+    if sweeps is None:
+        seconds = min(call(job.method, y, trial.random(block.read, block.pad))[1] for _ in range(2))
+    else:
+        state = job.method.init(y, trial.random(block.read, block.pad))
+        started = time.perf_counter()
+        job.method.sweep(state, y, 0, trial.random(block.read, block.pad))
+        seconds = (time.perf_counter() - started) * sweeps
+    per_voxel = seconds / y.numel()
+    total = 0
+    sample = range(0, plan.size, max(1, plan.size // 64))
+    for index in sample:
+        read = plan.block(index).read
+        voxels = 1
+        for part in read:
+            voxels *= part.stop - part.start
+        total += voxels
+    side_by_side = plan.workers if job.method.threads == "one" else 1
+    return per_voxel * total / len(sample) * plan.size / min(side_by_side, plan.size)

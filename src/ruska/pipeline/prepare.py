@@ -1,0 +1,140 @@
+"""From what the user asked to a job that is ready to run: statistics, method, block plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ruska import methods
+from ruska.engine import (
+    ArraySource,
+    Budget,
+    IntensityStatistics,
+    Layout,
+    Normalisation,
+    NormalisedSource,
+    Plan,
+    Progress,
+    measure_intensities,
+    parse_memory,
+    plan_blocks,
+)
+from ruska.errors import SettingsError, did_you_mean
+from ruska.image import Image, crop
+
+if TYPE_CHECKING:
+    from ruska.engine import IterativeMethod, Method
+
+DTypes = Literal["same", "float32"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job is run; none of these changes what the method is.
+
+    dtype : ``same`` as the input (rounded and clipped; clipped voxels are counted) or ``float32``.
+    seed : of the random field, for methods that draw samples.
+    memory : upper bound for the whole process, e.g. ``"2GB"``; half of what is free when None.
+    workers : blocks side by side; every core when None.
+    roi : axis letter -> slice; only this region is restored, with the statistics of the whole image.
+    """
+
+    dtype: DTypes = "same"
+    seed: int = 0
+    memory: str | None = None
+    workers: int | None = None
+    roi: Mapping[str, slice] | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("same", "float32"):
+            raise SettingsError("dtype", f"'{self.dtype}' is unknown", did_you_mean(self.dtype, ("same", "float32")))
+
+    def budget(self) -> Budget:
+        """The limits as numbers."""
+        chosen: dict[str, int] = {}
+        if self.memory is not None:
+            chosen["memory_bytes"] = parse_memory(self.memory)
+        if self.workers is not None:
+            chosen["workers"] = self.workers
+        return Budget(**chosen)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that is ready to run.
+
+    image : what will be restored (the region of interest); ``source`` reads it.
+    statistics : of the whole image, also when only a region is restored.
+    """
+
+    image: Image
+    source: ArraySource
+    statistics: IntensityStatistics
+    normalisation: Normalisation
+    method_name: str
+    reason: str
+    method: Method | IterativeMethod
+    layout: Layout
+    plan: Plan
+    budget: Budget
+    out_dtype: np.dtype[Any]
+    options: Options
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def prepare(
+    image: Image,
+    method: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+    remembered: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Measure, choose and plan, without restoring anything.
+
+    remembered : ``statistics`` and ``extent`` of an interrupted run of the same job, to be kept.
+
+    Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
+    """
+    options = options or Options()
+    remembered = remembered or {}
+    started = time.perf_counter()
+    budget = options.budget()
+    whole = ArraySource(image.data, image.axes)
+    if "statistics" in remembered:
+        statistics = IntensityStatistics(**remembered["statistics"])
+    else:
+        statistics = measure_intensities(whole, image.name, progress)
+    normalisation = statistics.normalisation()
+    normalised = NormalisedSource(whole, normalisation, statistics.mean)
+    measured = time.perf_counter()
+    name, settings, reason = _choose(method, settings, normalised)
+    ready = methods.create(name, settings).prepare(normalised, normalisation, budget)
+    part = crop(image, options.roi) if options.roi else image
+    out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
+    layout = Layout(part.axes, part.shape, len(ready.halo))
+    extent = remembered.get("extent")
+    plan = plan_blocks(
+        layout, ready, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None
+    )
+    seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
+    return Prepared(
+        part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
+        budget, out_dtype, options, seconds,
+    )  # fmt: skip
+
+
+def _choose(
+    method: str, settings: Mapping[str, Any] | None, source: NormalisedSource
+) -> tuple[str, Mapping[str, Any], str]:
+    """Resolve ``auto``; settings that the user gives go with a method the user names."""
+    if method != "auto":
+        return method, settings or {}, "chosen by the user"
+    if settings:
+        raise SettingsError("settings", f"{', '.join(settings)} need a method", "Name one with --method.")
+    return methods.choose(source)

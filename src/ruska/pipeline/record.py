@@ -1,0 +1,109 @@
+"""The record a run leaves next to its output: enough to repeat it and to know what was done."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ruska
+
+if TYPE_CHECKING:
+    from ruska.engine import Outcome
+    from ruska.image import Image
+    from ruska.pipeline.prepare import Options, Prepared
+
+_PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
+
+
+def job_identity(
+    image: Image, digest: str, task: str, method: str, settings: Mapping[str, Any] | None, options: Options
+) -> dict[str, Any]:
+    """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job."""
+    return {
+        "ruska": ruska.__version__,
+        "task": task,
+        "input": digest,
+        "name": image.name,
+        "shape": image.shape,
+        "axes": image.axes,
+        "method": method,
+        "settings": dict(settings or {}),
+        "dtype": options.dtype,
+        "seed": options.seed,
+        "memory": options.memory,
+        "roi": {a: [s.start, s.stop] for a, s in (options.roi or {}).items()},
+    }
+
+
+def make_record(job: Prepared, task: str, digest: str, output: Path | None, outcome: Outcome) -> dict[str, Any]:
+    """The record of a finished run, JSON-like."""
+    image = job.image
+    settings = dict(getattr(job.method, "settings", {}))
+    warnings = list(image.notes)
+    if outcome.clipped:
+        warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
+    if job.statistics.finite_fraction < 1:
+        share = 1 - job.statistics.finite_fraction
+        warnings.append(f"{share:.2%} of the voxels are NaN or infinite; they were left as they are")
+    return {
+        "ruska": ruska.__version__,
+        "task": task,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command(job, task, output, settings),
+        "method": job.method_name,
+        "method_reason": job.reason,
+        "settings": settings,
+        "noise": list(getattr(job.method, "notes", ())),
+        "seed": job.options.seed,
+        "input": {
+            "path": str(image.path) if image.path else image.name,
+            "hash": digest,
+            "shape": list(image.shape),
+            "axes": image.axes,
+            "dtype": str(image.dtype),
+        },
+        "output": {"path": output.name if output else "(in memory)", "dtype": str(job.out_dtype)},
+        "statistics": job.statistics.as_dict(),
+        "normalisation": {"offset": job.normalisation.offset, "scale": job.normalisation.scale},
+        "plan": {**job.plan.as_dict(), "workers": job.plan.workers, "memory_bytes": job.plan.memory_bytes},
+        "times": {**job.seconds, "run": outcome.seconds, "in_method": outcome.method_seconds},
+        "blocks": {"computed": outcome.blocks, "resumed": outcome.resumed},
+        "clipped": outcome.clipped,
+        "warnings": warnings,
+        "versions": {"python": platform.python_version(), **_versions(), "platform": platform.platform()},
+    }
+
+
+def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str, Any]) -> str:
+    """The command line that repeats the run with the settings it resolved to."""
+    source = str(job.image.path or job.image.name)
+    words = ["ruska", task, source]
+    if ":" in job.image.name and job.image.path is not None:
+        words[-1] = f"{source}:{job.image.name.partition(':')[2]}"
+    if output is not None:
+        words += ["-o", str(output)]
+    words += ["--method", job.method_name]
+    for name, value in settings.items():
+        if value is not None:
+            words += ["--set", f"{name}={value}"]
+    words += ["--axes", job.image.axes, "--dtype", job.options.dtype, "--seed", str(job.options.seed)]
+    if job.options.memory:
+        words += ["--memory", job.options.memory]
+    if job.options.roi:
+        words += ["--roi", ",".join(f"{a}={s.start}:{s.stop}" for a, s in job.options.roi.items())]
+    return shlex.join(words)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,204 @@
+"""Running a job from image or file to result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruska import io
+from ruska.engine import (
+    BlockStore,
+    Ledger,
+    MemoryStore,
+    NativeView,
+    NoLedger,
+    Outcome,
+    Progress,
+    discard_work,
+    run,
+    work_folder,
+)
+from ruska.errors import InputError, OutputError
+from ruska.image import Image
+from ruska.io.digest import digest_image
+from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
+from ruska.pipeline.record import job_identity, make_record
+
+if TYPE_CHECKING:
+    from ruska.engine import Sink
+
+
+@dataclass(frozen=True)
+class Result:
+    """A restored image and what is known about how it came to be.
+
+    image : on the input's intensity scale, with its geometry and metadata.
+    record : the run record (settings, versions, hashes, times, the command that repeats it).
+    report : the HTML report, or None when none was asked for or the result is in memory only.
+    lost : what the output format could not carry.
+    """
+
+    image: Image
+    record: Mapping[str, Any]
+    report: Path | None = None
+    lost: tuple[str, ...] = field(default=())
+
+
+def denoise(
+    image: Image | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    method: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    dtype: DTypes = "same",
+    seed: int = 0,
+    memory: str | None = None,
+    workers: int | None = None,
+    roi: Mapping[str, slice] | None = None,
+    overwrite: bool = False,
+    report: bool = True,
+    progress: Progress | None = None,
+) -> Result:
+    """Denoise an image or a file of any size.
+
+    Parameters
+    ----------
+    image : an `Image`, a path, or anything `ruska.read` takes; a bare 2D or 3D NumPy array works too.
+    output : file or store to write; the result stays in memory when None.
+    method : name of a method, or ``auto`` to let Ruska choose from the data (see `docs/methods.md`).
+    settings : options of that method.
+    dtype, seed, memory, workers, roi : see `Options`.
+    overwrite : replace ``output`` if it exists.
+    report : write ``<output>.report.html`` and ``.png`` beside the output.
+
+    Raises
+    ------
+    RuskaError : one of its kinds, naming the file or setting, what was found and the way out.
+    """
+    options = Options(dtype, seed, memory, workers, roi)
+    opened = as_image(image)
+    return run_job(
+        "denoise", opened, output, method, settings, options, overwrite=overwrite, report=report, progress=progress
+    )
+
+
+def as_image(given: Any) -> Image:
+    """Open a path, or wrap a NumPy array (the last two axes are Y and X, a third is a stack)."""
+    import numpy as np
+
+    if isinstance(given, Image):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return io.read(given)
+    array = np.asarray(given)
+    if array.ndim not in (2, 3) or array.dtype.kind not in "uifb":
+        raise InputError("array", f"has {array.ndim} dimensions of type {array.dtype}, expected 2 or 3 of numbers",
+                         "Wrap it: ruska.Image(array, axes='TCZYX').")  # fmt: skip
+    if array.size == 0:
+        raise InputError("array", f"holds no pixels (shape {array.shape})")
+    return Image(array, "QYX"[-array.ndim :], name="array")
+
+
+def run_job(
+    task: str,
+    image: Image,
+    output: str | os.PathLike[str] | None,
+    method: str,
+    settings: Mapping[str, Any] | None,
+    options: Options,
+    *,
+    overwrite: bool = False,
+    report: bool = True,
+    progress: Progress | None = None,
+) -> Result:
+    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again."""
+    if output is None:
+        job = prepare(image, method, settings, options, progress=progress)
+        store = MemoryStore(job.plan.output_shape, job.out_dtype)
+        outcome = _compute(job, store, NoLedger(), progress)
+        record = make_record(job, task, digest_image(image), None, outcome)
+        return Result(_restored(job, job.layout.from_canonical(store.values), record), record)
+    target = Path(output)
+    check_target(image, target, overwrite=overwrite)
+    with _locked(target) as folder:
+        digest = digest_image(image)
+        ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
+        job = prepare(image, method, settings, options, progress=progress, remembered=ledger.entries.get("plan"))
+        if "plan" not in ledger.entries:
+            ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent))
+        blocks = BlockStore(folder / "blocks", job.plan.output_shape, job.out_dtype, job.plan.output_extent)
+        outcome = _compute(job, blocks, ledger, progress)
+        record = make_record(job, task, digest, target, outcome)
+        result = _deliver(job, blocks, record, target, overwrite, report, progress)
+    discard_work(target)
+    return result
+
+
+def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, or that is the input, before any work is done."""
+    if image.path is not None and target.exists() and target.samefile(image.path):
+        raise OutputError(target, "is the input file, which Ruska never overwrites", "Choose another name.")
+    io.check_output(target, overwrite=overwrite)
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[Path]:
+    """The work folder; removed again when the job fails before it has finished a single block."""
+    try:
+        with work_folder(target) as folder:
+            yield folder
+    except OSError as error:
+        raise OutputError(target, f"could not be written ({error.strerror or error})",
+                          "Check free space and permissions; the same command resumes.") from error  # fmt: skip
+    except Exception:
+        if not any(target.with_name(f".{target.name}.ruska-work").glob("blocks/*.npy")):
+            discard_work(target)
+        raise
+
+
+def _compute(job: Prepared, sink: Sink, ledger: NoLedger, progress: Progress | None) -> Outcome:
+    return run(
+        job.source, job.method, sink, job.plan, normalisation=job.normalisation, fill=job.statistics.mean,
+        mask=job.image.mask, seed=job.options.seed, ledger=ledger, progress=progress,
+    )  # fmt: skip
+
+
+def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
+    return job.image.with_data(data, provenance=record, path=None)
+
+
+def _deliver(
+    job: Prepared,
+    store: BlockStore,
+    record: dict[str, Any],
+    target: Path,
+    overwrite: bool,
+    report: bool,
+    progress: Progress | None,
+) -> Result:
+    """Write output, record and report. The output takes its name last: when it is there, everything is."""
+    from ruska.report import sidecar, write_report
+
+    restored = _restored(job, NativeView(store, job.layout), record)
+    html: list[Path] = []
+
+    def before_placing(lost: tuple[str, ...]) -> None:
+        record["output"]["not_kept"] = list(lost)
+        if report:
+            if progress is not None:
+                progress("drawing the report", 0, 1)
+            html.append(write_report(target, job.image, restored, record, overwrite=True).html)
+        path = sidecar(target, ".record.json")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+        os.replace(part, path)
+
+    if progress is not None:
+        progress(f"writing {target.name}", 0, 1)
+    lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
+    return Result(io.read(target), record, html[0] if html else None, lost)

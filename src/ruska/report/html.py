@@ -1,0 +1,216 @@
+"""The report as one HTML file that needs nothing else: no script, no network."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ruska.errors import OutputError
+from ruska.image import Image
+from ruska.report.pictures import Shown, choose_shown, draw
+from ruska.report.verdict import Verdict, judge
+
+_DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
+_BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Do not trust unseen"}
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """Where a report was written."""
+
+    html: Path
+    png: Path
+
+
+def sidecar(target: Path, suffix: str) -> Path:
+    """The file beside ``target`` that has ``suffix`` in place of its own: ``clean.ome.tif`` -> ``clean.report.html``."""
+    name = target.name
+    own = next((s for s in _DOUBLE if name.lower().endswith(s) and len(name) > len(s)), target.suffix)
+    return target.with_name(name[: len(name) - len(own)] + suffix)
+
+
+def write_report(
+    target: Path, before: Image, after: Image, record: Mapping[str, Any], *, overwrite: bool = False
+) -> ReportPaths:
+    """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
+
+    before, after : the input and the result; only what is shown is read. Their grids may differ.
+    record : the run record; every key is optional.
+
+    Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
+    """
+    paths = ReportPaths(sidecar(Path(target), ".report.html"), sidecar(Path(target), ".report.png"))
+    for path in (paths.html, paths.png):
+        if path.exists() and not overwrite:
+            raise OutputError(path, "exists already", "Choose another output name, or pass --overwrite.")
+    shown = choose_shown(before, after)
+    picture = draw(shown, f"{before.name} → {Path(target).name}")
+    page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
+    _place(paths.png, picture)
+    _place(paths.html, page.encode("utf-8"))
+    return paths
+
+
+def _place(path: Path, content: bytes) -> None:
+    """Write under another name first, so that a half-written report never has its final name."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(path, f"the report could not be written ({error.strerror or error})",
+                          "Check free space and permissions, or run without a report.") from error  # fmt: skip
+
+
+def _verdict(shown: Shown, record: Mapping[str, Any]) -> Verdict:
+    warnings = [str(w) for w in _listed(record.get("warnings"))]
+    if shown.residual is None:
+        line = "The output has another grid than the input, so the two cannot be subtracted."
+        return Verdict("Look for yourself: this result was not judged.", (line, *warnings), "caution")
+    if min(shown.before.shape) < 32:
+        line = "The image is smaller than 32 pixels, too small to tell structure from noise."
+        return Verdict("Look for yourself: this result was not judged.", (line, *warnings), "caution")
+    clipped = record.get("clipped")
+    count = int(clipped) if isinstance(clipped, int | np.integer) else 0
+    if count:  # said in our own words
+        warnings = [w for w in warnings if "clipped" not in w]
+    return judge(shown.before, shown.after, clipped=count, warnings=warnings)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value in (None, "") else [value]
+
+
+def page_html(
+    name: str, before: Image, shown: Shown, verdict: Verdict, picture: bytes, record: Mapping[str, Any]
+) -> str:
+    """The page as text; every string that comes from a user or a file is escaped."""
+    lines = "\n".join(f"<li>{escape(line)}</li>" for line in verdict.lines)
+    rows = "\n".join(_rows(record)) or "<tr><td>No record was kept.</td></tr>"
+    command = record.get("command")
+    repeat = f"<h2>To repeat this run</h2>\n<pre><code>{escape(str(command))}</code></pre>" if command else ""
+    reason = record.get("method_reason")
+    why = f"<p>Method: <strong>{escape(str(record['method']))}</strong>" if record.get("method") else ""
+    why += (f" — {escape(str(reason))}" if reason else "") + "</p>" if why else ""
+    image = base64.b64encode(picture).decode("ascii")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Ruska report: {escape(name)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<p class="kind">Ruska report</p>
+<h1>{escape(name)}</h1>
+<p class="from">from {escape(before.name)}. {escape(shown.caption)}.</p>
+<section class="verdict {verdict.level}" aria-label="Verdict">
+<p class="badge">{_BADGE[verdict.level]}</p>
+<h2>{escape(verdict.headline)}</h2>
+<ul>
+{lines}
+</ul>
+</section>
+{why}
+<figure>
+<img src="data:image/png;base64,{image}" alt="{escape(_alt(shown, verdict), quote=True)}">
+<figcaption>Before and after have the same grey window (0.3 to 99.7 % of the result). In the residual, red is what
+was brighter before, blue what was darker; it should look like noise, without outlines of the specimen. The yellow
+frame is the most structured part, shown enlarged below.</figcaption>
+</figure>
+{repeat}
+<h2>Record of the run</h2>
+<div class="wide"><table>
+{rows}
+</table></div>
+</main>
+</body>
+</html>
+"""
+
+
+def _alt(shown: Shown, verdict: Verdict) -> str:
+    h, w = shown.before.shape
+    residual = "residual map, " if shown.residual is not None else ""
+    return (
+        f"Figure with the image before and after restoration ({w} by {h} pixels), {residual}an enlarged detail, power "
+        f"spectra and histograms. In words: {verdict.headline}"
+    )
+
+
+def _rows(record: Mapping[str, Any]) -> Iterator[str]:
+    for group, value in record.items():
+        if group == "command" or value in (None, "", [], (), {}):
+            continue
+        title = escape(str(group).replace("_", " "))
+        if isinstance(value, Mapping):
+            yield f'<tr><th colspan="2" scope="colgroup">{title}</th></tr>'
+            for name, text in _flat(value):
+                yield f'<tr><th scope="row" class="inner">{escape(name)}</th><td>{escape(text)}</td></tr>'
+        else:
+            yield f'<tr><th scope="row">{title}</th><td>{escape(_text(group, value))}</td></tr>'
+
+
+def _flat(mapping: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in mapping.items():
+        name = f"{above}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name} › ")
+        else:
+            yield name, _text(str(key), value)
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if value is None:
+        return "—"
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, int | np.integer) and key.endswith("bytes"):
+        return f"{value / 2**20:.1f} MiB"
+    if isinstance(value, list | tuple):
+        return (" x " if key in ("shape", "extent", "halo") else ", ").join(_text("", item) for item in value)
+    return str(value)
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1f23; --soft: #5b636d; --ground: #ffffff; --line: #d9dde2;
+  --panel: #f4f5f7; --good: #1f7a4d; --caution: #96650a; --warning: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #a2aab4; --ground: #16181b; --line: #363b41;
+  --panel: #1f2226; --good: #63c795; --caution: #e0ae4f; --warning: #f08a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 1100px; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { margin: 0; font-size: 1.7rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
+.kind { margin: 0; color: var(--soft); letter-spacing: .04em; font-size: .85rem; }
+.from { margin: .2rem 0 1.4rem; color: var(--soft); overflow-wrap: anywhere; }
+.verdict { background: var(--panel); border-left: 5px solid var(--mark); border-radius: 6px; padding: 1rem 1.2rem; }
+.verdict.good { --mark: var(--good); } .verdict.caution { --mark: var(--caution); }
+.verdict.warning { --mark: var(--warning); }
+.verdict h2 { margin: .1rem 0 .5rem; font-size: 1.25rem; }
+.verdict ul { margin: 0; padding-left: 1.2rem; } .verdict li { margin: .45rem 0; overflow-wrap: anywhere; }
+.badge { margin: 0; color: var(--mark); font-weight: 600; }
+figure { margin: 1.5rem 0; }
+img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
+figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }
+pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; white-space: nowrap; } th.inner { font-weight: 400; color: var(--soft); padding-left: 1.6rem; }
+td { overflow-wrap: anywhere; }
+@media (max-width: 600px) { th { white-space: normal; } th.inner { padding-left: .9rem; } }
+"""

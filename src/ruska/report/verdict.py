@@ -1,0 +1,211 @@
+"""The plain verdict: what one micrograph and its restoration allow to be said, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ruska.errors import GeometryError
+from ruska.evaluation.score import structure_correlation
+from ruska.metrics import radial_spectrum, residual_whiteness
+from ruska.physics import NoiseEstimate, estimate_noise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Level = Literal["good", "caution", "warning"]
+
+_PROBE = 1.5  # px; standard deviation of the Gaussian that sets structure apart from noise in the residual
+_WINDOW = 24  # px; neighbourhood in which removed structure is looked for
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The numbers behind a verdict. Levels are in grey levels of the input.
+
+    noise_before, noise_after : estimated noise. residual_std : of before minus after.
+    residual_lag1 : correlation of neighbours in the residual along (Y, X).
+    coarse_ratio : strength of the residual's coarser part (blurred by 1.5 px) over what the noise alone would have
+        there; above 1 when structure was removed with the noise.
+    removed_share : share of the picture where that ratio is far above 1.
+    kept_power : share of the structure's power that the result still has at the spatial frequency where it lost most,
+        among those where structure is stronger than noise; None when there is no such frequency.
+    structure : correlation of the residual with the result's fine structure; see `structure_correlation`.
+    bias : mean of after minus mean of before. contrast : grey range of the result (0.3 to 99.7 %).
+    """
+
+    noise_before: float
+    noise_after: float
+    residual_std: float
+    residual_lag1: tuple[float, float]
+    coarse_ratio: float
+    removed_share: float
+    kept_power: float | None
+    structure: float
+    bias: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A headline, the sentences that support it, and how much care is needed."""
+
+    headline: str
+    lines: tuple[str, ...]
+    level: Level
+
+
+def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> Measures:
+    """Compare two planes (Y, X) of one shape, at least 32 pixels each way, finite, in the same grey levels.
+
+    Raises GeometryError when the shapes differ or are too small.
+    """
+    from scipy.ndimage import gaussian_filter, uniform_filter
+
+    if before.shape != after.shape or before.ndim != 2 or min(before.shape) < 32:
+        raise GeometryError("verdict", f"got planes of {before.shape} and {after.shape}, expected one 2D shape of at "
+                            "least 32 pixels each way")  # fmt: skip
+    b, a = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    residual = b - a - np.mean(b - a)
+    coarse = gaussian_filter(residual, _PROBE)
+    expected = noise.white_equivalent_std / (2 * _PROBE * np.sqrt(np.pi))  # white noise after that Gaussian
+    local = np.sqrt(uniform_filter(coarse**2, _WINDOW)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6])
+    low, high = np.percentile(a, (0.3, 99.7))
+    lag_y, lag_x = residual_whiteness(residual)
+    return Measures(
+        noise.std,
+        estimate_noise(a).std,
+        float(residual.std()),
+        (lag_y, lag_x),
+        float(coarse.std() / expected) if expected > 0 else 0.0,
+        float(np.mean(local > 1.8 * expected)) if expected > 0 else 0.0,
+        _kept_power(b, a, noise),
+        structure_correlation(residual, a),
+        float(a.mean() - b.mean()),
+        float(high - low),
+    )
+
+
+def _kept_power(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> float | None:
+    """Compare the result's spectrum with what the noisy spectrum has above the noise's (tenth percentile of rings)."""
+    frequency, power = radial_spectrum(before)
+    _, left = radial_spectrum(after)
+    power, left = (np.convolve(p, np.ones(3) / 3, mode="same") for p in (power, left))
+    floor = noise.white_equivalent_std**2
+    # the lowest rings hold shading and the window's own leakage; below 2x the floor the difference is uncertain
+    sure = (power > 2 * floor) & (np.arange(frequency.size) >= 2)
+    if sure.sum() < 3:
+        return None
+    return float(np.percentile(left[sure] / (power[sure] - floor), 10))
+
+
+def judge(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    noise: NoiseEstimate | None = None,
+    *,
+    clipped: int = 0,
+    warnings: Sequence[str] = (),
+) -> Verdict:
+    """Say in plain words how far the result can be trusted.
+
+    before, after : planes (Y, X) of one shape, at least 32 pixels each way, finite, on one intensity scale.
+    noise : of ``before``; estimated when not given.
+    clipped : voxels of the whole result that did not fit the output's range.
+    warnings : what the run itself warned of; repeated here.
+
+    ``good`` means that nothing speaks against the result, not that it is right: one image has no truth.
+    The limits were set on phantoms and real micrographs at three doses: truth and BM3D pass, a Gaussian blur of
+    4 pixels does not.
+    """
+    noise = noise or estimate_noise(np.asarray(before, dtype=np.float64))
+    m = measure(before, after, noise)
+    quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
+    if clipped:
+        quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
+    if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
+        return _nothing_removed(m, quiet)
+    loss, structure_line = _structure(m)
+    bias_line, biased = _bias(m)
+    lines = [_removed(m), structure_line, _residual(m, noise), bias_line, *quiet]
+    lines.append(
+        "What cannot be judged from one image: whether fine detail in the result is real. Compare a second exposure "
+        "of the same field, or a longer one of a part of it, before you interpret detail near the noise."
+    )
+    level: Level = "warning" if loss == "warning" or biased else "caution" if loss == "caution" or quiet else "good"
+    if loss == "warning":
+        headline = "Real structure was probably removed together with the noise."
+    elif biased:
+        headline = "The brightness of the image changed."
+    elif loss == "caution":
+        headline = "Noise was removed, and probably some fine structure with it."
+    elif level == "caution":
+        headline = "Noise was removed and no lost structure was found, but see the remarks."
+    elif m.noise_after > 0.5 * m.noise_before:
+        headline = "Part of the noise was removed; no lost structure was found."
+    else:
+        headline = "Noise was removed; no lost structure was found."
+    return Verdict(headline, tuple(lines), level)
+
+
+def _nothing_removed(m: Measures, quiet: list[str]) -> Verdict:
+    line = (
+        f"The result differs from the input by {m.residual_std:.3g} grey levels, the noise is about "
+        f"{m.noise_before:.3g}. Choose a stronger setting if you expected more."
+    )
+    if m.noise_before <= 0.005 * m.contrast:
+        line += " The input has hardly any noise, so there may be nothing to do."
+    return Verdict("Nothing was removed: the result is practically the input.", (line, *quiet), "caution")
+
+
+def _removed(m: Measures) -> str:
+    share = 1 - min(m.noise_after / m.noise_before, 1) if m.noise_before > 0 else 0.0
+    return (
+        f"Noise: about {m.noise_before:.3g} grey levels before, {m.noise_after:.3g} after ({share:.0%} less at the "
+        f"finest scale); what was taken away has a standard deviation of {m.residual_std:.3g}."
+    )
+
+
+def _structure(m: Measures) -> tuple[Level, str]:
+    """How much speaks for removed structure, and the sentence that says so."""
+    kept = 1.0 if m.kept_power is None else m.kept_power
+    level: Level = "good"
+    if m.coarse_ratio > 1.25 or m.removed_share > 0.05 or kept < 0.35:
+        level = "caution"
+    if m.coarse_ratio > 1.6 or m.removed_share > 0.3 or kept < 0.15:
+        level = "warning"
+    facts = f"the coarser part of what was removed is {m.coarse_ratio:.1f} times what noise alone would give"
+    if m.removed_share >= 0.01:
+        facts += f" (clearly more in {m.removed_share:.0%} of the area)"
+    if m.kept_power is not None:
+        facts += (
+            f"; where structure stands above the noise, the result keeps at least {min(m.kept_power, 1):.0%} of its "
+            "power at nearly every spatial frequency"
+        )
+    opening = {
+        "good": "Structure: no sign of lost structure",
+        "caution": "Structure: some was probably smoothed away; look for outlines in the residual",
+        "warning": "Structure: the result is smoother than the data allow; use a weaker setting",
+    }[level]
+    return level, f"{opening} ({facts})."
+
+
+def _residual(m: Measures, noise: NoiseEstimate) -> str:
+    y, x = m.residual_lag1
+    shared = "The noise itself shares neighbours: " if noise.correlated else "Noise estimate: "
+    alike = max(y - noise.lag1[0], x - noise.lag1[1]) < 0.15
+    look = "does not look smoother than the noise" if alike else "is smoother than noise, so it holds more than noise"
+    return (
+        f"Residual: it {look} (neighbours correlate {y:+.2f} down the columns and {x:+.2f} along the rows, the "
+        f"noise {noise.lag1[0]:+.2f} and {noise.lag1[1]:+.2f}). {shared}{noise.reason}"
+    )
+
+
+def _bias(m: Measures) -> tuple[str, bool]:
+    share = abs(m.bias) / m.contrast if m.contrast > 0 else 0.0
+    biased = share > 0.02 and abs(m.bias) > 0.05 * m.noise_before
+    verb = "changed" if biased else "was kept"
+    return f"Brightness: the mean {verb} ({m.bias:+.2g} grey levels, {share:.1%} of the grey range).", biased
