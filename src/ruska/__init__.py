@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
     from ruska.io import read, write
+    from ruska.pipeline import Result, denoise, describe
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Image": "ruska.image",
     "Quantity": "ruska.image",
+    "Result": "ruska.pipeline",
+    "denoise": "ruska.pipeline",
+    "describe": "ruska.pipeline",
     "read": "ruska.io",
     "write": "ruska.io",
 }
 
-__all__ = ["Image", "Quantity", "__version__", "read", "write"]
+__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

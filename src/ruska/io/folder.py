@@ -23,17 +23,32 @@ _OPEN_SLICES = 4
 _DIGITS = re.compile(r"(\d+)")
 
 
-def members(path: Path) -> list[Path]:
-    """Images in ``path`` (not below it) in natural order: the files of the format that most of them have.
+def members(path: Path, *, every_format: bool = False) -> list[Path]:
+    """Images in ``path`` (not below it) in natural order.
 
-    Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none, or when two formats are equally frequent.
+    The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images
+    (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
+    Raises InputError when there is none, or when two formats are equally frequent in a stack.
     """
-    return _members(path)[0]
+    if not every_format:
+        return _members(path)[0]
+    return sorted(_images(path), key=natural_key)
 
 
 def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     """The images, and a note on those of other formats that are left out."""
+    known = _images(path)
+    counts = Counter(known.values()).most_common()
+    if len(counts) > 1 and counts[0][1] == counts[1][1]:
+        raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
+                         "Keep the slices of one stack in a folder of their own.")  # fmt: skip
+    chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
+    others = ", ".join(f"{n} {name}" for name, n in counts[1:])
+    return chosen, (f"left out files of other formats: {others}",) if others else ()
+
+
+def _images(path: Path) -> dict[Path, str]:
+    """The images in ``path`` and the name of each one's format."""
     try:
         files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
     except OSError as error:
@@ -42,13 +57,7 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     if not known:
         raise InputError(path, f"is a folder without images ({len(files)} other files)",
                          "Give a folder of TIFF, MRC, PNG or similar files.")  # fmt: skip
-    counts = Counter(known.values()).most_common()
-    if len(counts) > 1 and counts[0][1] == counts[1][1]:
-        raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
-                         "Keep the slices of one stack in a folder of their own.")  # fmt: skip
-    chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
-    others = ", ".join(f"{n} {name}" for name, n in counts[1:])
-    return chosen, (f"left out files of other formats: {others}",) if others else ()
+    return known
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:

@@ -33,16 +33,19 @@ class NoiseEstimate:
     white_equivalent_std : standard deviation of the white noise that is as strong as this noise where it is
         strongest, at low spatial frequency. Equals ``std`` for white noise. A denoiser made for white noise
         must be told this one, or it leaves the streaks.
-    correlated : whether neighbouring pixels share noise along one axis.
+    correlated : whether neighbouring pixels share noise.
     reason : one sentence for the user.
     lag1 : correlation of the noise of neighbours along (Y, X).
+    coarse_std : the same as ``white_equivalent_std``, from detail of about 8 pixels; larger for noise smoothed along
+        both axes, where it may hold some structure too.
     """
 
     std: float
     white_equivalent_std: float
     correlated: bool
     reason: str
-    lag1: tuple[float, float] = (0.0, 0.0)
+    lag1: tuple[float, float]
+    coarse_std: float
 
 
 def estimate_noise_std(image2d: NDArray[Any]) -> float:
@@ -75,24 +78,60 @@ def estimate_noise(image2d: NDArray[Any]) -> NoiseEstimate:
     std_y, std_x = np.sqrt(variance_y), np.sqrt(variance_x)
     lag1 = (float(along_y[0]), float(along_x[0]))
     if abs(excess) < _ANISOTROPY:
-        std = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
-        reason = "The noise looks independent from pixel to pixel."
+        fine = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
         if min(lag1) > _ANISOTROPY:
-            reason = (
-                "Neighbours resemble each other equally along rows and columns: fine structure, or noise smoothed by "
-                "the detector or by resampling. One image cannot tell; the level is that of the finest scale."
-            )
-        return NoiseEstimate(std, std, False, reason, lag1)
+            return _alike_both_ways(image, valid, float(np.sqrt(std_x * std_y)), fine, lag1)
+        return NoiseEstimate(fine, fine, False, "The noise is independent from pixel to pixel.", lag1, fine)
     std, lags, axis = (std_y, along_x, "row") if excess > 0 else (std_x, along_y, "column")
     white = float(std * np.sqrt(1 + 2 * np.clip(lags, 0, None).sum()))
     reason = (
         f"Neighbours in a {axis} share noise (correlation {lags[0]:.2f}): a denoiser must work as if against "
         f"white noise {white / max(std, 1e-30):.1f} times as strong."
     )
-    return NoiseEstimate(float(std), white, True, reason, lag1)
+    return NoiseEstimate(float(std), white, True, reason, lag1, white)
 
 
-_ANISOTROPY = 0.2  # lag-1 correlation that one axis must have more than the other
+def _alike_both_ways(
+    image: NDArray[np.float64], valid: NDArray[np.bool_], std: float, fine: float, lag1: tuple[float, float]
+) -> NoiseEstimate:
+    """Neighbours resemble each other along both axes: smoothed noise, or structure as fine as a pixel.
+
+    Noise has a floor: after 2 x 2 binning the quiet patches are all about equally restless. Structure has none.
+    """
+    structure = NoiseEstimate(
+        fine, fine, False,
+        "Neighbours resemble each other along both axes, as in fine structure; the noise level is that of the finest "
+        "scale and may be too low.", lag1, fine,
+    )  # fmt: skip
+    if min(image.shape) < 128:
+        return structure
+    levels = []
+    for factor in (2, 4):
+        binned, whole = (_patches(a, factor).mean((2, 3)) for a in (image, valid.astype(np.float64)))
+        side = int(np.clip(min(binned.shape) // 12, 8, 16))
+        square = np.sort(
+            (_patches(_steep_both(binned), side) ** 2).mean((2, 3))[_patches(whole == 1, side).all((2, 3))]
+        )
+        if square.size < 16:
+            return structure
+        lowest, low, middle = np.sqrt(np.quantile(square, (0.03, 0.15, 0.5)))
+        if factor == 2 and (low > _FLOOR[0] * lowest or middle > _FLOOR[1] * lowest):
+            return structure
+        levels.append(float(low) * factor)
+    binned_twice, coarse = levels
+    if binned_twice < 1.3 * fine:
+        return structure
+    # 2 x 2 binning still misses some of the noise and 4 x 4 may hold some structure: between the two
+    white = float(np.sqrt(binned_twice * max(coarse, binned_twice)))
+    reason = (
+        "Neighbours share noise along rows and columns alike, as after smoothing or resampling: a denoiser must work "
+        f"as if against white noise of about {white:.3g}."
+    )
+    return NoiseEstimate(max(std, binned_twice / 2), white, True, reason, lag1, max(coarse, white))
+
+
+_ANISOTROPY = 0.2  # lag-1 correlation that counts
+_FLOOR = (1.22, 1.5)  # how much more restless the 15 % and the 50 % quietest patches may be than the 3 % quietest
 
 
 def _central(image2d: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -155,8 +194,11 @@ def _column_statistics(
 
 def _diagonal_std(image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]) -> float:
     """Level of what a high-pass along both axes leaves: less structure than one axis, exact for white noise only."""
+    square = (_patches(_steep_both(image), side) ** 2).mean((2, 3))
+    return float(np.sqrt(np.mean([np.median(square[group]) for group in groups])))
+
+
+def _steep_both(image: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.ndimage import correlate1d
 
-    fine = correlate1d(correlate1d(image, _STEEP, axis=0, mode="reflect"), _STEEP, axis=1, mode="reflect")
-    square = (_patches(fine, side) ** 2).mean((2, 3))
-    return float(np.sqrt(np.mean([np.median(square[group]) for group in groups])))
+    return correlate1d(correlate1d(image, _STEEP, axis=0, mode="reflect"), _STEEP, axis=1, mode="reflect")

@@ -260,7 +260,8 @@ class _Canvas:
                 depth = np.min(facets, axis=0)
             thickness = np.sqrt(np.clip(depth * (2 * radius - np.minimum(depth, radius)), 0, None)) / radius
             edge = np.clip(depth / self.nm / 2 + 0.5, 0, 1)
-            self.values[box] += edge * (0.12 + 0.36 * thickness) * self.random.uniform(0.75, 1.1)
+            added = edge * (0.12 + 0.36 * thickness) * self.random.uniform(0.75, 1.1)
+            self.values[box] += added * (1.25 - self.values[box])  # stacked particles saturate slowly
 
     def exposed(self, probe_nm: float) -> NDArray[np.float32]:
         """Blur with the probe (full width at half maximum), area-average to the pixels, and clip to 0-1."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from ruska.engine.plan import Block
 from ruska.engine.run import Job, call
 from ruska.image import Image
 from ruska.pipeline.prepare import Options, Prepared, prepare
+from ruska.pipeline.restore import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ruska.engine import Progress
+    from torch import Tensor
+
+    from ruska.engine import IterativeMethod, Method, Progress
+    from ruska.engine.random_field import PlacedRandomField
 
 _TRIAL_EDGE = 256
 
@@ -48,6 +53,21 @@ def describe(
     }
 
 
+def predict_job(
+    image: Image,
+    output: Path,
+    method: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
+    check_target(image, output, overwrite=overwrite)
+    return describe(image, method, settings, options, progress=progress)
+
+
 def predict(job: Prepared) -> dict[str, Any]:
     """Memory, blocks and time of a job; the time comes from one trial on a small block in the middle."""
     plan = job.plan
@@ -78,14 +98,7 @@ def _trial(job: Prepared) -> float:
     block = Block(0, (0,) * len(box), tuple(box), tuple(box), pad, plan.scaled(tuple(box)), plan.scaled(tuple(box)))
     trial = Job(job.source, plan, None, job.normalisation, job.statistics.mean, job.method.domain)  # type: ignore[arg-type]
     y, _ = trial.read(block.read, block.pad)
-    sweeps = getattr(job.method, "sweeps", None)
-    if sweeps is None:
-        seconds = min(call(job.method, y, trial.random(block.read, block.pad))[1] for _ in range(2))
-    else:
-        state = job.method.init(y, trial.random(block.read, block.pad))
-        started = time.perf_counter()
-        job.method.sweep(state, y, 0, trial.random(block.read, block.pad))
-        seconds = (time.perf_counter() - started) * sweeps
+    seconds = _time_once(job.method, y, trial.random(block.read, block.pad))
     per_voxel = seconds / y.numel()
     total = 0
     sample = range(0, plan.size, max(1, plan.size // 64))
@@ -97,3 +110,14 @@ def _trial(job: Prepared) -> float:
         total += voxels
     side_by_side = plan.workers if job.method.threads == "one" else 1
     return per_voxel * total / len(sample) * plan.size / min(side_by_side, plan.size)
+
+
+def _time_once(method: Method | IterativeMethod, y: Tensor, random: PlacedRandomField) -> float:
+    """Seconds for one block: the better of two calls, or one sweep times their number."""
+    if isinstance(sweeps := getattr(method, "sweeps", None), int):
+        iterative = cast("IterativeMethod", method)
+        state = iterative.init(y, random)
+        started = time.perf_counter()
+        iterative.sweep(state, y, 0, random)
+        return (time.perf_counter() - started) * sweeps
+    return min(call(cast("Method", method), y, random)[1] for _ in range(2))

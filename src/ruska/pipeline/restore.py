@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ruska import io
 from ruska.engine import (
     BlockStore,
+    CanonicalSink,
     Ledger,
     MemoryStore,
     NativeView,
@@ -26,6 +27,7 @@ from ruska.engine import (
 from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.io.digest import digest_image
+from ruska.io.registry import format_of_name
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
 
@@ -131,10 +133,10 @@ def run_job(
         job = prepare(image, method, settings, options, progress=progress, remembered=ledger.entries.get("plan"))
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent))
-        blocks = BlockStore(folder / "blocks", job.plan.output_shape, job.out_dtype, job.plan.output_extent)
-        outcome = _compute(job, blocks, ledger, progress)
+        sink = _open_sink(job, target, folder, resumed=ledger.resumed)
+        outcome = _compute(job, sink, ledger, progress)
         record = make_record(job, task, digest, target, outcome)
-        result = _deliver(job, blocks, record, target, overwrite, report, progress)
+        result = _deliver(job, sink, record, target, overwrite, report, progress)
     discard_work(target)
     return result
 
@@ -164,17 +166,46 @@ def _locked(target: Path) -> Iterator[Path]:
 def _compute(job: Prepared, sink: Sink, ledger: NoLedger, progress: Progress | None) -> Outcome:
     return run(
         job.source, job.method, sink, job.plan, normalisation=job.normalisation, fill=job.statistics.mean,
-        mask=job.image.mask, seed=job.options.seed, ledger=ledger, progress=progress,
+        mask=_full_mask(job.image), seed=job.options.seed, ledger=ledger, progress=progress,
     )  # fmt: skip
+
+
+def _full_mask(image: Image) -> Any:
+    """The mask over the whole image; formats may store it smaller, to be broadcast."""
+    import numpy as np
+
+    if image.mask is None or tuple(image.mask.shape) == image.shape:
+        return image.mask
+    return np.broadcast_to(np.asarray(image.mask), image.shape)
 
 
 def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
     return job.image.with_data(data, provenance=record, path=None)
 
 
+def _is_zarr(target: Path) -> bool:
+    known = format_of_name(target)
+    return known is not None and known.name == "OME-Zarr"
+
+
+def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> Sink:
+    """Where finished blocks wait: a file per block, or for a Zarr output the store itself, chunked like the blocks."""
+    plan = job.plan
+    if not _is_zarr(target):
+        return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.output_extent)
+    from ruska.io.zarr_store import ZarrSink
+
+    part = folder / "blocks.zarr"
+    if resumed and part.exists():
+        return CanonicalSink(ZarrSink.open(part), job.layout)
+    io.remove(part)
+    shape, chunks = (job.layout.to_native_shape(sizes) for sizes in (plan.output_shape, plan.output_extent))
+    return CanonicalSink(ZarrSink(part, shape, job.out_dtype, job.layout.axes, chunks=chunks), job.layout)
+
+
 def _deliver(
     job: Prepared,
-    store: BlockStore,
+    store: Sink,
     record: dict[str, Any],
     target: Path,
     overwrite: bool,
@@ -200,5 +231,13 @@ def _deliver(
 
     if progress is not None:
         progress(f"writing {target.name}", 0, 1)
-    lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
+    if isinstance(store, CanonicalSink):
+        from ruska.io.zarr_store import finish_store
+
+        lost: tuple[str, ...] = ()
+        finish_store(store.sink.path, restored)
+        before_placing(lost)
+        io.put_in_place(store.sink.path, target)
+    else:
+        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
     return Result(io.read(target), record, html[0] if html else None, lost)

@@ -30,7 +30,7 @@ class ReportPaths:
 
 
 def sidecar(target: Path, suffix: str) -> Path:
-    """The file beside ``target`` that has ``suffix`` in place of its own: ``clean.ome.tif`` -> ``clean.report.html``."""
+    """The file beside ``target`` that has ``suffix`` in place of its own: ``a.ome.tif`` -> ``a.report.html``."""
     name = target.name
     own = next((s for s in _DOUBLE if name.lower().endswith(s) and len(name) > len(s)), target.suffix)
     return target.with_name(name[: len(name) - len(own)] + suffix)
@@ -206,7 +206,8 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
 figure { margin: 1.5rem 0; }
 img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }
-pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }

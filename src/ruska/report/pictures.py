@@ -12,7 +12,6 @@ from ruska.metrics import radial_spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from ruska.image import Image
@@ -125,7 +124,7 @@ def draw(shown: Shown, title: str) -> bytes:
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{_plain(title)}\n{shown.caption}", fontsize=13)
-    rows = figure.subfigures(len(heights), 1, height_ratios=heights)
+    rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
     window = detail_window(shown.after)
     _draw_images(rows[0], shown, columns, window)
     _draw_details(rows[1], shown, columns, window)
@@ -234,8 +233,9 @@ def _bin_edges(low: float, high: float, shown: Shown) -> NDArray[np.float64]:
 
 
 def _draw_reslices(row: Any, shown: Shown) -> None:
+    assert shown.before_xz is not None
+    assert shown.after_xz is not None
     panels = row.subplots(1, 2)
-    assert shown.before_xz is not None and shown.after_xz is not None
     grey = _grey_window(shown.after)
     pairs = (("before", shown.before_xz), ("after", shown.after_xz))
     for axes, (name, plane), ratio in zip(panels, pairs, shown.depth_ratio, strict=True):
@@ -274,12 +274,12 @@ def _scale_bar(axes: Axes, width: int, height: int, pixel_nm: float | None) -> N
     from matplotlib.patches import Rectangle
 
     length = round_length(0.22 * width * pixel_nm)
-    long, thick, gap = length / pixel_nm, 0.014 * height, 0.03 * min(height, width)
+    long, thick, gap = length / pixel_nm, 0.014 * width, 0.025 * min(height, width)
+    rise = 0.045 * width  # room for the label, whose size goes with the panel's width
     label = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
     # the plate keeps the bar readable on bright and on dark ground
-    plate = Rectangle(
-        (gap, height - thick - 3.2 * gap - 0.05 * height), long + 2 * gap, thick + 2.2 * gap + 0.05 * height
-    )
+    top = height - thick - 2.6 * gap - rise
+    plate = Rectangle((gap, top), long + 2 * gap, thick + 1.6 * gap + rise)
     plate.set(facecolor="black", alpha=0.55, edgecolor="none")
     bar = Rectangle((2 * gap, height - thick - 2 * gap), long, thick, facecolor="white", edgecolor="none")
     axes.add_patch(plate)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ruska.errors import GeometryError
-from ruska.evaluation.score import structure_correlation
 from ruska.metrics import radial_spectrum, residual_whiteness
 from ruska.physics import NoiseEstimate, estimate_noise
 
@@ -33,7 +32,6 @@ class Measures:
     removed_share : share of the picture where that ratio is far above 1.
     kept_power : share of the structure's power that the result still has at the spatial frequency where it lost most,
         among those where structure is stronger than noise; None when there is no such frequency.
-    structure : correlation of the residual with the result's fine structure; see `structure_correlation`.
     bias : mean of after minus mean of before. contrast : grey range of the result (0.3 to 99.7 %).
     """
 
@@ -44,7 +42,6 @@ class Measures:
     coarse_ratio: float
     removed_share: float
     kept_power: float | None
-    structure: float
     bias: float
     contrast: float
 
@@ -71,7 +68,7 @@ def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> 
     b, a = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     residual = b - a - np.mean(b - a)
     coarse = gaussian_filter(residual, _PROBE)
-    expected = noise.white_equivalent_std / (2 * _PROBE * np.sqrt(np.pi))  # white noise after that Gaussian
+    expected = noise.coarse_std / (2 * _PROBE * np.sqrt(np.pi))  # white noise after that Gaussian
     local = np.sqrt(uniform_filter(coarse**2, _WINDOW)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6])
     low, high = np.percentile(a, (0.3, 99.7))
     lag_y, lag_x = residual_whiteness(residual)
@@ -83,7 +80,6 @@ def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> 
         float(coarse.std() / expected) if expected > 0 else 0.0,
         float(np.mean(local > 1.8 * expected)) if expected > 0 else 0.0,
         _kept_power(b, a, noise),
-        structure_correlation(residual, a),
         float(a.mean() - b.mean()),
         float(high - low),
     )
@@ -94,7 +90,7 @@ def _kept_power(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate)
     frequency, power = radial_spectrum(before)
     _, left = radial_spectrum(after)
     power, left = (np.convolve(p, np.ones(3) / 3, mode="same") for p in (power, left))
-    floor = noise.white_equivalent_std**2
+    floor = noise.coarse_std**2
     # the lowest rings hold shading and the window's own leakage; below 2x the floor the difference is uncertain
     sure = (power > 2 * floor) & (np.arange(frequency.size) >= 2)
     if sure.sum() < 3:
@@ -177,30 +173,28 @@ def _structure(m: Measures) -> tuple[Level, str]:
         level = "caution"
     if m.coarse_ratio > 1.6 or m.removed_share > 0.3 or kept < 0.15:
         level = "warning"
-    facts = f"the coarser part of what was removed is {m.coarse_ratio:.1f} times what noise alone would give"
-    if m.removed_share >= 0.01:
-        facts += f" (clearly more in {m.removed_share:.0%} of the area)"
+    facts = f"The coarser part of what was removed is {m.coarse_ratio:.1f} times as strong as noise would be"
+    facts += f", and clearly too strong in {m.removed_share:.0%} of the area." if m.removed_share >= 0.01 else "."
     if m.kept_power is not None:
         facts += (
-            f"; where structure stands above the noise, the result keeps at least {min(m.kept_power, 1):.0%} of its "
-            "power at nearly every spatial frequency"
+            f" Where structure stands above the noise, {min(m.kept_power, 1):.0%} of its power is left at the spatial "
+            "frequencies that lost most."
         )
     opening = {
         "good": "Structure: no sign of lost structure",
         "caution": "Structure: some was probably smoothed away; look for outlines in the residual",
         "warning": "Structure: the result is smoother than the data allow; use a weaker setting",
     }[level]
-    return level, f"{opening} ({facts})."
+    return level, f"{opening}. {facts}"
 
 
 def _residual(m: Measures, noise: NoiseEstimate) -> str:
     y, x = m.residual_lag1
-    shared = "The noise itself shares neighbours: " if noise.correlated else "Noise estimate: "
     alike = max(y - noise.lag1[0], x - noise.lag1[1]) < 0.15
     look = "does not look smoother than the noise" if alike else "is smoother than noise, so it holds more than noise"
     return (
         f"Residual: it {look} (neighbours correlate {y:+.2f} down the columns and {x:+.2f} along the rows, the "
-        f"noise {noise.lag1[0]:+.2f} and {noise.lag1[1]:+.2f}). {shared}{noise.reason}"
+        f"noise {noise.lag1[0]:+.2f} and {noise.lag1[1]:+.2f}). {noise.reason}"
     )
 
 

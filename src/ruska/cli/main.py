@@ -1,0 +1,308 @@
+"""``ruska``: the command line.
+
+Exit codes: 0 done, 1 unexpected error, 2 wrong options, 3 input, 4 output, 5 memory, 6 a missing optional package,
+7 the output is being written by another run, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from ruska import __version__
+from ruska.errors import RuskaError, SettingsError
+
+if TYPE_CHECKING:
+    from ruska.image import Image
+    from ruska.pipeline import Options
+
+app = typer.Typer(
+    name="ruska",
+    help="Restores micrographs and says how far to trust the result.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Input = Annotated[str, typer.Argument(metavar="FILE", help="Image, OME-Zarr store, folder of slices or file.h5:/path.")]
+Axes = Annotated[str | None, typer.Option(help="What each dimension is, e.g. ZYX or TYX; overrides the file.")]
+VoxelSize = Annotated[str | None, typer.Option(help="e.g. 4nm, or 50nm,4nm,4nm for Z,Y,X; overrides the file.")]
+Method = Annotated[str, typer.Option("--method", "-m", help="A method by name, or auto. `ruska methods` lists them.")]
+Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the method.")]
+Memory = Annotated[str | None, typer.Option(help="Upper bound, e.g. 2GB. Default: half of what is free.")]
+Workers = Annotated[int | None, typer.Option(help="Blocks side by side. Default: every core.")]
+Roi = Annotated[str | None, typer.Option(help="Region, e.g. 100:612,0:512 (Y,X) or Z=3:9,Y=0:512,X=0:512.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Where to write; the suffix chooses the format. Default: FILE_denoised."),
+]
+
+
+def main() -> NoReturn:
+    """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
+    try:
+        app(standalone_mode=False)
+        sys.exit(0)
+    except RuskaError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted. The same command resumes where it stopped.")
+        sys.exit(130)
+    except typer.Exit as request:
+        sys.exit(request.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a click usage error
+            _complain(f"{error.format_message()} Try `ruska --help`.")
+            sys.exit(2)
+        import traceback
+
+        traceback.print_exc()
+        _complain("this is a fault in Ruska. Please report the lines above with `ruska doctor --json`.")
+        sys.exit(1)
+
+
+def _complain(text: str) -> None:
+    print(f"ruska: {text}", file=sys.stderr)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"ruska {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Restores micrographs and says how far to trust the result."""
+
+
+@app.command()
+def info(
+    file: Input,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    method: Method = "auto",
+    set_: Set = None,
+    memory: Memory = None,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Show what a file is, the method Ruska suggests, and the memory and time it would take."""
+    from ruska.cli import show
+    from ruska.pipeline import Options, describe
+
+    image = _open(file, axes, voxel_size)
+    with show.progress(quiet=json) as progress:
+        facts = describe(image, method, _settings(set_), Options(memory=memory, workers=workers), progress=progress)
+    show.json(facts) if json else show.facts(facts)
+
+
+@app.command()
+def denoise(
+    file: Input,
+    output: Output = None,
+    method: Method = "auto",
+    set_: Set = None,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    dtype: Annotated[str, typer.Option(help="same as the input, or float32.")] = "same",
+    roi: Roi = None,
+    seed: Annotated[int, typer.Option(help="Of methods that draw samples.")] = 0,
+    memory: Memory = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    report: Annotated[bool, typer.Option(help="Write an HTML and PNG report beside the output.")] = True,
+    batch: Annotated[bool, typer.Option("--batch", help="FILE is a folder of unrelated images; -o a folder.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove noise from an image, stack or volume of any size; interrupted, the same command resumes."""
+    from ruska.pipeline import Options
+
+    options = Options(dtype, seed, memory, workers, parse_roi(roi))  # type: ignore[arg-type]
+    settings = _settings(set_)
+    run = _Run(method, settings, options, axes, voxel_size, overwrite, report, dry_run, json)
+    if batch:
+        run.folder(Path(file), output)
+    else:
+        run.one(file, output or _default_output(file))
+
+
+@app.command()
+def evaluate(
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="The restored image.")],
+    truth: Annotated[str | None, typer.Option(help="A clean image of the same place.")] = None,
+    noisy: Annotated[str | None, typer.Option(help="The image that was restored.")] = None,
+    axes: Axes = None,
+    json: Json = False,
+) -> None:
+    """Score a result: against a clean image, against the noisy one it came from, or by itself."""
+    from ruska.cli import show
+    from ruska.evaluation import score
+
+    opened = [None if f is None else _open(f, axes, None) for f in (result, truth, noisy)]
+    assert opened[0] is not None
+    scores = score(opened[0], opened[1], opened[2]).as_dict()
+    show.json(scores) if json else show.table(f"Scores of {opened[0].name}", scores)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Where the demo's files go.")] = Path("ruska-demo"),
+) -> None:
+    """Simulate a micrograph, look at it, denoise it, score it, and say where the picture is."""
+    from ruska.cli.demo import run_demo
+
+    run_demo(folder)
+
+
+@app.command()
+def methods(json: Json = False) -> None:
+    """List the methods, what they are for, and their settings."""
+    from ruska import methods as room
+    from ruska.cli import show
+
+    found = {name: room.describe(name) for name in room.names()}
+    show.json(found) if json else show.methods(found)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check this installation: packages, processors, memory, formats."""
+    from ruska.cli import show
+    from ruska.cli.doctor import examine
+
+    findings, healthy = examine()
+    show.json({"healthy": healthy, **findings}) if json else show.table("This installation", findings)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+class _Run:
+    """``ruska denoise`` with its options, for one file or a folder of them."""
+
+    def __init__(
+        self, method: str, settings: dict[str, str], options: Options, axes: str | None, voxel_size: str | None,
+        overwrite: bool, report: bool, dry_run: bool, json: bool,
+    ) -> None:  # fmt: skip
+        self.method, self.settings, self.options, self.axes, self.voxel_size = (
+            method, settings, options, axes, voxel_size,
+        )  # fmt: skip
+        self.overwrite, self.report, self.dry_run, self.json = overwrite, report, dry_run, json
+
+    def one(self, file: str, output: Path) -> None:
+        from ruska.cli import show
+
+        facts = self._denoise(file, output)
+        if self.json:
+            show.json(facts)
+        elif self.dry_run:
+            show.dry_run(facts, output)
+        else:
+            show.result(facts, output)
+
+    def folder(self, folder: Path, output: Path | None) -> None:
+        """Denoise every image of ``folder``; a bad one is reported and does not stop the others."""
+        from ruska.cli import show
+        from ruska.io.folder import members
+
+        target = output or folder.with_name(folder.name + "_denoised")
+        if not self.dry_run:
+            target.mkdir(exist_ok=True)
+        done: dict[str, Any] = {}
+        failed: list[RuskaError] = []
+        for file in members(folder, every_format=True):
+            try:
+                done[file.name] = self._denoise(str(file), target / _default_output(str(file), mark="").name)
+            except RuskaError as error:
+                failed.append(error)
+                _complain(str(error))
+        if self.json:
+            show.json({"done": done, "failed": [str(e) for e in failed]})
+        else:
+            print(f"{len(done)} images denoised into {target}, {len(failed)} failed.")
+        if failed:
+            raise typer.Exit(failed[0].exit_code)
+
+    def _denoise(self, file: str, output: Path) -> dict[str, Any]:
+        from ruska.cli import show
+        from ruska.pipeline import predict_job, run_job
+
+        image = _open(file, self.axes, self.voxel_size)
+        with show.progress(quiet=self.json) as progress:
+            if self.dry_run:
+                return predict_job(image, output, self.method, self.settings, self.options,
+                                   overwrite=self.overwrite, progress=progress)  # fmt: skip
+            result = run_job("denoise", image, output, self.method, self.settings, self.options,
+                             overwrite=self.overwrite, report=self.report, progress=progress)  # fmt: skip
+        report = str(result.report) if result.report else None
+        return {**result.record, "report": report, "written": str(output)}
+
+
+def _open(file: str, axes: str | None, voxel_size: str | None) -> Image:
+    from ruska import io
+
+    return io.read(file, axes=axes, voxel_size=voxel_size)
+
+
+def _settings(pairs: list[str] | None) -> dict[str, str]:
+    """``["h=0.1"]`` as a dict."""
+    settings = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise SettingsError("--set", f"'{pair}' is not NAME=VALUE", "Example: --set noise_std=0.05.")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def parse_roi(text: str | None) -> dict[str, slice] | None:
+    """``"10:20,30:40"`` (the last axes: Y,X or Z,Y,X) or ``"T=0:1,Y=10:20"``."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    named = {}
+    for letter, part in zip("ZYX"[-len(parts) :] if len(parts) <= 3 else "?" * len(parts), parts, strict=True):
+        axis, equals, bounds = part.rpartition("=")
+        start, colon, stop = bounds.partition(":")
+        try:
+            named[axis.strip().upper() if equals else letter] = slice(int(start), int(stop))
+        except ValueError:
+            colon = ""
+        if not colon or "?" in named:
+            raise SettingsError("--roi", f"'{text}' is not a region",
+                                "Write 100:612,0:512 (Y,X) or Z=3:9,Y=0:512.")  # fmt: skip
+    return named
+
+
+def _default_output(file: str, mark: str = "_denoised") -> Path:
+    """Beside the input, same format where Ruska writes it, TIFF otherwise."""
+    from ruska.io import split_inner
+    from ruska.io.registry import format_of_name
+
+    path, _ = split_inner(file)
+    known = format_of_name(path)
+    suffix, stem = ".tif", path.name if path.is_dir() else path.stem
+    if known is not None:
+        found = max((s for s in known.suffixes if path.name.lower().endswith(s)), key=len)
+        stem = path.name[: -len(found)]
+        if known.writes and known.name != "picture":
+            suffix = path.name[-len(found) :]
+    return path.with_name(stem + mark + suffix)
+
+
+if __name__ == "__main__":
+    main()

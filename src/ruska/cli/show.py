@@ -1,0 +1,162 @@
+"""What the commands print: tables and progress by rich, JSON as it is."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ruska.engine.memory import format_bytes
+
+
+def json(facts: Mapping[str, Any]) -> None:
+    """Print JSON; NaN and infinity, which JSON has no word for, as null."""
+    print(json_module.dumps(_finite(facts), indent=2, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value
+
+
+def table(title: str, rows: Mapping[str, Any]) -> None:
+    """Print name and value in two columns; nested values are indented, absent ones left out."""
+    grid = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in _rows(rows):
+        grid.add_row(name.replace("_", " "), _text(value))
+    Console(soft_wrap=False).print(grid)
+
+
+def _rows(rows: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in rows.items():
+        if isinstance(value, Mapping):
+            yield indent + str(name), ""
+            yield from _rows(value, indent + "  ")
+        elif value is not None and value not in ([], ()):
+            yield indent + str(name), value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, list | tuple):
+        return "; ".join(_text(v) for v in value)
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """``12 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def facts(found: Mapping[str, Any]) -> None:
+    """`describe`'s answer, for reading."""
+    statistics, job = found["statistics"], found["job"]
+    size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
+    spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
+    saturated = [
+        f"{statistics[f'saturated_{end}']:.2%} at the {end} end ({statistics[key]:g})"
+        for end, key in (("low", "minimum"), ("high", "maximum"))
+        if statistics[f"saturated_{end}"]
+    ]
+    rows = {
+        "size": size,
+        "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
+        "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
+        "channels": found["channels"],
+        "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
+        f"std {statistics['std']:.4g}",
+        "saturated": saturated or "no",
+        "not finite": f"{1 - statistics['finite_fraction']:.2%}" if statistics["finite_fraction"] < 1 else None,
+        "looked at": f"{statistics['looked_at']:.1%} of the voxels" if statistics["looked_at"] < 1 else None,
+        "header fields": found["header"],
+        "notes": found["notes"],
+        "suggested": f"ruska denoise --method {found['method']}",
+        "because": found["reason"],
+        "noise": found["method_notes"],
+        "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
+        f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
+    }
+    table(found["name"], rows)
+
+
+def dry_run(found: Mapping[str, Any], output: Path) -> None:
+    """What a job would do."""
+    job = found["job"]
+    block = " x ".join(f"{a} {n}" for a, n in zip(job["axes"], job["block"], strict=True))
+    table("Nothing was done. The run would:", {
+        "read": found["name"],
+        "write": f"{output} ({job['output_dtype']}, {' x '.join(map(str, job['output_shape']))})",
+        "method": f"{found['method']}: {found['reason']}",
+        "noise": found["method_notes"],
+        "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
+        "memory": f"up to {format_bytes(job['memory_bytes'])}",
+        "time": f"about {duration(job['seconds'])} on this machine",
+    })  # fmt: skip
+
+
+def result(record: Mapping[str, Any], output: Path) -> None:
+    """What a run did."""
+    blocks = record["blocks"]
+    table(f"Wrote {output}", {
+        "method": f"{record['method']}: {record['method_reason']}",
+        "noise": record["noise"],
+        "time": duration(record["times"]["run"]),
+        "resumed": f"{blocks['resumed']} blocks were done before" if blocks["resumed"] else None,
+        "not kept": record["output"].get("not_kept"),
+        "notes": record["warnings"],
+        "report": record["report"],
+    })  # fmt: skip
+
+
+def methods(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """The methods and their settings."""
+    for name, about in found.items():
+        table(f"\n{name}", about)
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Yield a callback that draws a bar with the time left on stderr; None when ``quiet`` or not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report

@@ -1,0 +1,195 @@
+"""Total variation, non-local means, wavelets and BM3D: denoisers that are told how strong the noise is.
+
+All work on normalised intensities. ``noise_std`` is in fractions of the image's intensity range (0.1 to 99.9
+percentile); None means estimated from the data, as the strength of the white noise a denoiser must assume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ruska.errors import MissingExtraError
+from ruska.methods.sampling import Readable, typical_noise
+from ruska.methods.settings import Settings, parse
+from ruska.methods.slices import SliceMethod
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NOISE = "Noise standard deviation, as a fraction of the intensity range; none: estimated from the data."
+_DIMENSIONS = "2: every slice on its own. 3: across slices too (Z, Y, X)."
+_LEAST_NOISE = 1e-4  # of the range: below, there is nothing to remove, and strengths must not become 0
+
+
+class TotalVariationSettings(Settings):
+    """Settings of `TotalVariation`."""
+
+    noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
+    strength: float = Field(0.9, gt=0, le=10, description="Weight of the smoothness term in noise levels, 0 to 10.")
+    iterations: int = Field(60, ge=1, le=1000, description="Iterations of Chambolle's algorithm, 1 to 1000.")
+    dimensions: Literal[2, 3] = Field(2, description=_DIMENSIONS)
+
+
+class NonLocalMeansSettings(Settings):
+    """Settings of `NonLocalMeans`."""
+
+    noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
+    strength: float = Field(0.6, gt=0, le=10, description="Decay of the weights (h) in noise levels, 0 to 10.")
+    patch_size: int = Field(5, ge=3, le=15, description="Edge of the patches compared, in pixels, 3 to 15.")
+    patch_distance: int = Field(9, ge=1, le=50, description="How far away patches are searched, in pixels, 1 to 50.")
+    dimensions: Literal[2, 3] = Field(2, description=_DIMENSIONS)
+
+
+class WaveletSettings(Settings):
+    """Settings of `Wavelet`."""
+
+    noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
+    wavelet: str = Field("db2", description="Name of a PyWavelets wavelet, e.g. db2, sym8, haar.")
+    shifts: int = Field(3, ge=0, le=7, description="Cycle spinning: the largest shift in pixels, 0 to 7.")
+
+
+class BM3DSettings(Settings):
+    """Settings of `BM3D`."""
+
+    noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
+    strength: float = Field(1.1, gt=0, le=10, description="Noise level BM3D is told, in noise levels, 0 to 10.")
+
+
+def _noise(given: float | None, source: Readable) -> tuple[float, tuple[str, ...]]:
+    """The noise level to work against, and what to tell the user of it."""
+    if given is not None:
+        return given, ()
+    found = typical_noise(source)
+    if found is None:
+        return 0.05, ("The image is too small to estimate its noise; 5 % of the range was assumed.",)
+    std = max(found.white_equivalent_std, _LEAST_NOISE)
+    return std, (f"noise {found.std:.3g} of the intensity range, treated as {std:.3g}. {found.reason}",)
+
+
+def _ready(
+    function: Callable[[NDArray[Any]], NDArray[Any]], halo: int, bytes_per_voxel: float, settings: Settings,
+    noise_std: float, notes: tuple[str, ...], *, exact: bool, threads: Literal["one", "many"] = "one",
+) -> SliceMethod:  # fmt: skip
+    resolved = {**settings.model_dump(), "noise_std": noise_std}
+    dimensions = resolved.get("dimensions", 2)
+    return SliceMethod(function, (halo,) * dimensions, bytes_per_voxel, resolved, notes,
+                       locality="exact" if exact else "approximate", threads=threads)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Total variation by Chambolle (2004) (skimage.restoration.denoise_tv_chambolle), a fixed number of iterations."""
+
+    settings: TotalVariationSettings
+    summary: ClassVar[str] = "Total variation: flat regions, sharp edges; fast, robust to streaks; can look painted."
+    record: ClassVar[type[Settings]] = TotalVariationSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> TotalVariation:
+        return cls(parse(TotalVariationSettings, "tv", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        noise_std, notes = _noise(self.settings.noise_std, source)
+        weight, iterations = self.settings.strength * noise_std, self.settings.iterations
+
+        def smooth(plane: NDArray[Any]) -> NDArray[Any]:
+            from skimage.restoration import denoise_tv_chambolle
+
+            # eps=0: a fixed number of iterations, or a block would stop earlier than the whole.
+            return denoise_tv_chambolle(plane, weight=weight, eps=0, max_num_iter=iterations).astype(plane.dtype)
+
+        return _ready(smooth, min(iterations, 48), 56.0, self.settings, noise_std, notes, exact=False)
+
+
+@dataclass(frozen=True)
+class NonLocalMeans:
+    """Non-local means of Buades, Coll & Morel (2005) (skimage.restoration.denoise_nl_means, fast mode)."""
+
+    settings: NonLocalMeansSettings
+    summary: ClassVar[str] = "Non-local means: averages similar patches; keeps texture; best for white noise."
+    record: ClassVar[type[Settings]] = NonLocalMeansSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> NonLocalMeans:
+        return cls(parse(NonLocalMeansSettings, "nlm", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        noise_std, notes = _noise(self.settings.noise_std, source)
+        own = self.settings
+
+        def average(plane: NDArray[Any]) -> NDArray[Any]:
+            from skimage.restoration import denoise_nl_means
+
+            return denoise_nl_means(
+                plane, patch_size=own.patch_size, patch_distance=own.patch_distance, h=own.strength * noise_std,
+                sigma=noise_std, fast_mode=True,
+            ).astype(plane.dtype)  # fmt: skip
+
+        halo = own.patch_distance + own.patch_size // 2 + 1
+        return _ready(average, halo, 64.0, own, noise_std, notes, exact=True)
+
+
+@dataclass(frozen=True)
+class Wavelet:
+    """BayesShrink of Chang, Yu & Vetterli (2000), averaged over shifts (skimage.restoration)."""
+
+    settings: WaveletSettings
+    summary: ClassVar[str] = "Wavelet shrinkage averaged over shifts: fast; keeps fine detail; for white noise."
+    record: ClassVar[type[Settings]] = WaveletSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Wavelet:
+        settings = parse(WaveletSettings, "wavelet", values)
+        import pywt
+
+        from ruska.errors import SettingsError, did_you_mean
+
+        if settings.wavelet not in (known := pywt.wavelist(kind="discrete")):
+            raise SettingsError("wavelet.wavelet", f"'{settings.wavelet}' is unknown",
+                                did_you_mean(settings.wavelet, known))  # fmt: skip
+        return cls(settings)
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        noise_std, notes = _noise(self.settings.noise_std, source)
+        own = self.settings
+
+        def shrink(plane: NDArray[Any]) -> NDArray[Any]:
+            from skimage.restoration import cycle_spin, denoise_wavelet
+
+            options = {"sigma": noise_std, "wavelet": own.wavelet, "method": "BayesShrink", "rescale_sigma": False}
+            return cycle_spin(plane, func=denoise_wavelet, max_shifts=own.shifts, func_kw=options, workers=1).astype(
+                plane.dtype
+            )
+
+        return _ready(shrink, 64, 72.0, own, noise_std, notes, exact=False)
+
+
+@dataclass(frozen=True)
+class BM3D:
+    """BM3D of Dabov et al. (2007) as its authors distribute it (package ``bm3d``, non-commercial use only)."""
+
+    settings: BM3DSettings
+    summary: ClassVar[str] = "BM3D: the classical reference. Optional package, for non-commercial use only; slow."
+    record: ClassVar[type[Settings]] = BM3DSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> BM3D:
+        return cls(parse(BM3DSettings, "bm3d", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        try:
+            import bm3d
+        except ImportError as error:
+            raise MissingExtraError("bm3d", "is not installed", "pip install 'ruska[bm3d]' (its licence allows "
+                                    "non-commercial use only), or use --method auto.") from error  # fmt: skip
+        noise_std, notes = _noise(self.settings.noise_std, source)
+        told = self.settings.strength * noise_std
+
+        def collaborate(plane: NDArray[Any]) -> NDArray[Any]:
+            return bm3d.bm3d(plane, sigma_psd=told).astype(plane.dtype)
+
+        return _ready(collaborate, 48, 200.0, self.settings, noise_std, notes, exact=False, threads="many")

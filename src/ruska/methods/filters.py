@@ -1,0 +1,99 @@
+"""Identity, Gaussian and median: plain filters, on the file's own grey levels, exact block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ruska.methods.settings import Settings, parse
+from ruska.methods.slices import SliceMethod
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TRUNCATE = 4.0  # standard deviations at which SciPy cuts the Gaussian
+
+
+class IdentitySettings(Settings):
+    """Nothing to set."""
+
+
+class GaussianSettings(Settings):
+    """Settings of `Gaussian`."""
+
+    sigma: float = Field(1.5, gt=0, le=100, description="Standard deviation in pixels, 0 to 100.")
+    dimensions: Literal[2, 3] = Field(2, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
+
+
+class MedianSettings(Settings):
+    """Settings of `Median`."""
+
+    radius: int = Field(1, ge=1, le=50, description="Half width of the square (cubic) window in pixels, 1 to 50.")
+    dimensions: Literal[2, 3] = Field(2, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Returns the image as it is: for checks and for changing formats."""
+
+    settings: IdentitySettings
+    summary: ClassVar[str] = "Changes nothing; for checks and for converting files."
+    record: ClassVar[type[Settings]] = IdentitySettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Identity:
+        return cls(parse(IdentitySettings, "identity", values))
+
+    def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
+        return SliceMethod(lambda plane: plane, (0, 0), 4.0, {}, domain="raw")
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Gaussian smoothing (scipy.ndimage.gaussian_filter, edges mirrored)."""
+
+    settings: GaussianSettings
+    summary: ClassVar[str] = "Gaussian smoothing: fast and linear; blurs edges with the noise."
+    record: ClassVar[type[Settings]] = GaussianSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Gaussian:
+        return cls(parse(GaussianSettings, "gaussian", values))
+
+    def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
+        sigma = self.settings.sigma
+        halo = (int(_TRUNCATE * sigma + 0.5),) * self.settings.dimensions
+
+        def smooth(plane: NDArray[Any]) -> NDArray[Any]:
+            from scipy.ndimage import gaussian_filter
+
+            return gaussian_filter(plane, sigma, mode="reflect", truncate=_TRUNCATE)
+
+        return SliceMethod(smooth, halo, 16.0, self.settings.model_dump(), domain="raw")
+
+
+@dataclass(frozen=True)
+class Median:
+    """Median over a window (scipy.ndimage.median_filter, edges mirrored)."""
+
+    settings: MedianSettings
+    summary: ClassVar[str] = "Median filter: removes hot pixels and spikes, keeps edges."
+    record: ClassVar[type[Settings]] = MedianSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Median:
+        return cls(parse(MedianSettings, "median", values))
+
+    def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
+        radius = self.settings.radius
+
+        def median(plane: NDArray[Any]) -> NDArray[Any]:
+            from scipy.ndimage import median_filter
+
+            return median_filter(plane, size=2 * radius + 1, mode="reflect")
+
+        halo = (radius,) * self.settings.dimensions
+        return SliceMethod(median, halo, 16.0, self.settings.model_dump(), domain="raw")

@@ -1,0 +1,39 @@
+"""Reading a method's settings from what a user typed, with errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ruska.errors import SettingsError, did_you_mean
+
+
+class Settings(BaseModel):
+    """Base of the settings records: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
+    """Make ``record`` of ``values`` (strings are converted); SettingsError names the setting and the valid ones.
+
+    The word ``none`` means: chosen from the data.
+    """
+    given = {k: None if isinstance(v, str) and v.lower() in ("none", "auto") else v for k, v in values.items()}
+    for name in given:
+        if name not in record.model_fields:
+            raise SettingsError(f"{method}.{name}", "is no setting", did_you_mean(name, record.model_fields))
+    try:
+        return record.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        about = record.model_fields[name].description if name in record.model_fields else ""
+        raise SettingsError(
+            f"{method}.{name}", f"{first['input']!r} is not valid ({first['msg']})", about or ""
+        ) from error

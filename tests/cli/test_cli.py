@@ -1,0 +1,257 @@
+"""The command line as a user meets it: results, errors, exit codes, files left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+import ruska
+from ruska.cli import main as cli
+from ruska.image import Image, Quantity
+
+NM = {"Y": Quantity(4.0, "nm"), "X": Quantity(4.0, "nm")}
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    values = np.random.default_rng(0).normal(1000, 100, (96, 80)).astype(np.uint16)
+    ruska.write(tmp_path / "noisy.tif", Image(values, "YX", NM))
+    return tmp_path / "noisy.tif"
+
+
+def ruska_command(*words, code=0, capsys=None):
+    """Run in this process as ``ruska words...`` would; checks the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ruska", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert stop.value.code == code, capsys.readouterr() if capsys else stop.value.code
+
+
+def test_a_micrograph_in_a_denoised_micrograph_out(noisy, capsys):
+    out = noisy.with_name("clean.tif")
+    ruska_command("denoise", noisy, "-o", out, "--json", capsys=capsys)
+    record = json.loads(capsys.readouterr().out)
+    clean = ruska.read(out)
+    assert clean.numpy().std() < 0.6 * ruska.read(noisy).numpy().std()
+    assert clean.dtype == np.uint16
+    assert clean.voxel_size_nm == {"Y": 4.0, "X": 4.0}
+    assert record["method"] != "auto"
+    saved = json.loads(noisy.with_name("clean.record.json").read_text())
+    assert saved["input"]["hash"].startswith("sha256:")
+    assert {p.name for p in noisy.parent.iterdir()} == {
+        "noisy.tif", "clean.tif", "clean.record.json", "clean.report.html", "clean.report.png",
+    }  # fmt: skip
+
+
+def test_the_recorded_command_gives_the_same_pixels(noisy, capsys):
+    import shlex
+
+    out = noisy.with_name("clean.tif")
+    ruska_command("denoise", noisy, "-o", out, "--no-report")
+    words = shlex.split(json.loads(noisy.with_name("clean.record.json").read_text())["command"])
+    ruska_command(*words[1:], "--overwrite", "--no-report", capsys=capsys)
+    first = ruska.denoise(noisy).image.numpy()
+    np.testing.assert_array_equal(ruska.read(out).numpy(), first)
+
+
+def test_python_and_command_line_agree(noisy):
+    out = noisy.with_name("clean.npy")
+    ruska_command("denoise", noisy, "-o", out, "--method", "gaussian", "--set", "sigma=1.5", "--no-report")
+    result = ruska.denoise(ruska.read(noisy), method="gaussian", settings={"sigma": 1.5})
+    np.testing.assert_array_equal(np.load(out), result.image.numpy())
+
+
+def test_a_region_agrees_with_the_whole(noisy):
+    for name, extra in (("whole.tif", ()), ("part.tif", ("--roi", "10:60,20:70"))):
+        ruska_command("denoise", noisy, "-o", noisy.with_name(name), "--method", "median", "--no-report", *extra)
+    whole, part = ruska.read(noisy.with_name("whole.tif")), ruska.read(noisy.with_name("part.tif"))
+    np.testing.assert_array_equal(whole.numpy()[15:55, 25:65], part.numpy()[5:45, 5:45])
+    assert part.origin["X"].to("nm") == 80.0
+
+
+def test_nothing_is_overwritten_unless_asked(noisy, capsys):
+    out = noisy.with_name("clean.tif")
+    out.write_bytes(b"precious")
+    ruska_command("denoise", noisy, "-o", out, code=4, capsys=capsys)
+    error = capsys.readouterr().err
+    assert "exists already" in error
+    assert "--overwrite" in error
+    assert out.read_bytes() == b"precious"
+    ruska_command("denoise", noisy, "-o", out, "--overwrite", "--no-report")
+    assert tifffile.imread(out).shape == (96, 80)
+
+
+def test_the_input_is_never_the_output(noisy, capsys):
+    before = noisy.read_bytes()
+    ruska_command("denoise", noisy, "-o", noisy, "--overwrite", code=4, capsys=capsys)
+    assert "is the input" in capsys.readouterr().err
+    assert noisy.read_bytes() == before
+
+
+def test_a_dry_run_writes_nothing(noisy, capsys):
+    ruska_command("denoise", noisy, "-o", noisy.with_name("clean.tif"), "--dry-run", "--memory", "2GB")
+    printed = capsys.readouterr().out
+    assert "Nothing was done" in printed
+    assert "memory" in printed
+    assert [p.name for p in noisy.parent.iterdir()] == ["noisy.tif"]
+
+
+def test_info_says_what_a_file_is(noisy, capsys):
+    ruska_command("info", noisy, "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["shape"] == [96, 80]
+    assert facts["spacing"]["X"] == {"value": 4.0, "unit": "nm"}
+    assert facts["job"]["memory_bytes"] > 1e7
+    assert facts["job"]["seconds"] > 0
+    ruska_command("info", noisy)
+    assert "Y 96 x X 80" in capsys.readouterr().out
+
+
+def test_a_folder_of_unrelated_images(noisy, capsys):
+    folder = noisy.parent / "in"
+    folder.mkdir()
+    noisy.rename(folder / "a.tif")
+    ruska.write(folder / "b.tif", Image(np.random.default_rng(1).normal(0, 1, (40, 50)).astype(np.float32), "YX"))
+    (folder / "bad.tif").write_bytes(b"II*\0 not really")
+    ruska_command("denoise", folder, "-o", noisy.parent / "out", "--batch", "--method", "gaussian", code=3)
+    assert "bad.tif" in capsys.readouterr().err
+    assert {p.name for p in (noisy.parent / "out").glob("*.tif")} == {"a.tif", "b.tif"}
+
+
+def test_evaluate_scores_against_a_truth(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 1, (64, 64)).astype(np.float32)
+    ruska.write(tmp_path / "truth.tif", Image(truth, "YX"))
+    ruska.write(tmp_path / "result.tif", Image(truth + 0.1 * rng.choice([-1, 1], truth.shape).astype("f4"), "YX"))
+    ruska_command("evaluate", tmp_path / "result.tif", "--truth", tmp_path / "truth.tif", "--json")
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["truth"]["psnr_db"]["median"] == pytest.approx(20, abs=0.1)
+
+
+def test_doctor_finds_this_installation_sound(capsys):
+    ruska_command("doctor", "--json")
+    assert json.loads(capsys.readouterr().out)["healthy"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--method", "gausian"), 2, "gaussian"),
+        (("--method", "gaussian", "--set", "sgima=1"), 2, "sigma"),
+        (("--method", "gaussian", "--set", "sigma=-1"), 2, "sigma"),
+        (("--method", "gaussian", "--set", "sigma"), 2, "NAME=VALUE"),
+        (("--set", "sigma=1"), 2, "--method"),
+        (("--memory", "lots"), 2, "2GB"),
+        (("--memory", "1MB"), 5, "Allow at least"),
+        (("--workers", "0"), 2, "at least 1"),
+        (("--dtype", "float64"), 2, "float32"),
+        (("--roi", "0:1000,0:10"), 3, "0:96"),
+        (("--roi", "abc"), 2, "100:612"),
+        (("--axes", "ZYX"), 3, "dimensions"),
+        (("--axes", "AB"), 3, "axis letter"),
+        (("--no-such-option",), 2, "No such option"),
+    ],
+)
+def test_wrong_options_get_one_line_and_leave_nothing(noisy, capsys, words, code, says):
+    ruska_command("denoise", noisy, "-o", noisy.with_name("clean.tif"), *words, code=code, capsys=capsys)
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.strip().splitlines()) == 1
+    assert [p.name for p in noisy.parent.iterdir()] == ["noisy.tif"]
+
+
+def _insult(folder, kind):
+    path = folder / f"{kind}.tif"
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("not an image")
+    elif kind == "truncated":
+        tifffile.imwrite(path, np.zeros((200, 200), np.uint16))
+        path.write_bytes(path.read_bytes()[:40000])
+    elif kind == "all-nan":
+        tifffile.imwrite(path, np.full((50, 50), np.nan, np.float32))
+    elif kind == "complex":
+        tifffile.imwrite(path, np.ones((50, 50), np.complex64))
+    elif kind == "object":
+        path = path.with_suffix(".npy")
+        np.save(path, np.array([[{}, 1]], dtype=object), allow_pickle=True)
+    elif kind == "zero-dimensional":
+        path = path.with_suffix(".npy")
+        np.save(path, np.float32(3))
+    elif kind == "no-pixels":
+        path = path.with_suffix(".npy")
+        np.save(path, np.zeros((0, 5)))
+    elif kind == "one-dimensional":
+        path = path.with_suffix(".npy")
+        np.save(path, np.zeros(5))
+    elif kind == "structured":
+        path = path.with_suffix(".npy")
+        np.save(path, np.zeros((4, 4), dtype=[("a", "f4")]))
+    return path  # "missing" is written by nobody
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", "text", "truncated", "all-nan", "complex", "object", "zero-dimensional", "no-pixels", "missing",
+     "one-dimensional", "structured"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_bad_input_gets_one_line_that_names_the_file(tmp_path, capsys, kind):
+    path = _insult(tmp_path, kind)
+    before = set(tmp_path.iterdir())
+    ruska_command("denoise", path, "-o", tmp_path / "clean.tif", code=3, capsys=capsys)
+    error = capsys.readouterr().err
+    assert path.name in error
+    assert len(error.strip().splitlines()) == 1
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_five_channels_are_denoised_each_on_its_own(tmp_path):
+    values = np.random.default_rng(0).normal(100, 10, (5, 40, 40)).astype(np.float32)
+    ruska.write(tmp_path / "five.tif", Image(values, "CYX"))
+    ruska_command("denoise", tmp_path / "five.tif", "-o", tmp_path / "out.tif", "-m", "gaussian", "--no-report")
+    out = ruska.read(tmp_path / "out.tif")
+    assert out.axes == "CYX"
+    alone = ruska.denoise(Image(values[3], "YX"), method="gaussian").image.numpy()
+    np.testing.assert_allclose(out.numpy()[3], alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["nowhere/clean.tif", "clean.xyz", "clean.jpg", "clean"])
+def test_an_output_that_cannot_be_is_refused_before_the_work(noisy, capsys, target):
+    ruska_command("denoise", noisy, "-o", noisy.parent / target, code=4, capsys=capsys)
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert [p.name for p in noisy.parent.iterdir()] == ["noisy.tif"]
+
+
+def test_a_file_in_place_of_a_folder_is_refused(noisy, capsys):
+    ruska_command("denoise", noisy, "-o", noisy / "clean.tif", code=4, capsys=capsys)
+
+
+def test_start_up_imports_nothing_heavy():
+    heavy = {"torch", "scipy", "skimage", "matplotlib", "dask", "zarr", "h5py", "tifffile", "numpy"}
+    for program in ("import ruska", "import ruska.cli.main"):
+        code = f"{program}; import sys; print(sorted({heavy!r} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['ruska', 'denoise', '--help']\n"
+        "from ruska.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'scipy', 'skimage', 'matplotlib', 'dask', 'numpy') if m in sys.modules])"
+    )
+    env = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert "--roi" in done.stdout
+    assert done.stdout.strip().endswith("[]")
