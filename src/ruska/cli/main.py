@@ -47,16 +47,13 @@ Output = Annotated[
 def main() -> NoReturn:
     """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
     try:
-        app(standalone_mode=False)
-        sys.exit(0)
+        sys.exit(app(standalone_mode=False) or 0)  # typer returns the code of a typer.Exit
     except RuskaError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _complain("interrupted. The same command resumes where it stopped.")
         sys.exit(130)
-    except typer.Exit as request:
-        sys.exit(request.exit_code)
     except typer.Abort:
         sys.exit(130)
     except BrokenPipeError:
