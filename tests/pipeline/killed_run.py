@@ -1,0 +1,34 @@
+"""A run of 64 slow blocks in a process of its own, to be killed. Usage: killed_run.py INPUT OUTPUT METHOD PAUSE."""
+
+import sys
+import time
+from importlib import import_module
+
+import ruska
+from ruska.engine import plan
+from ruska.report import write_report  # noqa: F401
+
+for library in (
+    "torch",
+    "scipy.ndimage",
+    "skimage.restoration",
+    "zarr",
+    "ruska.methods.filters",
+    "ruska.methods.denoisers",
+):
+    import_module(library)  # so that the kills meet the run, not the imports
+run = import_module("ruska.engine.run")  # the package's attribute of this name is the function
+plan._PREFERRED_EDGE[2], plan._SMALLEST_EDGE[2] = 64, 32
+real_call = run.call
+
+
+def slow_call(*args):
+    time.sleep(float(sys.argv[4]))
+    return real_call(*args)
+
+
+run.call = slow_call
+print("ready", flush=True)
+settings = {"noise_std": 0.1, "iterations": 6} if sys.argv[3] == "tv" else {}
+result = ruska.denoise(sys.argv[1], sys.argv[2], method=sys.argv[3], settings=settings, report=False)
+print(result.record["blocks"])

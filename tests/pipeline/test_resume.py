@@ -1,0 +1,94 @@
+"""A run killed at random moments, started again with the same command, ends with the bytes of one that was not."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.image import Image, Quantity
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+
+
+def start(*words, pause):
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), *map(str, words), str(pause)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def finish(process):
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return ast.literal_eval(out)
+
+
+def await_lines(target, more, process):
+    """Wait until the run's ledger has grown by ``more`` lines. Not a time: the machine may be busy."""
+    ledger = target.with_name(f".{target.name}.ruska-work") / "ledger.jsonl"
+    first = None
+    while process.poll() is None:
+        lines = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+        first = lines if first is None else first
+        if lines >= first + more:
+            return
+        time.sleep(0.005)
+    pytest.fail("the run ended before it could be killed: make it slower")
+
+
+def contents(path):
+    """Digest of a file, or of every file of a store except its metadata, which hold the times of the run."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] not in "z.")
+    assert files
+    return {str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    values = np.random.default_rng(3).normal(1000, 100, (512, 512)).astype(np.uint16)
+    nm = Quantity(4.0, "nm")
+    ruska.write(tmp_path / "noisy.tif", Image(values, "YX", {"Y": nm, "X": nm}))
+    return tmp_path / "noisy.tif"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "method"), [(".npy", "gaussian"), (".npy", "tv"), (".ome.zarr", "gaussian"), (".mrc", "tv")]
+)
+def test_killed_runs_resume_to_the_same_bytes(noisy, suffix, method):
+    calm, killed = (noisy.with_name(name + suffix) for name in ("calm", "killed"))
+    finish(start(noisy, calm, method, pause=0))
+    chance = random.Random(suffix + method)
+    for _ in range(5):
+        process = start(noisy, killed, method, pause=0.03)
+        await_lines(killed, chance.randint(1, 9), process)
+        time.sleep(chance.uniform(0, 0.06))
+        process.kill()
+        process.communicate()
+        assert not killed.exists()
+    blocks = finish(start(noisy, killed, method, pause=0))
+    assert blocks["resumed"] > 0
+    assert blocks["resumed"] + blocks["computed"] == 64
+    assert contents(killed) == contents(calm)
+    assert not list(noisy.parent.glob(".*"))
+
+
+def test_a_changed_input_is_not_resumed(noisy):
+    out = noisy.with_name("clean.npy")
+    process = start(noisy, out, "gaussian", pause=0.03)
+    await_lines(out, 3, process)
+    process.kill()
+    process.communicate()
+    ruska.write(noisy, Image(np.full((512, 512), 7, np.uint16), "YX"), overwrite=True)
+    assert finish(start(noisy, out, "gaussian", pause=0))["resumed"] == 0
+    assert (np.load(out) == 7).all()
