@@ -31,7 +31,7 @@ class TotalVariationSettings(Settings):
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
     strength: float = Field(0.9, gt=0, le=10, description="Weight of the smoothness term in noise levels, 0 to 10.")
     iterations: int = Field(60, ge=1, le=1000, description="Iterations of Chambolle's algorithm, 1 to 1000.")
-    dimensions: Literal[2, 3] = Field(2, description=_DIMENSIONS)
+    dimensions: int = Field(2, ge=2, le=3, description=_DIMENSIONS)
 
 
 class NonLocalMeansSettings(Settings):
@@ -41,7 +41,7 @@ class NonLocalMeansSettings(Settings):
     strength: float = Field(0.6, gt=0, le=10, description="Decay of the weights (h) in noise levels, 0 to 10.")
     patch_size: int = Field(5, ge=3, le=15, description="Edge of the patches compared, in pixels, 3 to 15.")
     patch_distance: int = Field(9, ge=1, le=50, description="How far away patches are searched, in pixels, 1 to 50.")
-    dimensions: Literal[2, 3] = Field(2, description=_DIMENSIONS)
+    dimensions: int = Field(2, ge=2, le=3, description=_DIMENSIONS)
 
 
 class WaveletSettings(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -25,14 +25,14 @@ class GaussianSettings(Settings):
     """Settings of `Gaussian`."""
 
     sigma: float = Field(1.5, gt=0, le=100, description="Standard deviation in pixels, 0 to 100.")
-    dimensions: Literal[2, 3] = Field(2, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
+    dimensions: int = Field(2, ge=2, le=3, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
 
 
 class MedianSettings(Settings):
     """Settings of `Median`."""
 
     radius: int = Field(1, ge=1, le=50, description="Half width of the square (cubic) window in pixels, 1 to 50.")
-    dimensions: Literal[2, 3] = Field(2, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
+    dimensions: int = Field(2, ge=2, le=3, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
 
 
 @dataclass(frozen=True)
