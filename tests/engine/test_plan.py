@@ -62,9 +62,14 @@ def test_too_little_memory_says_how_much_is_needed():
     assert plan_of((1024, 1024), method, memory=parse_memory(needed)).size == 16
 
 
-def test_cores_are_whole_grains_of_the_sink():
-    plan = plan_of((5, 300, 500), axes="ZYX", grain=(2, 1, 64, 96), edge=100)
-    assert plan.extent == (2, 1, 128, 192)
+def test_slices_that_are_stored_together_are_taken_together():
+    chunked = {"axes": "ZYX", "chunks": (32, 1, 128, 128), "workers": 2}
+    plan = plan_of((500, 2048, 2048), **chunked)
+    assert plan.extent[0] == 32
+    assert np.prod(plan.extent) <= 1 << 22
+    tight = plan_of((500, 2048, 2048), **chunked, memory=parse_memory("200MB"))
+    assert tight.memory_bytes <= parse_memory("200MB")
+    assert min(tight.extent[2:]) >= 128
 
 
 def test_small_frames_are_taken_many_at_a_time():

@@ -74,8 +74,12 @@ class Layout:
 
     @property
     def canonical_shape(self) -> tuple[int, ...]:
-        sizes = dict(zip(self.axes, self.shape, strict=True))
-        return tuple(sizes.get(a, 1) for a in self.canonical_axes)
+        return self.to_canonical_sizes(self.shape)
+
+    def to_canonical_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Sizes in the image's own axis order, reordered; 1 for C where the image has none."""
+        known = dict(zip(self.axes, sizes, strict=True))
+        return tuple(known.get(a, 1) for a in self.canonical_axes)
 
     def to_native_shape(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Sizes in canonical order, reordered to the image's own axes."""
@@ -131,11 +135,11 @@ class CanonicalSink:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._reorder(self.sink.shape)
+        return self.layout.to_canonical_sizes(self.sink.shape)
 
     @property
     def grain(self) -> tuple[int, ...]:
-        return self._reorder(self.sink.grain)
+        return self.layout.to_canonical_sizes(self.sink.grain)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -146,7 +150,3 @@ class CanonicalSink:
 
     def read(self, box: Box) -> NDArray[Any]:
         return self.layout.to_canonical(self.sink.read(self.layout.to_native(box)))
-
-    def _reorder(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        known = dict(zip(self.layout.axes, sizes, strict=True))
-        return tuple(known.get(a, 1) for a in self.layout.canonical_axes)

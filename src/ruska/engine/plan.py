@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PREFERRED_EDGE = {2: 1024, 3: 128}
 _SMALLEST_EDGE = {2: 256, 3: 64}
 _BATCH_VOXELS = 1 << 20
+_BLOCK_VOXELS = 1 << 22  # of a block of several slices
+_MOST_SLICES = 64
 _LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
 _SLACK = 96 << 20  # interpreter, thread pools and allocator fragmentation over the arrays counted
 
@@ -153,13 +155,14 @@ def plan_blocks(
     *,
     dtype: Any,
     out_dtype: Any,
-    grain: tuple[int, ...] | None = None,
+    chunks: tuple[int, ...] | None = None,
     edge: int | tuple[int, ...] | None = None,
     baseline: int | None = None,
 ) -> Plan:
     """Choose the largest sensible blocks that keep the whole process within ``budget``.
 
-    grain : canonical shape of the pieces the sink writes; cores become multiples of it.
+    chunks : canonical shape of the pieces the source is stored in; a block takes whole ones along the axes that the
+        method does not look along, so that a chunk is decoded once.
     edge : length of a block along each spatial axis, or the extent of an earlier plan's blocks (used as it is, so
         that a resumed run keeps its plan whatever memory is free now); chosen when None.
     baseline : bytes the process holds before the run; measured when None.
@@ -172,10 +175,8 @@ def plan_blocks(
                             f"{layout.dimensions} spatial axes")  # fmt: skip
     scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
-    if grain is not None:
-        steps = [lcm(step, g) for step, g in zip(steps, grain[-len(space) :], strict=True)]
-    head = edge[: -len(space)] if isinstance(edge, tuple) else _head_extent(layout, space, grain)
-    chooser = _Chooser(method, steps, head, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
+    head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
+    chooser = _Chooser(method, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
     side_by_side = budget.workers if method.threads == "one" else min(2, budget.workers)
     edges: list[int]
     if isinstance(edge, tuple):
@@ -183,26 +184,31 @@ def plan_blocks(
     elif edge is not None:
         edges = [edge] * len(space)
     else:
-        edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]))
+        edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]), prod(head))
     extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
     held = resident_memory() if baseline is None else baseline
     room = budget.memory_bytes - held - _SLACK
-    while chooser.bytes(extent, space) * side_by_side > room and not isinstance(edge, tuple):
-        if side_by_side > 1 and max(extent) <= _SMALLEST_EDGE[len(space)]:
-            side_by_side -= 1  # fewer blocks at a time before blocks that are mostly halo
+    while chooser.bytes(head, extent, space) * side_by_side > room and not isinstance(edge, tuple):
+        if max(extent) <= _SMALLEST_EDGE[len(space)] and (side_by_side > 1 or max(head[:-1], default=1) > 1):
+            # Fewer slices, then fewer blocks at a time, before blocks that are mostly halo.
+            if max(head[:-1], default=1) > 1:
+                thickest = head.index(max(head[:-1]))
+                head[thickest] = -(-head[thickest] // 2)
+            else:
+                side_by_side -= 1
             continue
         longest = max(range(len(extent)), key=lambda i: extent[i] / steps[i])
         if extent[longest] <= steps[longest]:
             if side_by_side > 1:
                 side_by_side -= 1
                 continue
-            need = held + _SLACK + chooser.bytes(extent, space)
+            need = held + _SLACK + chooser.bytes(head, extent, space)
             raise ResourceError("--memory", f"{format_bytes(budget.memory_bytes)} is too little even for the smallest "
                                 f"block", f"Allow at least {format_bytes(1.05 * need)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
     merge: Literal["mean", "none"] = getattr(method, "merge", "none")
     plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge, side_by_side,
-                held + _SLACK + chooser.bytes(extent, space) * side_by_side)  # fmt: skip
+                held + _SLACK + chooser.bytes(head, extent, space) * side_by_side)  # fmt: skip
     # One block needs no blending.
     return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
 
@@ -212,19 +218,17 @@ class _Chooser:
     """Predicts the bytes of one block in flight."""
 
     method: Method | IterativeMethod
-    steps: list[int]
-    head: tuple[int, ...]
     itemsize: int
     out_itemsize: int
     scale: tuple[Fraction, ...]
 
-    def bytes(self, extent: list[int], space: tuple[int, ...]) -> int:
+    def bytes(self, head: list[int], extent: list[int], space: tuple[int, ...]) -> int:
         wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and self.method.domain == "raw") else 4
-        read = prod(self.head) * prod(
+        read = prod(head) * prod(
             min(_round_up(e + 2 * h, m), _round_up(n, m))
             for e, h, m, n in zip(extent, self.method.halo, self.method.multiple, space, strict=True)
         )
-        write = prod(self.head) * prod(extent) * float(prod(self.scale))
+        write = prod(head) * prod(extent) * float(prod(self.scale))
         # raw values, normalised and padded copies, the method's own work; result, its raw float64 copy, final dtype
         return int(
             read * (2 * self.itemsize + 2 * wide + self.method.bytes_per_voxel)
@@ -232,20 +236,23 @@ class _Chooser:
         )
 
 
-def _head_extent(layout: Layout, space: tuple[int, ...], grain: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Extent along the other axes and C: all channels; several slices at a time only when slices are small."""
+def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:
+    """Extent along the other axes and C: all channels; several slices when they are small or stored together."""
     others = layout.canonical_shape[: -len(space) - 1]
     channels = layout.canonical_shape[-len(space) - 1]
     extent = [1] * len(others)
-    if grain is not None:
-        extent = [min(g, n) for g, n in zip(grain, others, strict=False)]
-    elif others:
+    if others:
         extent[-1] = min(others[-1], max(1, _BATCH_VOXELS // (prod(space) * channels)))
-    return (*extent, channels)
+    if chunks is not None:
+        stored = (min(n, c, _MOST_SLICES) for n, c in zip(others, chunks, strict=False))
+        extent = [max(e, c) for e, c in zip(extent, stored, strict=True)]
+    return [*extent, channels]
 
 
-def _preferred(space: tuple[int, ...], method: Method | IterativeMethod, workers: int, slices: int) -> list[int]:
-    """Edges that keep the halo's share low, yet give every worker a few blocks."""
+def _preferred(
+    space: tuple[int, ...], method: Method | IterativeMethod, workers: int, slices: int, together: int
+) -> list[int]:
+    """Edges that keep the halo's share low, yet give every worker a few blocks (``together`` slices a block)."""
     dims = len(space)
     edges = []
     for n, halo in zip(space, method.halo, strict=True):
@@ -253,9 +260,11 @@ def _preferred(space: tuple[int, ...], method: Method | IterativeMethod, workers
         while edge < n and (edge + 2 * halo) ** dims > (1 + _LARGEST_OVERHEAD) * edge**dims and edge < 4096:
             edge *= 2
         edges.append(edge)
+    while together * prod(edges) > _BLOCK_VOXELS and max(edges) > _SMALLEST_EDGE[dims] and together > 1:
+        edges[edges.index(max(edges))] //= 2
     smallest = [max(_SMALLEST_EDGE[dims], 4 * h) for h in method.halo]
     while method.threads == "one":
-        count = slices * prod(-(-n // e) for n, e in zip(space, edges, strict=True))
+        count = -(-slices // together) * prod(-(-n // e) for n, e in zip(space, edges, strict=True))
         longest = max(range(dims), key=lambda i: min(edges[i], space[i]) - smallest[i])
         if count >= 2 * workers or min(edges[longest], space[longest]) // 2 < smallest[longest]:
             break

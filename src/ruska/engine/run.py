@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class Job:
     seed: int = 0
     ledger: NoLedger = field(default_factory=NoLedger)
     outcome: Outcome = field(default_factory=Outcome)
+    compute: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    """Held while a method computes: a lock for those that use every core themselves."""
 
     def read(self, box: Box, pad: tuple[int, ...]) -> tuple[Tensor, NDArray[np.bool_] | None]:
         """Read a canonical box as (b, c, *spatial) in the method's domain, padded; and where it is invalid."""
@@ -157,9 +160,11 @@ def run(
 
     Interrupted (Ctrl-C or an exception in a block), it stops after the blocks in flight; the ledger stays valid.
     """
+    compute = Lock() if method.threads == "many" else nullcontext()
     job = Job(
-        source, plan, sink, normalisation or Normalisation(), fill, method.domain, mask, seed, ledger or NoLedger()
-    )
+        source, plan, sink, normalisation or Normalisation(), fill, method.domain, mask, seed, ledger or NoLedger(),
+        compute=compute,
+    )  # fmt: skip
     started = time.perf_counter()
     if hasattr(method, "sweeps"):
         from ruska.engine.sweeps import run_sweeps
@@ -176,7 +181,8 @@ def run(
 def _run_plain(job: Job, method: Method, progress: Progress | None) -> None:
     def work(block: Block) -> tuple[int, float]:
         y, invalid = job.read(block.read, block.pad)
-        estimate, seconds = call(method, y, job.random(block.read, block.pad))
+        with job.compute:
+            estimate, seconds = call(method, y, job.random(block.read, block.pad))
         return job.finish(block, job.crop(estimate.mean, block, block.write), invalid, block.read), seconds
 
     def record(block: Block, result: tuple[int, float]) -> None:
@@ -197,7 +203,8 @@ def _run_blended(job: Job, method: Method, progress: Progress | None) -> None:
 
     def work(block: Block) -> float:
         y, _ = job.read(block.read, block.pad)
-        estimate, seconds = call(method, y, job.random(block.read, block.pad))
+        with job.compute:
+            estimate, seconds = call(method, y, job.random(block.read, block.pad))
         # float32 is what methods of the normalised domain return; raw ones keep their float64
         pool.put(block.index, job.crop(estimate.mean, block, block.tile))
         return seconds

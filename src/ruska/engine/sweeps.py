@@ -45,15 +45,15 @@ def _pass(
         y, invalid = job.read(block.read, block.pad)
         random = job.random(block.read, block.pad)
         state = None if k == 0 else _read_state(job, before, block)
-        started = time.perf_counter()
-        with torch.inference_mode():
+        with job.compute, torch.inference_mode():
+            started = time.perf_counter()
             if state is None:
                 result = method.init(y, random)
             elif after is not None:
                 result = method.sweep(state, y, k - 1, random)
             else:
                 result = method.finish(state, y).mean
-        seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
         values = job.crop(result, block, block.write)
         if after is None:
             return job.finish(block, values, invalid, block.read), seconds

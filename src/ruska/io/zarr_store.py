@@ -40,7 +40,7 @@ class ZarrPixels(LazyPixels):
     def __init__(self, path: Path, array: Any) -> None:
         super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
         self.path, self.array = path, array
-        self.chunks = tuple(array.shards or array.chunks)
+        self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:

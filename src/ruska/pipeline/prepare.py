@@ -119,9 +119,11 @@ def prepare(
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
     extent = remembered.get("extent")
+    stored = whole.chunks
     plan = plan_blocks(
-        layout, ready, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None
-    )
+        layout, ready, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None,
+        chunks=layout.to_canonical_sizes(stored) if stored else None,
+    )  # fmt: skip
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
