@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from ruska.errors import MissingExtraError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _NOISE = "Noise standard deviation, as a fraction of the intensity range; none: estimated from the data."
 _DIMENSIONS = "2: every slice on its own. 3: across slices too (Z, Y, X)."
+_SMALLEST_PLANE = 32
 _LEAST_NOISE = 1e-4  # of the range: below, there is nothing to remove, and strengths must not become 0
 
 
@@ -160,10 +162,12 @@ class Wavelet:
         def shrink(plane: NDArray[Any]) -> NDArray[Any]:
             from skimage.restoration import cycle_spin, denoise_wavelet
 
+            # Mirrored to a size that has at least one level of every wavelet up to 8 taps.
+            short = [(0, max(0, _SMALLEST_PLANE - n)) for n in plane.shape]
             options = {"sigma": noise_std, "wavelet": own.wavelet, "method": "BayesShrink", "rescale_sigma": False}
-            return cycle_spin(plane, func=denoise_wavelet, max_shifts=own.shifts, func_kw=options, workers=1).astype(
-                plane.dtype
-            )
+            padded = np.pad(plane, short, mode="symmetric")
+            out = cycle_spin(padded, func=denoise_wavelet, max_shifts=own.shifts, func_kw=options, workers=1)
+            return out[: plane.shape[0], : plane.shape[1]].astype(plane.dtype)
 
         return _ready(shrink, 64, 72.0, own, noise_std, notes, exact=False)
 
