@@ -13,6 +13,7 @@ import tifffile
 
 import ruska
 from ruska.cli import main as cli
+from ruska.engine import work_folder
 from ruska.image import Image, Quantity
 
 NM = {"Y": Quantity(4.0, "nm"), "X": Quantity(4.0, "nm")}
@@ -255,3 +256,12 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert "--roi" in done.stdout
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_second_run_leaves_the_first_ones_work_alone(noisy, capsys):
+    out = noisy.with_name("clean.npy")
+    with work_folder(out) as folder:
+        (folder / "blocks").mkdir()
+        ruska_command("denoise", noisy, "-o", out, code=7, capsys=capsys)
+        assert (folder / "blocks").is_dir()
+    assert "another run" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ruska.engine.ledger import Ledger, discard_work, work_folder
+from ruska.engine.ledger import Ledger, any_block_done, empty_work, work_folder
 from ruska.errors import JobBusyError
 
 
@@ -46,9 +46,20 @@ def test_a_torn_first_line_starts_from_nothing(tmp_path):
 
 def test_two_runs_cannot_share_an_output(tmp_path):
     target = tmp_path / "clean.tif"
-    with work_folder(target), pytest.raises(JobBusyError, match="another run"), work_folder(target):
-        pass
-    with work_folder(target):
-        pass
-    discard_work(target)
+    with work_folder(target) as folder:
+        with pytest.raises(JobBusyError, match="another run"), work_folder(target):
+            pass
+        (folder / "work").write_text("unfinished")
+    with work_folder(target) as folder:
+        assert (folder / "work").read_text() == "unfinished"
+        empty_work(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_finished_blocks_are_worth_keeping(tmp_path):
+    assert not any_block_done(tmp_path)
+    ledger = Ledger(tmp_path, {"method": "tv"})
+    ledger.add("plan")
+    assert not any_block_done(tmp_path)
+    ledger.add("block 0")
+    assert any_block_done(tmp_path)

@@ -2,7 +2,7 @@
 
 from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recipe, Sink, Source
 from ruska.engine.layout import ArraySource, CanonicalSink, Layout, NativeView
-from ruska.engine.ledger import Ledger, NoLedger, discard_work, work_folder
+from ruska.engine.ledger import Ledger, NoLedger, any_block_done, empty_work, work_folder
 from ruska.engine.memory import Budget, format_bytes, parse_memory, resident_memory
 from ruska.engine.plan import Plan, plan_blocks
 from ruska.engine.run import Outcome, run
@@ -31,7 +31,8 @@ __all__ = [
     "Recipe",
     "Sink",
     "Source",
-    "discard_work",
+    "any_block_done",
+    "empty_work",
     "format_bytes",
     "measure_intensities",
     "parse_memory",

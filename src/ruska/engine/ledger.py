@@ -47,9 +47,7 @@ class Ledger(NoLedger):
             # Cut a torn last line off, or the next entry would be glued to it.
             self.file.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
             return
-        for old in self.file.parent.iterdir():
-            if old.name != "lock":
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        empty_work(self.file.parent)
         self.file.write_text(json.dumps({"job": identity}) + "\n", encoding="utf-8")
 
     def add(self, key: str, **facts: Any) -> None:
@@ -57,6 +55,12 @@ class Ledger(NoLedger):
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"key": key, **facts}) + "\n")
         super().add(key, **facts)
+
+
+def any_block_done(folder: Path) -> bool:
+    """Whether the ledger in ``folder`` holds work worth keeping: more than the job and its plan."""
+    file = folder / "ledger.jsonl"
+    return file.exists() and file.read_bytes().count(b"\n") > 2
 
 
 def fingerprint(job: Mapping[str, Any]) -> str:
@@ -80,9 +84,14 @@ def work_folder(target: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        empty = [entry.name for entry in folder.iterdir()] == ["lock"]
         lock.release()
+        if empty:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def discard_work(target: Path) -> None:
-    """Delete the work folder of ``target``, once its result is in place."""
-    shutil.rmtree(target.with_name(f".{target.name}.ruska-work"), ignore_errors=True)
+def empty_work(folder: Path) -> None:
+    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released."""
+    for old in folder.iterdir():
+        if old.name != "lock":
+            shutil.rmtree(old) if old.is_dir() else old.unlink()

@@ -120,6 +120,8 @@ def prepare(
     layout = Layout(part.axes, part.shape, len(ready.halo))
     extent = remembered.get("extent")
     stored = whole.chunks
+    import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
+
     plan = plan_blocks(
         layout, ready, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None,
         chunks=layout.to_canonical_sizes(stored) if stored else None,

@@ -20,7 +20,8 @@ from ruska.engine import (
     NoLedger,
     Outcome,
     Progress,
-    discard_work,
+    any_block_done,
+    empty_work,
     run,
     work_folder,
 )
@@ -136,9 +137,7 @@ def run_job(
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
         outcome = _compute(job, sink, ledger, progress)
         record = make_record(job, task, digest, target, outcome)
-        result = _deliver(job, sink, record, target, overwrite, report, progress)
-    discard_work(target)
-    return result
+        return _deliver(job, sink, record, target, overwrite, report, progress)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
@@ -150,17 +149,21 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[Path]:
-    """The work folder; removed again when the job fails before it has finished a single block."""
+    """The work folder; emptied when the job is done, or fails before it has finished a single block."""
     try:
         with work_folder(target) as folder:
-            yield folder
+            try:
+                yield folder
+            except OSError:
+                raise
+            except Exception:
+                if not any_block_done(folder):
+                    empty_work(folder)
+                raise
+            empty_work(folder)
     except OSError as error:
         raise OutputError(target, f"could not be written ({error.strerror or error})",
                           "Check free space and permissions; the same command resumes.") from error  # fmt: skip
-    except Exception:
-        if not any(target.with_name(f".{target.name}.ruska-work").glob("blocks/*.npy")):
-            discard_work(target)
-        raise
 
 
 def _compute(job: Prepared, sink: Sink, ledger: NoLedger, progress: Progress | None) -> Outcome:
