@@ -79,7 +79,7 @@ def estimate_noise(image2d: NDArray[Any]) -> NoiseEstimate:
     lag1 = (float(along_y[0]), float(along_x[0]))
     if abs(excess) < _ANISOTROPY:
         fine = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
-        if min(lag1) > _ANISOTROPY:
+        if min(lag1) > _SMOOTHED:
             return _alike_both_ways(image, valid, float(np.sqrt(std_x * std_y)), fine, lag1)
         return NoiseEstimate(fine, fine, False, "The noise is independent from pixel to pixel.", lag1, fine)
     std, lags, axis = (std_y, along_x, "row") if excess > 0 else (std_x, along_y, "column")
@@ -130,7 +130,8 @@ def _alike_both_ways(
     return NoiseEstimate(max(std, binned_twice / 2), white, True, reason, lag1, max(coarse, white))
 
 
-_ANISOTROPY = 0.2  # lag-1 correlation that counts
+_ANISOTROPY = 0.2  # lag-1 correlation along one axis, over that along the other, that counts
+_SMOOTHED = 0.3  # lag-1 correlation along both axes that may be smoothed noise; fine membranes reach 0.25
 _FLOOR = (1.22, 1.5)  # how much more restless the 15 % and the 50 % quietest patches may be than the 3 % quietest
 
 
