@@ -13,7 +13,7 @@ DATA = Path(os.environ.get("RUSKA_DATA", Path(__file__).parents[2] / "shared" / 
 
 @pytest.fixture(scope="session")
 def micrographs() -> Path:
-    """Folder of real micrographs; tests that need it are skipped where it is absent, but fail where they were promised."""
+    """Folder of real micrographs; tests that need it are skipped where it is absent, not where it was promised."""
     if not (DATA / "MANIFEST.csv").exists():
         if "RUSKA_DATA" in os.environ:
             pytest.fail(f"the real micrographs are missing: RUSKA_DATA is {DATA}")

@@ -1,0 +1,128 @@
+"""A blind-spot network: the output at a pixel never depends on the input inside a rectangle around that pixel.
+
+Four branches each see one half plane (above, below, left, right), beyond the rectangle; together they see everything
+but the rectangle. Each branch is a U-Net whose convolutions look one way only, so the context grows by scales and
+costs little, whatever the size of the spot.
+
+Source: Laine, Karras, Lehtinen & Aila (2019), "High-quality self-supervised deep image denoising", NeurIPS, fig. 1.
+Differs: any odd rectangle instead of one pixel; separate weights for the vertical and the horizontal pair, because
+scan-line noise is not the same both ways; frames beside the centre one are also seen inside the rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _UpwardConv(nn.Module):
+    """3 x 3 convolution that sees its own row and the two above, then leaky ReLU."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, 3, padding=(2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(self.conv(x)[:, :, :-2], 0.1)
+
+
+def _shift_down(x: Tensor, rows: int) -> Tensor:
+    """Row y takes the value of row y - rows; zeros enter at the top."""
+    return functional.pad(x, (0, 0, rows, 0))[:, :, : x.shape[2]]
+
+
+class _UpwardUNet(nn.Module):
+    """U-Net whose output at row y depends on rows up to y only. Sizes must be multiples of 2 ** (scales - 1)."""
+
+    def __init__(self, inside: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        before = inside
+        for width in widths:
+            self.down.append(nn.Sequential(_UpwardConv(before, width), _UpwardConv(width, width)))
+            before = width
+        for width in reversed(widths[:-1]):
+            self.up.append(nn.Sequential(_UpwardConv(before + width, width), _UpwardConv(width, width)))
+            before = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for level, block in enumerate(self.down):
+            if level:
+                # One row down first: a pooled row must not hold the row below the upper of its two pixels.
+                x = functional.avg_pool2d(_shift_down(x, 1), 2)
+            x = block(x)
+            skips.append(x)
+        skips.pop()
+        for block in self.up:
+            x = block(torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()], 1))
+        return x
+
+
+class BlindSpotNet(nn.Module):
+    """Predict each pixel from everything but a rectangle around it.
+
+    Parameters
+    ----------
+    spot : (rows, columns), odd: the hidden rectangle.
+    frames : how many frames (or slices) are looked at, odd; the middle one is predicted, and hidden.
+    outputs : channels of the output.
+    widths : channels of the branches at each scale; one scale more doubles the context.
+
+    Called with (b, frames, Y, X), sizes multiples of ``multiple``; returns (b, outputs, Y, X).
+    """
+
+    def __init__(
+        self,
+        spot: tuple[int, int] = (1, 1),
+        frames: int = 1,
+        outputs: int = 1,
+        widths: Sequence[int] = (24, 48, 48, 48),
+    ) -> None:
+        super().__init__()
+        if any(n < 1 or n % 2 == 0 for n in (*spot, frames)):
+            raise ValueError(f"spot {spot} and frames {frames} must be odd and positive")
+        self.spot, self.frames, self.multiple = tuple(spot), frames, 2 ** (len(widths) - 1)
+        self.vertical = _UpwardUNet(frames, widths)
+        self.horizontal = _UpwardUNet(frames, widths)
+        joined = 4 * widths[0]
+        if frames > 1:
+            self.beside: nn.Module | None = nn.Sequential(
+                nn.Conv2d(frames - 1, widths[0], 3, padding=1), nn.LeakyReLU(0.1),
+                nn.Conv2d(widths[0], widths[0], 3, padding=1), nn.LeakyReLU(0.1),
+                nn.Conv2d(widths[0], widths[0], 3, padding=1), nn.LeakyReLU(0.1),
+            )  # fmt: skip
+            joined += widths[0]
+        else:
+            self.beside = None
+        self.head = nn.Sequential(
+            nn.Conv2d(joined, 96, 1), nn.LeakyReLU(0.1), nn.Conv2d(96, 48, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(48, outputs, 1),
+        )  # fmt: skip
+
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels, an input can matter."""
+        scales = len(self.vertical.down)
+        # two convolutions of two rows each, on the way down and up, and the shift before each pooling
+        return max(self.spot) // 2 + 1 + sum((8 if s < scales - 1 else 4) * 2**s + 2**s for s in range(scales))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (n // 2 + 1 for n in self.spot)
+        turned = x.transpose(2, 3)
+        above, below = self.vertical(torch.cat([x, x.flip(2)])).chunk(2)
+        left, right = self.horizontal(torch.cat([turned, turned.flip(2)])).chunk(2)
+        seen = [
+            _shift_down(above, rows),
+            _shift_down(below, rows).flip(2),
+            _shift_down(left, columns).transpose(2, 3),
+            _shift_down(right, columns).flip(2).transpose(2, 3),
+        ]
+        if self.beside is not None:
+            middle = self.frames // 2
+            seen.append(self.beside(torch.cat([x[:, :middle], x[:, middle + 1 :]], 1)))
+        return self.head(torch.cat(seen, 1))
