@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _NEEDED = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "imagecodecs", "mrcfile", "h5py", "zarr",
-           "pillow", "matplotlib", "pydantic", "filelock", "psutil")  # fmt: skip
+           "pillow", "matplotlib", "safetensors", "pydantic", "filelock", "psutil")  # fmt: skip
 _OPTIONAL = {"bm3d": "pip install 'ruska[bm3d]' (non-commercial licence)"}
 
 

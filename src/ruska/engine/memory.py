@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ruska.errors import SettingsError
 
@@ -66,10 +68,16 @@ class Budget:
 
     memory_bytes : upper bound for the whole process, interpreter and libraries included.
     workers : blocks that are worked on side by side.
+    folder : where a method may keep what it has learned, so that an interrupted job need not learn it again.
+    progress : told how far a long preparation is.
+    rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
     """
 
     memory_bytes: int = field(default_factory=lambda: resident_memory() + available_memory() // 2)
     workers: int = field(default_factory=usable_cores)
+    folder: Path | None = None
+    progress: Callable[[str, int, int], None] | None = None
+    rehearsal: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 1:

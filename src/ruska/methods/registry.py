@@ -16,6 +16,7 @@ METHODS = {
     "nlm": "ruska.methods.denoisers:NonLocalMeans",
     "wavelet": "ruska.methods.denoisers:Wavelet",
     "bm3d": "ruska.methods.denoisers:BM3D",
+    "blindspot": "ruska.methods.blindspot:BlindSpot",
 }
 
 
@@ -27,6 +28,11 @@ def names() -> tuple[str, ...]:
 def create(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     """The recipe ``name`` with ``settings``; SettingsError names the nearest valid method, setting or range."""
     return _recipe(name).create(settings or {})
+
+
+def learns(name: str) -> bool:
+    """Whether the method trains or runs a network."""
+    return name in METHODS and bool(getattr(_recipe(name), "learns", False))
 
 
 def describe(name: str) -> dict[str, Any]:

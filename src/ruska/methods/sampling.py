@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ruska.physics.noise_statistics import NoiseEstimate
@@ -18,6 +21,17 @@ class Readable(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]: ...
+
+
+class Workplace(Protocol):
+    """The part of the engine's ``Budget`` that a method which learns needs."""
+
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def progress(self) -> Callable[[str, int, int], None] | None: ...
+    @property
+    def rehearsal(self) -> bool: ...
 
 
 def sample_planes(source: Readable, edge: int = 1024, count: int = 5) -> list[NDArray[Any]]:

@@ -35,7 +35,7 @@ class NoiseEstimate:
         must be told this one, or it leaves the streaks.
     correlated : whether neighbouring pixels share noise.
     reason : one sentence for the user.
-    lag1 : correlation of the noise of neighbours along (Y, X).
+    lags_y, lags_x : correlation of the noise with that 1, 2, .. pixels further along Y and X.
     coarse_std : the same as ``white_equivalent_std``, from detail of about 8 pixels; larger for noise smoothed along
         both axes, where it may hold some structure too.
     """
@@ -44,8 +44,14 @@ class NoiseEstimate:
     white_equivalent_std: float
     correlated: bool
     reason: str
-    lag1: tuple[float, float]
+    lags_y: tuple[float, ...]
+    lags_x: tuple[float, ...]
     coarse_std: float
+
+    @property
+    def lag1(self) -> tuple[float, float]:
+        """Correlation of the noise of neighbours along (Y, X)."""
+        return self.lags_y[0], self.lags_x[0]
 
 
 def estimate_noise_std(image2d: NDArray[Any]) -> float:
@@ -76,23 +82,27 @@ def estimate_noise(image2d: NDArray[Any]) -> NoiseEstimate:
     variance_x, along_y = _column_statistics(image.T, side, [group.T for group in quiet])
     excess = along_x[0] - along_y[0]
     std_y, std_x = np.sqrt(variance_y), np.sqrt(variance_x)
-    lag1 = (float(along_y[0]), float(along_x[0]))
+    both = tuple(float(v) for v in along_y), tuple(float(v) for v in along_x)
     if abs(excess) < _ANISOTROPY:
         fine = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
-        if min(lag1) > _SMOOTHED:
-            return _alike_both_ways(image, valid, float(np.sqrt(std_x * std_y)), fine, lag1)
-        return NoiseEstimate(fine, fine, False, "The noise is independent from pixel to pixel.", lag1, fine)
+        if min(both[0][0], both[1][0]) > _SMOOTHED:
+            return _alike_both_ways(image, valid, float(np.sqrt(std_x * std_y)), fine, both)
+        return NoiseEstimate(fine, fine, False, "The noise is independent from pixel to pixel.", *both, fine)
     std, lags, axis = (std_y, along_x, "row") if excess > 0 else (std_x, along_y, "column")
     white = float(std * np.sqrt(1 + 2 * np.clip(lags, 0, None).sum()))
     reason = (
         f"Neighbours in a {axis} share noise (correlation {lags[0]:.2f}): a denoiser must work as if against "
         f"white noise {white / max(std, 1e-30):.1f} times as strong."
     )
-    return NoiseEstimate(float(std), white, True, reason, lag1, white)
+    return NoiseEstimate(float(std), white, True, reason, *both, white)
 
 
 def _alike_both_ways(
-    image: NDArray[np.float64], valid: NDArray[np.bool_], std: float, fine: float, lag1: tuple[float, float]
+    image: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    std: float,
+    fine: float,
+    lags: tuple[tuple[float, ...], tuple[float, ...]],
 ) -> NoiseEstimate:
     """Neighbours resemble each other along both axes: smoothed noise, or structure as fine as a pixel.
 
@@ -101,7 +111,7 @@ def _alike_both_ways(
     structure = NoiseEstimate(
         fine, fine, False,
         "Neighbours resemble each other along both axes, as in fine structure; the noise level is that of the finest "
-        "scale and may be too low.", lag1, fine,
+        "scale and may be too low.", *lags, fine,
     )  # fmt: skip
     if min(image.shape) < 128:
         return structure
@@ -127,7 +137,7 @@ def _alike_both_ways(
         "Neighbours share noise along rows and columns alike, as after smoothing or resampling: a denoiser must work "
         f"as if against white noise of about {white:.3g}."
     )
-    return NoiseEstimate(max(std, binned_twice / 2), white, True, reason, lag1, max(coarse, white))
+    return NoiseEstimate(max(std, binned_twice / 2), white, True, reason, *lags, max(coarse, white))
 
 
 _ANISOTROPY = 0.2  # lag-1 correlation along one axis, over that along the other, that counts

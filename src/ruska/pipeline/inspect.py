@@ -32,7 +32,7 @@ def describe(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like."""
-    job = prepare(image, method, settings, options, progress=progress)
+    job = prepare(image, method, settings, options, progress=progress, rehearsal=True)
     statistics = job.statistics
     return {
         "name": image.name,
@@ -77,7 +77,7 @@ def predict(job: Prepared) -> dict[str, Any]:
         "axes": plan.layout.canonical_axes,
         "workers": plan.workers,
         "memory_bytes": plan.memory_bytes,
-        "seconds": _trial(job),
+        "seconds": _trial(job) + getattr(job.method, "training_seconds", 0.0),
         "output_shape": list(plan.layout.to_native_shape(plan.output_shape)),
         "output_dtype": str(job.out_dtype),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,9 +54,9 @@ class Options:
         if self.dtype not in ("same", "float32"):
             raise SettingsError("dtype", f"'{self.dtype}' is unknown", did_you_mean(self.dtype, ("same", "float32")))
 
-    def budget(self) -> Budget:
-        """The limits as numbers."""
-        chosen: dict[str, int] = {}
+    def budget(self, **more: Any) -> Budget:
+        """The limits as numbers; ``more`` are the other fields of `Budget`."""
+        chosen: dict[str, Any] = dict(more)
         if self.memory is not None:
             chosen["memory_bytes"] = parse_memory(self.memory)
         if self.workers is not None:
@@ -94,17 +95,20 @@ def prepare(
     *,
     progress: Progress | None = None,
     remembered: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    rehearsal: bool = False,
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
     remembered : ``statistics`` and ``extent`` of an interrupted run of the same job, to be kept.
+    folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
     """
     options = options or Options()
     remembered = remembered or {}
     started = time.perf_counter()
-    budget = options.budget()
+    budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal)
     whole = ArraySource(image.data, image.axes)
     if "statistics" in remembered:
         statistics = IntensityStatistics(**remembered["statistics"])

@@ -131,7 +131,8 @@ def run_job(
     with _locked(target) as folder:
         digest = digest_image(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
-        job = prepare(image, method, settings, options, progress=progress, remembered=ledger.entries.get("plan"))
+        job = prepare(image, method, settings, options, progress=progress,
+                      remembered=ledger.entries.get("plan"), folder=folder)  # fmt: skip
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent))
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)

@@ -1,0 +1,39 @@
+"""Weights and the state of an unfinished training as safetensors; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ruska.errors import InputError
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write ``tensors`` and JSON-like ``facts``; the file takes its name when it is whole."""
+    from safetensors.torch import save_file
+
+    part = path.with_name(path.name + ".part")
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(flat, part, metadata={"ruska": json.dumps(dict(facts), sort_keys=True)})
+    os.replace(part, path)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_weights` wrote; InputError when the file is no safetensors file of Ruska."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+            facts = json.loads((file.metadata() or {})["ruska"])
+    except FileNotFoundError as error:
+        raise InputError(path, "does not exist", "Check the name of the model.") from error
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(path, f"is not a model of Ruska ({error})", "Models are the .safetensors files "
+                         "that Ruska wrote.") from error  # fmt: skip
+    return tensors, facts

@@ -1,0 +1,115 @@
+"""Blind-spot denoising end to end, small: it denoises, keeps grey levels, resumes, and says when it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.errors import SettingsError
+from ruska.image import Image
+from ruska.methods.blindspot import parse_spot, spot_for
+from ruska.metrics import psnr
+from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise
+
+QUICK = {"steps": 120, "batch": 4, "patch": 64, "precision": "fp32", "learning_rate": 3e-3, "flips": False}
+
+
+def phantom(shape=(128, 128)):
+    return np.asarray(cell_phantom(shape, seed=1), dtype=np.float32)
+
+
+def test_it_denoises_and_keeps_the_grey_scale():
+    truth = phantom()
+    noisy = 500 + 1000 * PoissonGaussian(12, 0.04).simulate(truth, seed=0)
+    result = ruska.denoise(Image(noisy, "YX"), method="blindspot", settings=QUICK)
+    restored = (result.image.numpy() - 500) / 1000
+    assert psnr(restored, truth, 1.0) > psnr((noisy - 500) / 1000, truth, 1.0) + 6
+    assert np.mean(restored) == pytest.approx(truth.mean(), abs=0.02)
+    assert result.record["settings"]["spot"] == "1x1"
+
+
+def test_pure_noise_becomes_flat():
+    noise = np.random.default_rng(0).normal(1000, 100, (96, 96)).astype(np.float32)
+    restored = ruska.denoise(Image(noise, "YX"), method="blindspot", settings=QUICK).image.numpy()
+    assert restored.std() < 25
+    assert restored.mean() == pytest.approx(1000, abs=15)
+
+
+def test_blocks_equal_the_whole():
+    noisy = PoissonGaussian(50, 0.02).simulate(phantom((300, 280)), seed=0)
+    settings = {**QUICK, "steps": 2}
+    whole = ruska.denoise(Image(noisy, "YX"), method="blindspot", settings=settings)
+    part = ruska.denoise(Image(noisy, "YX"), method="blindspot", settings=settings,
+                         roi={"Y": slice(150, 260), "X": slice(120, 250)})  # fmt: skip
+    np.testing.assert_allclose(part.image.numpy(), whole.image.numpy()[150:260, 120:250], atol=1e-4)
+
+
+def test_frames_are_used_and_every_frame_comes_back():
+    truth = phantom((96, 96))
+    movie = np.stack([PoissonGaussian(12, 0.04).simulate(truth, seed=k) for k in range(6)])
+    results = {
+        frames: ruska.denoise(Image(movie, "TYX"), method="blindspot", settings={**QUICK, "frames": frames})
+        .image.numpy() for frames in (1, 5)
+    }  # fmt: skip
+    assert results[5].shape == movie.shape
+    one, five = (np.mean([psnr(frame, truth, 1.0) for frame in results[n]]) for n in (1, 5))
+    assert five > one + 1
+
+
+def test_the_spot_is_as_wide_as_the_noise():
+    truth = phantom((512, 512))
+    white = estimate_noise(PoissonGaussian(25, 0.02).simulate(truth, seed=0))
+    lines = estimate_noise(PoissonGaussian(25, 0.02, (0.3, 1.0, 0.5)).simulate(truth, seed=0))
+    assert spot_for(white) == (1, 1)
+    assert spot_for(lines) == (1, 5)
+    turned = estimate_noise(PoissonGaussian(25, 0.02, (0.3, 1.0, 0.5)).simulate(truth, seed=0).T)
+    assert spot_for(turned) == (5, 1)
+
+
+@pytest.mark.parametrize("text", ["2x3", "1x13", "x", "3", "ax1", "-1x1"])
+def test_a_spot_is_two_odd_numbers(text):
+    with pytest.raises(ValueError, match="odd"):
+        parse_spot(text)
+    with pytest.raises(SettingsError, match="spot"):
+        ruska.denoise(np.zeros((32, 32)), method="blindspot", settings={"spot": text})
+
+
+def test_a_single_image_has_no_neighbouring_frames():
+    with pytest.raises(SettingsError, match="one frame"):
+        ruska.denoise(np.random.default_rng(0).random((64, 64)), method="blindspot", settings={"frames": 3})
+
+
+def test_info_predicts_without_training():
+    from ruska.pipeline import describe
+
+    noisy = PoissonGaussian(12, 0.04).simulate(phantom((64, 64)), seed=0)
+    facts = describe(Image(noisy, "YX"), "blindspot", {**QUICK, "steps": 100_000})
+    assert facts["job"]["seconds"] > 100
+
+
+def test_an_interrupted_training_is_not_begun_again(tmp_path, monkeypatch):
+    from ruska.training import loop
+
+    noisy = tmp_path / "noisy.npy"
+    np.save(noisy, PoissonGaussian(12, 0.04).simulate(phantom((64, 64)), seed=0))
+    settings = {**QUICK, "steps": 12}
+    whole = ruska.denoise(noisy, tmp_path / "whole.npy", method="blindspot", settings=settings, report=False)
+
+    steps = []
+    advance, schedule = loop._State.advance, loop.Schedule.__init__.__defaults__
+
+    def interrupted(self, value, decay):
+        advance(self, value, decay)
+        steps.append(self.step)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop._State, "advance", interrupted)
+    monkeypatch.setattr(loop.Schedule.__init__, "__defaults__", (*schedule[:-1], 0.0))  # a checkpoint every step
+    with pytest.raises(KeyboardInterrupt):
+        ruska.denoise(noisy, tmp_path / "again.npy", method="blindspot", settings=settings, report=False)
+    assert not (tmp_path / "again.npy").exists()
+    again = ruska.denoise(noisy, tmp_path / "again.npy", method="blindspot", settings=settings, report=False)
+    assert steps[7] == 7  # the step after the last checkpoint
+    np.testing.assert_array_equal(again.image.numpy(), whole.image.numpy())
