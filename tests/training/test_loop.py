@@ -29,10 +29,10 @@ class InterruptedTrainingError(Exception):
 
 
 def test_it_learns_and_returns_the_averaged_network():
-    before = float(loss(network(), 0))
+    before = loss(network(), 0).item()
     trained = train(network(), loss, SCHEDULE)
     assert trained.steps == 60
-    assert float(loss(trained.network, 0)) < 0.1 * before
+    assert loss(trained.network, 0).item() < 0.1 * before
     assert not trained.network.training
 
 

@@ -6,7 +6,7 @@ signal. Pixels that share the noise of the one predicted are hidden too: the spo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -134,11 +134,14 @@ class BlindSpot:
         settings = {**own.model_dump(), "spot": f"{spot[0]}x{spot[1]}", "batch": batch}
         learned = cast("BlindSpotNet", trained.network)
         method = BlindSpotMethod(learned, own.flips, None, settings, notes, seconds, tuple(trained.losses))
-        if not own.fold or budget.rehearsal:
+        if budget.rehearsal:
             return method
-        folding = Folding.fit(
-            [(method.predict(stack), stack[own.frames // 2]) for stack in self._samples(source)], spot
-        )
+        pairs = [(method.predict(stack), stack[own.frames // 2]) for stack in self._samples(source)]
+        slope, offset = calibrate(pairs)
+        method = replace(method, slope=slope, offset=offset)
+        if not own.fold:
+            return method
+        folding = Folding.fit([(slope * p + offset, noisy) for p, noisy in pairs], spot)
         if folding is None:
             return replace(method, notes=(*notes, "The prediction's error is too small to fold anything in."))
         return replace(method, folding=folding)
@@ -198,6 +201,8 @@ class BlindSpotMethod:
     domain: Literal["normalised", "raw"] = "normalised"
     bytes_per_voxel: float = 3000.0
     threads: Literal["one", "many"] = "many"
+    slope: float = 1.0
+    offset: float = 0.0
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -243,7 +248,7 @@ class BlindSpotMethod:
         x = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
         with torch.inference_mode():
             restored = self._restore(x.to(next(self.network.parameters()).device))
-        return restored[:height, :width].cpu().numpy()
+        return np.float32(self.slope) * restored[:height, :width].cpu().numpy() + np.float32(self.offset)
 
     def _restore(self, x: Tensor) -> Tensor:
         import torch
@@ -253,6 +258,21 @@ class BlindSpotMethod:
             self.network(x.flip(turn).contiguous(memory_format=torch.channels_last)).flip(turn) for turn in turns
         ]
         return torch.stack(results).mean(0)[0, 0]
+
+
+def calibrate(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[float, float]:
+    """Slope and offset that make (prediction, noisy) planes agree on average, so that grey levels are kept.
+
+    The noise of a pixel is independent of its prediction, so the regression of one on the other has no bias. The
+    slope stays 1 where the prediction varies too little to tell it to 1 %.
+    """
+    predicted, noisy = (np.concatenate([np.ravel(pair[i]) for pair in pairs]).astype(np.float64) for i in (0, 1))
+    variance = predicted.var()
+    slope = ((predicted - predicted.mean()) * (noisy - noisy.mean())).mean() / max(variance, 1e-30)
+    uncertain = np.sqrt(((noisy - predicted) ** 2).mean() / max(variance * predicted.size, 1e-30))
+    if uncertain > 0.01 or not 0.5 < slope < 2:
+        slope = 1.0
+    return float(slope), float(noisy.mean() - slope * predicted.mean())
 
 
 def _square(error: Tensor) -> Tensor:
