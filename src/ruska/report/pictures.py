@@ -221,12 +221,16 @@ def _draw_curves(row: Any, shown: Shown) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
+_MANY_LEVELS = 30  # grey levels over which a result in fractions of them is shown in whole ones too
+
+
 def _bin_edges(low: float, high: float, shown: Shown) -> NDArray[np.float64]:
     """About 150 bins; whole grey levels for integers, so that the bins do not beat with them."""
     if not high > low:
         return np.linspace(low - 0.5, low + 0.5, 11)
     step = (high - low) / 150
-    if all(np.array_equal(p, np.rint(p)) for p in (shown.before, shown.after)):
+    whole = [np.array_equal(p, np.rint(p)) for p in (shown.before, shown.after)]
+    if all(whole) or (any(whole) and high - low > _MANY_LEVELS):
         step = max(1.0, float(np.ceil(step)))
         low, high = np.floor(low) - 0.5, np.ceil(high) + 0.5
     return np.arange(low, high + step, step)
