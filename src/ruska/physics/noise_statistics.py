@@ -168,7 +168,25 @@ def _patches(image: NDArray[Any], side: int) -> NDArray[Any]:
     return image[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
 
 
-def _quiet_patches(image: NDArray[np.float64], valid: NDArray[np.bool_], side: int) -> list[NDArray[np.bool_]]:
+def column_variances(image2d: NDArray[Any], count: int) -> tuple[list[float], list[float]]:
+    """Mean grey level and noise variance of the least structured patches of ``count`` groups by brightness.
+
+    Measured along the axis along which the noise is not shared.
+    """
+    image, valid = _central(image2d)
+    side = int(np.clip(min(image.shape) // 16, 8, 16))
+    groups = _quiet_patches(image, valid, side, count)
+    along_x = _column_statistics(image, side, groups)[1][0]
+    along_y = _column_statistics(image.T, side, [group.T for group in groups])[1][0]
+    mean = _patches(image, side).mean((2, 3))
+    high = _steep_both(image) if abs(along_x - along_y) < _ANISOTROPY else _steep(image, 0 if along_x > along_y else 1)
+    square = (_patches(high, side) ** 2).mean((2, 3))
+    return [float(mean[g].mean()) for g in groups], [float(np.median(square[g])) for g in groups]
+
+
+def _quiet_patches(
+    image: NDArray[np.float64], valid: NDArray[np.bool_], side: int, count: int = _LEVELS
+) -> list[NDArray[np.bool_]]:
     """For each brightness group, a map (patch rows, patch columns) of its least structured patches."""
     patches = _patches(image, side)
     mean = patches.mean((2, 3))
@@ -178,7 +196,7 @@ def _quiet_patches(image: NDArray[np.float64], valid: NDArray[np.bool_], side: i
     saturated = ((patches == image.min()) | (patches == image.max())).mean((2, 3)) > 0.02
     whole = _patches(valid, side).all((2, 3))
     usable = next(m for m in (whole & ~saturated, whole, np.ones_like(whole)) if m.any())
-    edges = np.quantile(mean[usable], np.linspace(0, 1, _LEVELS + 1))
+    edges = np.quantile(mean[usable], np.linspace(0, 1, count + 1))
     groups = []
     for low, high in pairwise(edges):
         group = usable & (mean >= low) & (mean <= high)
@@ -190,9 +208,7 @@ def _column_statistics(
     image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]
 ) -> tuple[float, NDArray[np.float64]]:
     """Noise variance, and correlation along X at lags 1.. of what a steep high-pass along Y leaves."""
-    from scipy.ndimage import correlate1d
-
-    patches = _patches(correlate1d(image, _STEEP, axis=0, mode="reflect"), side)
+    patches = _patches(_steep(image, 0), side)
     variances, lags = [], []
     for group in groups:
         chosen = patches[group]
@@ -210,6 +226,10 @@ def _diagonal_std(image: NDArray[np.float64], side: int, groups: list[NDArray[np
 
 
 def _steep_both(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _steep(_steep(image, 0), 1)
+
+
+def _steep(image: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     from scipy.ndimage import correlate1d
 
-    return correlate1d(correlate1d(image, _STEEP, axis=0, mode="reflect"), _STEEP, axis=1, mode="reflect")
+    return correlate1d(image, _STEEP, axis=axis, mode="reflect")

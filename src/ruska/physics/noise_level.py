@@ -1,0 +1,84 @@
+"""How the noise grows with the signal: variance = gain x level + intercept, from one micrograph or from frames.
+
+The line is that of a linear detector: each electron (or photon) counts ``gain`` grey levels, and the intercept holds
+the read noise and the offset, which one image cannot tell apart.
+Source: Foi, Trimeche, Katkovnik & Egiazarian (2008), IEEE Trans. Image Process. 17, 1737 (the model). Differs: levels
+and variances come from the least structured patches, the line through them is the median of slopes (Theil-Sen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import GeometryError
+from ruska.physics.noise_statistics import column_variances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_GROUPS = 12
+_CLIPPED = 0.02  # share of pixels at the lowest or highest value above which a group of pixels counts as clipped
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Noise variance as a line over the grey level, in the micrograph's own units.
+
+    gain : grey levels per electron (or photon); 0 when the noise does not grow with the signal.
+    intercept : variance at grey level 0, in grey levels squared; may be negative where the detector has an offset.
+    levels, variances : the points the line was drawn through.
+    """
+
+    gain: float
+    intercept: float
+    levels: tuple[float, ...]
+    variances: tuple[float, ...]
+
+    def std(self, level: NDArray[Any] | float) -> NDArray[np.float64]:
+        """Standard deviation of the noise at grey ``level``; never below that of the quietest point measured."""
+        line = self.gain * np.asarray(level, dtype=np.float64) + self.intercept
+        return np.sqrt(np.maximum(line, min(self.variances)))
+
+
+def noise_level(image2d: NDArray[Any]) -> NoiseLevel:
+    """Fit the line to one micrograph (Y, X), at least 64 pixels each way; NaN and infinite pixels are left out.
+
+    Texture that fills the whole image counts as noise. Raises GeometryError when the image is smaller.
+    """
+    if image2d.ndim != 2 or min(image2d.shape) < 64:
+        raise GeometryError("noise level", f"got shape {image2d.shape}, expected a 2D image of at least 64 pixels")
+    levels, variances = column_variances(image2d, _GROUPS)
+    return _line(levels, variances)
+
+
+def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
+    """Fit the line to repeated frames (N, Y, X) of one place, N >= 2: no assumption about the specimen.
+
+    Slow brightness changes between neighbouring frames are removed; drift is not, and counts as noise.
+    """
+    if frames.ndim != 3 or len(frames) < 2:
+        raise GeometryError("noise level", f"got shape {frames.shape}, expected at least two frames (N, Y, X)")
+    stack = np.asarray(frames, dtype=np.float64)
+    mean = stack.mean(0).ravel()
+    step = np.diff(stack, axis=0)
+    step -= step.mean((1, 2), keepdims=True)
+    variance = (step**2).mean(0).ravel() / 2
+    clipped = ((stack == stack.min()) | (stack == stack.max())).mean(0).ravel() > _CLIPPED
+    usable = ~clipped if (~clipped).sum() >= 100 else np.ones_like(clipped)
+    mean, variance = mean[usable], variance[usable]
+    group = np.searchsorted(np.quantile(mean, np.linspace(0, 1, _GROUPS + 1)[1:-1]), mean)
+    found = np.unique(group)
+    return _line([mean[group == i].mean() for i in found], [variance[group == i].mean() for i in found])
+
+
+def _line(levels: Sequence[float], variances: Sequence[float]) -> NoiseLevel:
+    """The Theil-Sen line; level when it does not rise."""
+    x, y = np.asarray(levels, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    apart = [(i, j) for i, j in combinations(range(len(x)), 2) if abs(x[j] - x[i]) > 1e-12 * max(1.0, abs(x).max())]
+    gain = max(0.0, float(np.median([(y[j] - y[i]) / (x[j] - x[i]) for i, j in apart]))) if apart else 0.0
+    return NoiseLevel(gain, float(np.median(y - gain * x)), tuple(map(float, x)), tuple(map(float, y)))
