@@ -69,6 +69,20 @@ def test_the_state_of_another_training_is_not_taken(tmp_path):
     assert steps[0] == 0
 
 
+def test_the_weights_that_were_judged_best_are_returned():
+    seen = []
+
+    def validate(net):
+        seen.append({name: value.clone() for name, value in net.state_dict().items()})
+        return abs(len(seen) - 3.0)
+
+    schedule = Schedule(**{**SCHEDULE.__dict__, "steps": 100, "validate_every": 10, "patience": 0.4})
+    trained = train(network(), loss, schedule, validate=validate)
+    assert trained.best == 30
+    assert trained.steps == 71  # 40 steps brought nothing better
+    torch.testing.assert_close(trained.network.state_dict()["weight"], seen[2]["weight"], rtol=0, atol=0)
+
+
 def test_a_time_limit_is_kept():
     trained = train(network(), loss, Schedule(steps=10**9, minutes=0.01, precision="fp32"))
     assert trained.steps < 10**9

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
     from ruska.networks.blindspot import BlindSpotNet
     from ruska.physics.noise_statistics import NoiseEstimate
+    from ruska.training import PatchSampler
 
 _WIDTHS = (16, 32, 64, 64)
 _PIXELS = 1 << 16  # of a batch
+_HELD_OUT = 0.1  # of the pixels, to see when the network begins to learn the noise by heart
+_SAMPLE_EDGE, _JUDGED_EDGE, _MOST_JUDGED, _FEWEST_JUDGED = 1024, 512, 2, 500
 _SHARED = 0.2  # correlation of neighbours below which an axis counts as independent
 _NEGLIGIBLE = 0.06  # correlation that may stay visible: hiding more costs detail
 
@@ -110,14 +113,23 @@ class BlindSpot:
             torch.manual_seed(own.seed)
             network = BlindSpotNet(spot, own.frames, widths=_WIDTHS)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        sampler = PatchSampler([source], own.patch, frames=own.frames, multiple=network.multiple, seed=own.seed)
+        sampler = PatchSampler([source], own.patch, frames=own.frames, multiple=network.multiple, seed=own.seed,
+                               held_out=_HELD_OUT)  # fmt: skip
         schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.precision)
         batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
         criterion, middle = _LOSSES[own.loss], own.frames // 2
 
         def loss(net: torch.nn.Module, step: int) -> Tensor:
-            noisy = sampler.batch(step, batch).to(device, memory_format=torch.channels_last)
-            return criterion(net(noisy).float() - noisy[:, middle : middle + 1])
+            noisy, aim = sampler.batch(step, batch)
+            noisy = noisy.to(device, memory_format=torch.channels_last)
+            error = net(noisy).float() - noisy[:, middle : middle + 1]
+            return criterion(error[aim.to(device)])
+
+        judged = self._judged(source, sampler)
+
+        def validate(net: torch.nn.Module) -> float:
+            shown = BlindSpotMethod(cast("BlindSpotNet", net), flips=False)
+            return float(np.mean([np.mean((shown.predict(s) - s[middle])[m] ** 2) for s, m in judged]))
 
         if budget.rehearsal:
             train(network, loss, replace(schedule, steps=1), device=device)  # the first step is slower
@@ -127,10 +139,11 @@ class BlindSpot:
         else:
             identity = repr((sorted(own.model_dump().items()), spot, source.shape))
             file = budget.folder / "training.safetensors" if budget.folder else None
-            trained = train(network, loss, schedule, device=device, checkpoint=file, identity=identity,
-                            progress=budget.progress)  # fmt: skip
+            trained = train(network, loss, schedule, device=device, validate=validate if judged else None,
+                            checkpoint=file, identity=identity, progress=budget.progress)  # fmt: skip
             seconds = trained.seconds
-            notes = (*notes, f"Trained {trained.steps} steps in {trained.seconds:.0f} s on {device}.")
+            notes = (*notes, f"Trained {trained.steps} steps in {trained.seconds:.0f} s on {device}; those up to "
+                     f"{trained.best or trained.steps} predicted held-out pixels best.")  # fmt: skip
         settings = {**own.model_dump(), "spot": f"{spot[0]}x{spot[1]}", "batch": batch}
         learned = cast("BlindSpotNet", trained.network)
         method = BlindSpotMethod(learned, own.flips, None, settings, notes, seconds, tuple(trained.losses))
@@ -146,15 +159,27 @@ class BlindSpot:
             return replace(method, notes=(*notes, "The prediction's error is too small to fold anything in."))
         return replace(method, folding=folding)
 
+    def _judged(self, source: Readable, sampler: PatchSampler) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Places (frames, Y, X) and which pixels of them training does not aim at; few, because it is done often."""
+        height, width = source.shape[-2:]
+        top, left = (max(0, (n - _SAMPLE_EDGE) // 2) for n in (height, width))
+        chosen = []
+        for stack in self._samples(source)[:_MOST_JUDGED]:
+            held = sampler.judged(top, left, *stack.shape[-2:])
+            near = [slice(0, min(n, _JUDGED_EDGE)) for n in held.shape]
+            chosen.append((stack[:, near[0], near[1]], held[near[0], near[1]]))
+        return [(stack, held) for stack, held in chosen if held.sum() >= _FEWEST_JUDGED]
+
     def _samples(self, source: Readable) -> list[NDArray[Any]]:
         """A few places (frames, Y, X) to measure the prediction's error on."""
         frames = self.settings.frames
         if frames == 1:
-            return [plane[None] for plane in sample_planes(source)]
+            return [plane[None] for plane in sample_planes(source, _SAMPLE_EDGE)]
         from ruska.training.patches import mirrored
 
         *leading, count, height, width = source.shape
-        window = [slice(max(0, (n - 1024) // 2), max(0, (n - 1024) // 2) + min(n, 1024)) for n in (height, width)]
+        starts = [max(0, (n - _SAMPLE_EDGE) // 2) for n in (height, width)]
+        window = [slice(s, s + min(n, _SAMPLE_EDGE)) for s, n in zip(starts, (height, width), strict=True)]
         stacks = []
         for part in range(min(count, 5)):
             middle = int((part + 0.5) * count / min(count, 5))

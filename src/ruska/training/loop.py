@@ -30,6 +30,7 @@ class Schedule:
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
     clip : largest norm of the gradient. accumulate : batches a step.
     average : decay of the moving average of the weights, which is what is used in the end.
+    validate_every, patience : steps between judgements; stop when this share of all steps brought nothing better.
     """
 
     steps: int = 1000
@@ -39,17 +40,25 @@ class Schedule:
     clip: float = 1.0
     accumulate: int = 1
     average: float = 0.999
+    validate_every: int = 50
+    patience: float = 0.4
     checkpoint_seconds: float = 60.0
 
 
 @dataclass
 class Trained:
-    """The averaged network, in evaluation mode, and how it got there."""
+    """The averaged network, in evaluation mode, and how it got there.
+
+    losses : means over every 50 steps. scores : what ``validate`` said, and after which step.
+    best : the step whose weights these are.
+    """
 
     network: nn.Module
     steps: int
     seconds: float
     losses: list[float] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    best: int = 0
 
 
 def train(
@@ -57,6 +66,7 @@ def train(
     loss: Callable[[nn.Module, int], Tensor],
     schedule: Schedule,
     *,
+    validate: Callable[[nn.Module], float] | None = None,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     identity: str = "",
@@ -65,6 +75,8 @@ def train(
 ) -> Trained:
     """Minimise ``loss(network, step)``.
 
+    validate : judges the averaged network, lower is better; the weights it liked best are returned. Without it, the
+        last ones.
     checkpoint : file to go on from when it exists and holds ``identity``, and to leave the state in.
     progress : called as ``progress(stage, done, total)``.
 
@@ -78,7 +90,7 @@ def train(
         state.load(checkpoint, identity)
     saved = time.perf_counter()
     network.train()
-    while state.step < schedule.steps and not _spent(state, schedule):
+    while state.step < schedule.steps and not _spent(state, schedule) and not _stale(state, schedule):
         started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * _rate(state, schedule)
@@ -95,6 +107,8 @@ def train(
         nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
         optimizer.step()
         state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
+        if validate is not None and (state.step % schedule.validate_every == 0 or state.step == schedule.steps):
+            state.judge(validate(average.eval()))
         state.seconds += time.perf_counter() - started
         if progress is not None:
             progress(stage, *_share(state, schedule))
@@ -103,7 +117,9 @@ def train(
             saved = time.perf_counter()
     if checkpoint is not None:
         state.save(checkpoint, identity)
-    return Trained(average.eval(), state.step, state.seconds, state.losses)
+    if state.best:
+        average.load_state_dict(state.best)
+    return Trained(average.eval(), state.step, state.seconds, state.losses, state.scores, state.best_step)
 
 
 def device_of_choice() -> torch.device:
@@ -131,6 +147,10 @@ def _spent(state: _State, schedule: Schedule) -> bool:
     return schedule.minutes is not None and state.seconds >= 60 * schedule.minutes
 
 
+def _stale(state: _State, schedule: Schedule) -> bool:
+    return bool(state.scores) and state.step - state.best_step > schedule.patience * schedule.steps
+
+
 def _rate(state: _State, schedule: Schedule) -> float:
     done = state.step / schedule.steps
     if schedule.minutes is not None:
@@ -150,7 +170,17 @@ class _State:
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_step: int = 0
     _window: list[float] = field(default_factory=list)
+
+    def judge(self, score: float) -> None:
+        """Keep the averaged weights when ``score`` is the lowest so far."""
+        if score < min((s for _, s in self.scores), default=math.inf):
+            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+            self.best_step = self.step
+        self.scores.append((self.step, score))
 
     @torch.no_grad()
     def advance(self, loss: float, decay: float) -> None:
@@ -166,10 +196,11 @@ class _State:
         tensors: dict[str, Tensor] = {}
         for name, module in (("network", self.network), ("average", self.average)):
             tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
+        tensors |= {f"best/{key}": value for key, value in self.best.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
-                 "window": self._window}  # fmt: skip
+                 "window": self._window, "scores": self.scores, "best_step": self.best_step}  # fmt: skip
         save_weights(path, tensors, facts)
 
     def load(self, path: Path, identity: str) -> None:
@@ -185,6 +216,8 @@ class _State:
         self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.losses, self._window = facts["losses"], facts["window"]
+        self.scores = [(step, score) for step, score in facts["scores"]]
+        self.best, self.best_step = _under(tensors, "best/"), facts["best_step"]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
