@@ -90,11 +90,25 @@ def facts(found: Mapping[str, Any]) -> None:
         "notes": found["notes"],
         "suggested": f"ruska denoise --method {found['method']}",
         "because": found["reason"],
-        "noise": found["method_notes"],
+        "noise": _noise(found["noise"]),
         "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
         f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
     }
     table(found["name"], rows)
+
+
+def _noise(noise: Mapping[str, Any] | None) -> list[str]:
+    """What `noise_facts` found, in words."""
+    if noise is None:
+        return ["the image is too small to tell"]
+    rows, columns = noise["blind_spot"]
+    words = [f"{noise['std']:.3g} grey levels. {noise['reason']}"]
+    if "gain" in noise:
+        words.append(
+            f"It grows with the signal: about {noise['gain']:.3g} grey levels per electron." if noise["gain"] > 0
+            else "It does not grow with the signal."
+        )  # fmt: skip
+    return [" ".join([*words, f"Blind spot: {rows}x{columns}."])]
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:

@@ -63,15 +63,19 @@ def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
     """
     if frames.ndim != 3 or len(frames) < 2:
         raise GeometryError("noise level", f"got shape {frames.shape}, expected at least two frames (N, Y, X)")
+    from scipy.ndimage import uniform_filter
+
     stack = np.asarray(frames, dtype=np.float64)
+    # Grouped by a smoothed mean: grouped by their own, the brightest pixels would be those with the most noise.
+    smooth = uniform_filter(stack.mean(0), 5, mode="reflect").ravel()
     mean = stack.mean(0).ravel()
     step = np.diff(stack, axis=0)
     step -= step.mean((1, 2), keepdims=True)
     variance = (step**2).mean(0).ravel() / 2
     clipped = ((stack == stack.min()) | (stack == stack.max())).mean(0).ravel() > _CLIPPED
     usable = ~clipped if (~clipped).sum() >= 100 else np.ones_like(clipped)
-    mean, variance = mean[usable], variance[usable]
-    group = np.searchsorted(np.quantile(mean, np.linspace(0, 1, _GROUPS + 1)[1:-1]), mean)
+    mean, variance, smooth = mean[usable], variance[usable], smooth[usable]
+    group = np.searchsorted(np.quantile(smooth, np.linspace(0, 1, _GROUPS + 1)[1:-1]), smooth)
     found = np.unique(group)
     return _line([mean[group == i].mean() for i in found], [variance[group == i].mean() for i in found])
 

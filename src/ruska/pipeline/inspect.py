@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ruska.engine import ArraySource
 from ruska.engine.plan import Block
 from ruska.engine.run import Job, call
 from ruska.image import Image
@@ -46,11 +47,38 @@ def describe(
         "header": sorted(image.header),
         "statistics": statistics.as_dict(),
         "notes": list(image.notes),
+        "noise": noise_facts(image),
         "method": job.method_name,
         "reason": job.reason,
         "method_notes": list(getattr(job.method, "notes", ())),
         "job": predict(job),
     }
+
+
+def noise_facts(image: Image) -> dict[str, Any] | None:
+    """The noise of a typical plane in the file's grey levels, JSON-like; None when the planes are too small to tell."""
+    from ruska.methods.blindspot import spot_for
+    from ruska.methods.sampling import sample_planes, typical_noise
+    from ruska.physics import noise_level
+
+    source = ArraySource(image.data, image.axes)
+    found = typical_noise(source)
+    if found is None:
+        return None
+    facts = {
+        "std": found.std,
+        "white_equivalent_std": found.white_equivalent_std,
+        "correlated": found.correlated,
+        "correlation_y": list(found.lags_y),
+        "correlation_x": list(found.lags_x),
+        "blind_spot": list(spot_for(found)),
+        "reason": found.reason,
+    }
+    plane = sample_planes(source, count=1)[0]
+    if min(plane.shape) >= 64:
+        level = noise_level(plane)
+        facts |= {"gain": level.gain, "intercept": level.intercept}
+    return facts
 
 
 def predict_job(
