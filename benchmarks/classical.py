@@ -1,4 +1,6 @@
-"""Classical denoisers at their automatic settings: ``python -m benchmarks.classical``. Prints Markdown tables.
+"""Denoisers at their automatic settings: ``python -m benchmarks.classical``. Prints Markdown tables.
+
+The slow learned ones are asked for by name: ``--methods auto blindspot bm3d --groups kriss "fib25 50"``.
 
 Real: KRISS line pairs 1, 10, 19, 28, scored by the data folder's own ``score_pairs.py``. Semi-synthetic: slices of
 fib25 (sample 2), cdeep3m and isbi2012, area-downsampled by 2, scaled to 0-1, 400 x 400 pixels, Poisson-Gaussian noise
@@ -94,9 +96,12 @@ def restore(case: Case, method: str, settings: Mapping[str, Any]) -> tuple[float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=["auto", "gaussian", "median", "tv", "nlm", "wavelet", "bm3d"])
+    parser.add_argument("--groups", nargs="+", help="only these, e.g. kriss 'fib25 50'")
     options = parser.parse_args()
     table: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for case in cases():
+        if options.groups and case.group not in options.groups:
+            continue
         row = table.setdefault(case.group, {})
         row.setdefault("noisy", []).append((*case.score(case.noisy), 0.0))
         for method in options.methods:
