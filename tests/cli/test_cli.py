@@ -265,3 +265,17 @@ def test_a_second_run_leaves_the_first_ones_work_alone(noisy, capsys):
         ruska_command("denoise", noisy, "-o", out, code=7, capsys=capsys)
         assert (folder / "blocks").is_dir()
     assert "another run" in capsys.readouterr().err
+
+
+def test_noise_is_measured_and_drawn(noisy, capsys):
+    folder = noisy.parent / "report"
+    ruska_command("noise", noisy, "-o", folder, "--json", capsys=capsys)
+    found = json.loads(capsys.readouterr().out)
+    assert found["std"] == pytest.approx(100, rel=0.15)
+    assert found["blind_spot"] == [1, 1]
+    assert (folder / "noise.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "noise.json").read_text())["std"] == found["std"]
+    ruska_command("noise", noisy, "-o", folder, code=4, capsys=capsys)
+    tifffile.imwrite(noisy.parent / "tiny.tif", np.ones((8, 8), np.uint8))
+    ruska_command("noise", noisy.parent / "tiny.tif", "-o", noisy.parent / "other", code=3, capsys=capsys)
+    assert not (noisy.parent / "other").exists()

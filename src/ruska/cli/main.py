@@ -158,6 +158,22 @@ def evaluate(
 
 
 @app.command()
+def noise(
+    file: Input,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the picture and the numbers.")],
+    axes: Axes = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Measure the noise: its level, how it grows with the signal, how far it reaches, the blind spot that follows."""
+    from ruska.cli import show
+    from ruska.pipeline.inspect import noise_report
+
+    found = noise_report(_open(file, axes, None), output, overwrite=overwrite)
+    show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Where the demo's files go.")] = Path("ruska-demo"),
 ) -> None:

@@ -111,6 +111,14 @@ def _noise(noise: Mapping[str, Any] | None) -> list[str]:
     return [" ".join([*words, f"Blind spot: {rows}x{columns}."])]
 
 
+def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`noise_report`'s answer, for reading."""
+    lags = {axis: ", ".join(f"{v:.2f}" for v in found[f"correlation_{axis}"]) for axis in "xy"}
+    return {"noise": _noise(found), "along X": f"correlation at 1, 2, .. pixels: {lags['x']}",
+            "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", "picture": found["picture"],
+            "numbers": found["numbers"]}  # fmt: skip
+
+
 def dry_run(found: Mapping[str, Any], output: Path) -> None:
     """What a job would do."""
     job = found["job"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ruska.engine import ArraySource
 from ruska.engine.plan import Block
 from ruska.engine.run import Job, call
+from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
 from ruska.pipeline.prepare import Options, Prepared, prepare
 from ruska.pipeline.restore import check_target
@@ -53,6 +55,34 @@ def describe(
         "method_notes": list(getattr(job.method, "notes", ())),
         "job": predict(job),
     }
+
+
+def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write ``noise.png`` and ``noise.json`` into ``folder``; returns `noise_facts` with their paths.
+
+    Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
+    """
+    from ruska.methods.sampling import sample_planes
+    from ruska.physics import noise_level
+    from ruska.report import draw_noise, place
+
+    picture, numbers = folder / "noise.png", folder / "noise.json"
+    for path in (picture, numbers):
+        if path.exists() and not overwrite:
+            raise OutputError(path, "exists already", "Choose another folder, or pass --overwrite.")
+    facts = noise_facts(image)
+    if facts is None:
+        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
+                            "are needed to tell noise from signal")  # fmt: skip
+    plane = sample_planes(ArraySource(image.data, image.axes), count=1)[0]
+    level = noise_level(plane) if min(plane.shape) >= 64 else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+    place(picture, draw_noise(plane, facts, level, image.name))
+    place(numbers, (json.dumps({"file": image.name, **facts}, indent=2) + "\n").encode())
+    return {**facts, "picture": str(picture), "numbers": str(numbers)}
 
 
 def noise_facts(image: Image) -> dict[str, Any] | None:

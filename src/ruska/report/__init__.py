@@ -1,6 +1,7 @@
 """The report beside a result: pictures, a plain verdict, and the run record, in one HTML file."""
 
-from ruska.report.html import ReportPaths, sidecar, write_report
+from ruska.report.html import ReportPaths, place, sidecar, write_report
+from ruska.report.noise_picture import draw_noise
 from ruska.report.verdict import Verdict, judge
 
-__all__ = ["ReportPaths", "Verdict", "judge", "sidecar", "write_report"]
+__all__ = ["ReportPaths", "Verdict", "draw_noise", "judge", "place", "sidecar", "write_report"]

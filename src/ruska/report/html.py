@@ -53,13 +53,13 @@ def write_report(
     shown = choose_shown(before, after)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
-    _place(paths.png, picture)
-    _place(paths.html, page.encode("utf-8"))
+    place(paths.png, picture)
+    place(paths.html, page.encode("utf-8"))
     return paths
 
 
-def _place(path: Path, content: bytes) -> None:
-    """Write under another name first, so that a half-written report never has its final name."""
+def place(path: Path, content: bytes) -> None:
+    """Write under another name first, so that a half-written report never has its final name; or OutputError."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(content)
