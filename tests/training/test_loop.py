@@ -67,6 +67,9 @@ def test_the_state_of_another_training_is_not_taken(tmp_path):
     steps = []
     train(network(), lambda net, step: steps.append(step) or loss(net, step), SCHEDULE, checkpoint=file, identity="b")
     assert steps[0] == 0
+    tensors, _ = load_weights(file)
+    save_weights(file, tensors, {"identity": "b", "step": 60})  # as an older version might have left it
+    assert train(network(), loss, SCHEDULE, checkpoint=file, identity="b").steps == 60
 
 
 def test_the_weights_that_were_judged_best_are_returned():

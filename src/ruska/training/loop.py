@@ -18,6 +18,7 @@ from ruska.training.checkpoint import load_weights, save_weights
 
 Progress = Callable[[str, int, int], None]
 _SMOOTHED = 50  # steps over which the reported loss is averaged
+_FORM = 2  # of a saved state; counts up when what it holds changes
 _RISE = 50  # steps over which the learning rate rises, or a tenth of a short training
 
 
@@ -200,13 +201,13 @@ class _State:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
-                 "window": self._window, "scores": self.scores, "best_step": self.best_step}  # fmt: skip
+                 "window": self._window, "scores": self.scores, "best_step": self.best_step, "form": _FORM}  # fmt: skip
         save_weights(path, tensors, facts)
 
     def load(self, path: Path, identity: str) -> None:
         tensors, facts = load_weights(path)
-        if facts.get("identity") != identity:
-            return
+        if (facts.get("identity"), facts.get("form")) != (identity, _FORM):
+            return  # another training, or one begun by another version of this file
         self.network.load_state_dict(_under(tensors, "network/"))
         self.average.load_state_dict(_under(tensors, "average/"))
         moments: dict[int, dict[str, Tensor]] = {}
