@@ -113,3 +113,11 @@ def test_what_is_no_model_is_refused(tmp_path, content):
         load_weights(tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="does not exist"):
         load_weights(tmp_path / "other.safetensors")
+
+
+def test_accumulated_batches_are_one_large_batch():
+    schedule = Schedule(**{**SCHEDULE.__dict__, "steps": 5})
+    parts = Schedule(**{**schedule.__dict__, "accumulate": 4})
+    whole = train(network(), lambda net, step: ((net(INPUTS) - TARGETS) ** 2).mean(), schedule)
+    pieces = train(network(), loss, parts)
+    torch.testing.assert_close(pieces.network.state_dict(), whole.network.state_dict(), rtol=1e-4, atol=1e-6)
