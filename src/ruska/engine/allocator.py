@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import platform
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> bool:
@@ -23,14 +23,3 @@ def keep_freed_memory() -> bool:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20))
     taken = [mallopt(option, value) == 1 for option, value in settings]
     return all(taken)
-
-
-def give_back_freed_memory() -> None:
-    """Undo `keep_freed_memory`: back to glibc's defaults, and return what is free now."""
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    for option, value in ((_M_MMAP_MAX, 65536), (_M_TRIM_THRESHOLD, 128 << 10), (_M_TOP_PAD, 0),
-                          (_M_MMAP_THRESHOLD, 128 << 10)):  # fmt: skip
-        libc.mallopt(option, value)
-    libc.malloc_trim(0)

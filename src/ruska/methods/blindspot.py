@@ -146,7 +146,7 @@ class BlindSpot:
                      f"{trained.best or trained.steps} predicted held-out pixels best.")  # fmt: skip
         settings = {**own.model_dump(), "spot": f"{spot[0]}x{spot[1]}", "batch": batch}
         learned = cast("BlindSpotNet", trained.network)
-        method = BlindSpotMethod(learned, own.flips, None, settings, notes, seconds, tuple(trained.losses))
+        method = BlindSpotMethod(learned, own.flips, None, settings, notes, seconds)
         if budget.rehearsal:
             return method
         pairs = [(method.predict(stack), stack[own.frames // 2]) for stack in self._samples(source)]
@@ -220,7 +220,6 @@ class BlindSpotMethod:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     training_seconds: float = 0.0
-    losses: tuple[float, ...] = ()
     merge: Literal["mean", "none"] = "none"
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
