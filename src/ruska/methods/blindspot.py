@@ -115,7 +115,7 @@ class BlindSpot:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         sampler = PatchSampler([source], own.patch, frames=own.frames, multiple=network.multiple, seed=own.seed,
                                held_out=_HELD_OUT)  # fmt: skip
-        schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.precision)
+        schedule = Schedule(own.steps, own.minutes, own.learning_rate, precision=own.precision)
         batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
         criterion, middle = _LOSSES[own.loss], own.frames // 2
 

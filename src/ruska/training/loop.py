@@ -28,6 +28,7 @@ class Schedule:
 
     steps : optimiser steps; the learning rate rises over the first, stays, and falls along a cosine over the last 70 %.
     minutes : stop earlier when this much training time is spent; the fall of the learning rate is fitted to it.
+    decay : ``none`` keeps the learning rate where it is after its rise.
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
     clip : largest norm of the gradient. accumulate : batches a step.
     average : decay of the moving average of the weights, which is what is used in the end.
@@ -37,6 +38,7 @@ class Schedule:
     steps: int = 1000
     minutes: float | None = None
     learning_rate: float = 1e-3
+    decay: Literal["cosine", "none"] = "cosine"
     precision: Literal["fp32", "bf16"] = "bf16"
     clip: float = 1.0
     accumulate: int = 1
@@ -156,7 +158,7 @@ def _rate(state: _State, schedule: Schedule) -> float:
     done = state.step / schedule.steps
     if schedule.minutes is not None:
         done = max(done, state.seconds / (60 * schedule.minutes))
-    fall = min(1.0, max(0.0, (done - 0.3) / 0.7))
+    fall = min(1.0, max(0.0, (done - 0.3) / 0.7)) if schedule.decay == "cosine" else 0.0
     rise = min(_RISE, max(1, schedule.steps // 10))
     return min(1.0, (state.step + 1) / rise) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
