@@ -46,6 +46,12 @@ def test_reach_bounds_what_is_seen():
         assert max((rows - middle - shift).abs().max(), (columns - middle + shift).abs().max()) <= network.reach
 
 
+def test_without_a_spot_the_pixel_itself_is_seen():
+    torch.manual_seed(0)
+    gradient = seen_by(BlindSpotNet(None, widths=(4, 6, 6)).double(), (33, 30))[0]
+    assert gradient[33, 30] > 0
+
+
 def test_even_spots_and_frames_are_refused():
     with pytest.raises(ValueError, match="odd"):
         BlindSpotNet((2, 1))

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class _UpwardConv(nn.Module):
+def check_odd(spot: tuple[int, int], frames: int) -> None:
+    """ValueError unless the spot has a middle and the frames one, too."""
+    if any(n < 1 or n % 2 == 0 for n in (*spot, frames)):
+        raise ValueError(f"spot {spot} and frames {frames} must be odd and positive")
+
+
+class UpwardConv(nn.Module):
     """3 x 3 convolution that sees its own row and the two above, then leaky ReLU."""
 
     def __init__(self, inside: int, outside: int) -> None:
@@ -29,12 +35,12 @@ class _UpwardConv(nn.Module):
         return functional.leaky_relu(self.conv(x)[:, :, :-2], 0.1)
 
 
-def _shift_down(x: Tensor, rows: int) -> Tensor:
+def shift_down(x: Tensor, rows: int) -> Tensor:
     """Row y takes the value of row y - rows; zeros enter at the top."""
     return functional.pad(x, (0, 0, rows, 0))[:, :, : x.shape[2]]
 
 
-class _UpwardUNet(nn.Module):
+class UpwardUNet(nn.Module):
     """U-Net whose output at row y depends on rows up to y only. Sizes must be multiples of 2 ** (scales - 1)."""
 
     def __init__(self, inside: int, widths: Sequence[int]) -> None:
@@ -43,18 +49,25 @@ class _UpwardUNet(nn.Module):
         self.up = nn.ModuleList()
         before = inside
         for width in widths:
-            self.down.append(nn.Sequential(_UpwardConv(before, width), _UpwardConv(width, width)))
+            self.down.append(nn.Sequential(UpwardConv(before, width), UpwardConv(width, width)))
             before = width
         for width in reversed(widths[:-1]):
-            self.up.append(nn.Sequential(_UpwardConv(before + width, width), _UpwardConv(width, width)))
+            self.up.append(nn.Sequential(UpwardConv(before + width, width), UpwardConv(width, width)))
             before = width
+
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels, an input can matter."""
+        scales = len(self.down)
+        # two convolutions of two rows each, on the way down and up, and the shift before each pooling
+        return sum((8 if s < scales - 1 else 4) * 2**s + 2**s for s in range(scales))
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
         for level, block in enumerate(self.down):
             if level:
                 # One row down first: a pooled row must not hold the row below the upper of its two pixels.
-                x = functional.avg_pool2d(_shift_down(x, 1), 2)
+                x = functional.avg_pool2d(shift_down(x, 1), 2)
             x = block(x)
             skips.append(x)
         skips.pop()
@@ -68,7 +81,7 @@ class BlindSpotNet(nn.Module):
 
     Parameters
     ----------
-    spot : (rows, columns), odd: the hidden rectangle.
+    spot : (rows, columns), odd: the hidden rectangle; None: nothing is hidden, the same network for clean targets.
     frames : how many frames (or slices) are looked at, odd; the middle one is predicted, and hidden.
     outputs : channels of the output.
     widths : channels of the branches at each scale; one scale more doubles the context.
@@ -78,17 +91,16 @@ class BlindSpotNet(nn.Module):
 
     def __init__(
         self,
-        spot: tuple[int, int] = (1, 1),
+        spot: tuple[int, int] | None = (1, 1),
         frames: int = 1,
         outputs: int = 1,
         widths: Sequence[int] = (24, 48, 48, 48),
     ) -> None:
         super().__init__()
-        if any(n < 1 or n % 2 == 0 for n in (*spot, frames)):
-            raise ValueError(f"spot {spot} and frames {frames} must be odd and positive")
-        self.spot, self.frames, self.multiple = tuple(spot), frames, 2 ** (len(widths) - 1)
-        self.vertical = _UpwardUNet(frames, widths)
-        self.horizontal = _UpwardUNet(frames, widths)
+        check_odd(spot or (1, 1), frames)
+        self.spot, self.frames, self.outputs, self.multiple = spot, frames, outputs, 2 ** (len(widths) - 1)
+        self.vertical = UpwardUNet(frames, widths)
+        self.horizontal = UpwardUNet(frames, widths)
         joined = 4 * widths[0]
         if frames > 1:
             self.beside: nn.Module | None = nn.Sequential(
@@ -107,20 +119,18 @@ class BlindSpotNet(nn.Module):
     @property
     def reach(self) -> int:
         """How far away, in pixels, an input can matter."""
-        scales = len(self.vertical.down)
-        # two convolutions of two rows each, on the way down and up, and the shift before each pooling
-        return max(self.spot) // 2 + 1 + sum((8 if s < scales - 1 else 4) * 2**s + 2**s for s in range(scales))
+        return max(self.spot or (1, 1)) // 2 + 1 + self.vertical.reach
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, columns = (n // 2 + 1 for n in self.spot)
+        rows, columns = (n // 2 + 1 for n in self.spot) if self.spot else (0, 0)
         turned = x.transpose(2, 3)
         above, below = self.vertical(torch.cat([x, x.flip(2)])).chunk(2)
         left, right = self.horizontal(torch.cat([turned, turned.flip(2)])).chunk(2)
         seen = [
-            _shift_down(above, rows),
-            _shift_down(below, rows).flip(2),
-            _shift_down(left, columns).transpose(2, 3),
-            _shift_down(right, columns).flip(2).transpose(2, 3),
+            shift_down(above, rows),
+            shift_down(below, rows).flip(2),
+            shift_down(left, columns).transpose(2, 3),
+            shift_down(right, columns).flip(2).transpose(2, 3),
         ]
         if self.beside is not None:
             middle = self.frames // 2

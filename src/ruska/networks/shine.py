@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ruska.networks.blindspot import check_odd
+
 _WIDTH, _SCALES = 64, 4
 
 
@@ -53,10 +55,7 @@ class _Donut(nn.Module):
 
 
 def dilations(half: int) -> list[tuple[int, int]]:
-    """(after the first pair, after the second) at each scale, for a spot that reaches ``half`` pixels from its middle.
-
-    The last scales' are bounded by the table of the source: 9/11 wherever the recursion gives no more.
-    """
+    """(after the first pair, after the second) at each scale, for a spot that reaches ``half`` pixels from its middle."""
     full, out = half + 5, []
     for _ in range(_SCALES):
         out.append((full - 2, full))
@@ -72,9 +71,8 @@ class ShineNet(nn.Module):
 
     def __init__(self, spot: tuple[int, int] = (1, 1), frames: int = 1) -> None:
         super().__init__()
-        if any(n < 1 or n % 2 == 0 for n in (*spot, frames)):
-            raise ValueError(f"spot {spot} and frames {frames} must be odd and positive")
-        self.spot, self.frames, self.multiple = tuple(spot), frames, 2 ** (_SCALES - 1)
+        check_odd(spot, frames)
+        self.spot, self.frames, self.outputs, self.multiple = spot, frames, 1, 2 ** (_SCALES - 1)
         beside = 16 if frames > 1 else 0
         self.middle = _conv(1, _WIDTH - beside, 1)
         layers: list[nn.Module] = []
