@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
     from ruska.io import read, write
-    from ruska.pipeline import Result, denoise, describe
+    from ruska.pipeline import Result, denoise, describe, train
 
 __version__ = "0.1.0"
 
@@ -27,10 +27,11 @@ _HOMES = {
     "denoise": "ruska.pipeline",
     "describe": "ruska.pipeline",
     "read": "ruska.io",
+    "train": "ruska.pipeline",
     "write": "ruska.io",
 }
 
-__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "write"]
+__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "train", "write"]
 
 
 def __getattr__(name: str) -> Any:

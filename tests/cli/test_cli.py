@@ -279,3 +279,54 @@ def test_noise_is_measured_and_drawn(noisy, capsys):
     tifffile.imwrite(noisy.parent / "tiny.tif", np.ones((8, 8), np.uint8))
     ruska_command("noise", noisy.parent / "tiny.tif", "-o", noisy.parent / "other", code=3, capsys=capsys)
     assert not (noisy.parent / "other").exists()
+
+
+def test_a_model_is_trained_listed_verified_and_used(noisy, capsys):
+    folder, model = noisy.parent, noisy.parent / "models" / "m"
+    quick = ["-s", "steps=2", "-s", "patch=64", "-s", "precision=fp32"]
+    ruska_command("train", "blindspot", folder, "-o", model, *quick, capsys=capsys)
+    assert "ruska denoise FILE --model" in capsys.readouterr().out
+    ruska_command("models", "list", folder)
+    assert "m: blindspot, trained on noisy.tif" in capsys.readouterr().out
+    ruska_command("models", "info", model, "--json")
+    card = json.loads(capsys.readouterr().out)
+    assert card["data"][0]["voxel_size_nm"] == {"Y": 4.0, "X": 4.0}
+    ruska_command("models", "verify", model)
+    assert "whole" in capsys.readouterr().out
+    out = folder / "clean.tif"
+    ruska_command("denoise", noisy, "-o", out, "--model", model, "--no-report", "--json", capsys=capsys)
+    assert json.loads(capsys.readouterr().out)["weights"] == card["sha256"]
+    assert ruska.read(out).numpy().std() < ruska.read(noisy).numpy().std()
+
+    ruska_command("denoise", noisy, "-o", folder / "b.tif", "--model", model, "-m", "shine", code=2)
+    weights = model / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    ruska_command("models", "verify", model, code=3)
+    ruska_command("denoise", noisy, "-o", folder / "b.tif", "--model", model, code=3)
+    assert "not what its card speaks of" in capsys.readouterr().err
+    assert not (folder / "b.tif").exists()
+
+
+def test_a_missing_model_is_one_line(noisy, capsys):
+    ruska_command("denoise", noisy, "--model", noisy.parent, code=3)
+    ruska_command("models", "info", noisy.parent, code=3)
+    assert capsys.readouterr().err.count("card.json") == 2
+    ruska_command("models", "list", noisy.parent)
+    assert "no model" in capsys.readouterr().out
+
+
+def test_references_of_the_detector_are_applied_and_recorded(noisy, capsys):
+    folder = noisy.parent
+    raw = ruska.read(noisy).numpy()
+    gain = np.linspace(0.5, 2, raw.size).reshape(raw.shape).astype(np.float32)
+    np.save(folder / "gain.npy", gain)
+    np.save(folder / "dark.npy", np.full(raw.shape, 100, np.float32))
+    words = ["--dark", folder / "dark.npy", "--gain", folder / "gain.npy", "-m", "identity", "--no-report"]
+    ruska_command("denoise", noisy, "-o", folder / "a.tif", *words, "--json")
+    record = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(ruska.read(folder / "a.tif").numpy(), (raw - 100.0) * gain, rtol=1e-5)
+    assert set(record["input"]["detector"]) == {"dark", "gain"}
+    assert "--gain" in record["command"]
+    np.save(folder / "gain.npy", gain[:-1])
+    ruska_command("denoise", noisy, "-o", folder / "b.tif", *words, code=3)
+    assert "gain reference" in capsys.readouterr().err

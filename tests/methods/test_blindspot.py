@@ -12,7 +12,8 @@ import ruska
 from ruska.engine import MemoryStore, run
 from ruska.errors import SettingsError
 from ruska.image import Image
-from ruska.methods.blindspot import BlindSpotMethod, calibrate, parse_spot, spot_for
+from ruska.methods.blindspot import parse_spot, spot_for
+from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.metrics import psnr
 from ruska.networks.blindspot import BlindSpotNet
 from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise
@@ -55,8 +56,9 @@ def test_a_prediction_is_scaled_by_its_calibration():
     torch.manual_seed(0)
     plain = BlindSpotMethod(BlindSpotNet(widths=(4, 4)), flips=False)
     stack = np.random.default_rng(0).random((1, 20, 30))
-    calibrated = replace(plain, slope=1.5, offset=0.25).predict(stack)
-    np.testing.assert_allclose(calibrated, 1.5 * plain.predict(stack) + 0.25, rtol=1e-5)
+    calibrated, variance = replace(plain, slope=1.5, offset=0.25).predict(stack)
+    assert variance is None
+    np.testing.assert_allclose(calibrated, 1.5 * plain.predict(stack)[0] + 0.25, rtol=1e-5)
 
 
 def test_pure_noise_becomes_flat():

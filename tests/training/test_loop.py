@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from ruska.errors import InputError, ResourceError
-from ruska.training import Schedule, load_weights, save_weights, train
+from ruska.errors import InputError, ResourceError, SettingsError
+from ruska.training import Schedule, load_weights, loop, save_weights, train
 
 INPUTS = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32))
 TARGETS = INPUTS @ torch.linspace(-1, 1, 8)[:, None]
@@ -121,3 +123,236 @@ def test_accumulated_batches_are_one_large_batch():
     whole = train(network(), lambda net, step: ((net(INPUTS) - TARGETS) ** 2).mean(), schedule)
     pieces = train(network(), loss, parts)
     torch.testing.assert_close(pieces.network.state_dict(), whole.network.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+def remembered(calls):
+    """The loss, which notes the batches it was asked for."""
+    return lambda net, step: calls.append(step) or loss(net, step)
+
+
+def stopping(step):
+    """The loss, until the user has enough of it."""
+
+    def interrupted(net, at):
+        if at == step:
+            net(INPUTS)  # in the middle of the step
+            raise KeyboardInterrupt
+        return loss(net, at)
+
+    return interrupted
+
+
+def normalising_network():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
+
+
+def test_the_users_interruption_saves_the_last_whole_step(tmp_path):
+    file = tmp_path / "state.safetensors"
+    whole = train(normalising_network(), loss, SCHEDULE)
+    with pytest.raises(KeyboardInterrupt):
+        train(normalising_network(), stopping(37), SCHEDULE, checkpoint=file)
+    calls = []
+    resumed = train(normalising_network(), remembered(calls), SCHEDULE, checkpoint=file)
+    assert calls[0] == 37
+    torch.testing.assert_close(resumed.network.state_dict(), whole.network.state_dict(), rtol=0, atol=0)
+
+
+def test_an_interrupted_judgement_is_made_again(tmp_path):
+    file = tmp_path / "state.safetensors"
+    schedule = replace(SCHEDULE, validate_every=20)
+
+    def validate(net):
+        return float(net.weight.detach().abs().sum())
+
+    def interrupted(net):
+        raise KeyboardInterrupt
+
+    whole = train(network(), loss, schedule, validate=validate)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), loss, schedule, validate=interrupted, checkpoint=file)
+    assert train(network(), loss, schedule, validate=validate, checkpoint=file).scores == whole.scores
+    assert [step for step, _ in whole.scores] == [20, 40, 60]
+
+
+def test_a_step_that_was_cut_in_two_is_not_saved(tmp_path, monkeypatch):
+    file = tmp_path / "state.safetensors"
+
+    def interrupted(state, value, decay):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop._State, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), loss, SCHEDULE, checkpoint=file)
+    assert not file.exists()
+
+
+def test_a_longer_training_goes_on_and_a_shorter_one_is_over(tmp_path):
+    file, calls = tmp_path / "state.safetensors", []
+    train(network(), loss, replace(SCHEDULE, steps=20), checkpoint=file, identity="a")
+    longer = train(network(), remembered(calls), replace(SCHEDULE, steps=30), checkpoint=file, identity="a")
+    assert calls == list(range(20, 30))
+    assert longer.steps == 30
+    again = train(network(), remembered(calls), replace(SCHEDULE, steps=10), checkpoint=file, identity="a")
+    assert len(calls) == 10
+    assert again.steps == 30
+    torch.testing.assert_close(again.network.state_dict(), longer.network.state_dict(), rtol=0, atol=0)
+
+
+def test_more_minutes_go_on_and_fewer_are_over(tmp_path):
+    file, calls = tmp_path / "state.safetensors", []
+    schedule = replace(SCHEDULE, steps=10**9, minutes=0.002)
+    short = train(network(), loss, schedule, checkpoint=file)
+    longer = train(network(), remembered(calls), replace(schedule, minutes=0.004), checkpoint=file)
+    assert calls[0] == short.steps
+    assert short.seconds < 0.24 <= longer.seconds
+    count = len(calls)
+    train(network(), remembered(calls), schedule, checkpoint=file)
+    assert len(calls) == count
+
+
+def test_what_time_cut_short_is_judged_in_the_end():
+    schedule = replace(SCHEDULE, steps=10**9, minutes=0.002, validate_every=10**6)
+    trained = train(network(), loss, schedule, validate=lambda net: 1.0)
+    assert trained.scores == [(trained.steps, 1.0)]
+
+
+def test_a_score_that_is_no_number_does_not_hide_the_best():
+    scores = iter([float("nan"), 3.0, 1.0, float("nan"), 2.0, 5.0])
+    trained = train(network(), loss, replace(SCHEDULE, validate_every=10), validate=lambda net: next(scores))
+    assert trained.best == 30
+
+
+def test_judging_by_noisy_pixels_alone_ends_before_the_noise_is_learned_by_heart():
+    random = np.random.default_rng(5)
+    x = np.linspace(-2, 2, 60, dtype=np.float32)[:, None]
+    truth, noise = np.sin(2 * x), random.normal(0, 0.5, x.shape).astype(np.float32)
+    places, noisy, true = (torch.from_numpy(a) for a in (x, truth + noise, truth))
+    held = torch.from_numpy(random.random(x.shape[0]) < 0.3)
+
+    def fresh():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(1, 64), torch.nn.GELU(), torch.nn.Linear(64, 64),
+                                   torch.nn.GELU(), torch.nn.Linear(64, 1))  # fmt: skip
+
+    def aimed(net, step):
+        return ((net(places[~held]) - noisy[~held]) ** 2).mean()
+
+    def judge(net):
+        return ((net(places[held]) - noisy[held]) ** 2).mean().item()
+
+    def error(net):
+        return ((net(places) - true) ** 2).mean().item()
+
+    schedule = Schedule(steps=600, precision="fp32", average=0.9, learning_rate=1e-2, decay="none", validate_every=20)
+    judged = train(fresh(), aimed, schedule, validate=judge)
+    assert judged.steps < 600
+    assert error(judged.network) < 0.8 * error(train(fresh(), aimed, schedule).network)
+
+
+def test_running_statistics_are_those_of_the_network():
+    net = normalising_network()
+    averaged = train(net, loss, SCHEDULE).network
+    assert averaged[1].num_batches_tracked == 60
+    torch.testing.assert_close(averaged[1].running_mean, net[1].running_mean, rtol=0, atol=0)
+    assert (averaged[0].weight != net[0].weight).all()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns(precision):
+    kinds = set()
+
+    def watched(net, step):
+        kinds.add(net(INPUTS).dtype)
+        return loss(net, step)
+
+    trained = train(network(), watched, replace(SCHEDULE, precision=precision))
+    assert loss(trained.network, 0).item() < 0.1 * loss(network(), 0).item()
+    assert kinds == {{"bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
+
+
+def large(net, step):
+    """Its scaled gradients overflow 16 bits until the scale has come down."""
+    return 100 * loss(net, step)
+
+
+def test_the_scale_of_fp16_is_part_of_the_state(tmp_path):
+    schedule = replace(SCHEDULE, precision="fp16", checkpoint_seconds=0)
+    files = [tmp_path / name for name in ("whole.safetensors", "resumed.safetensors")]
+    whole = train(network(), large, schedule, checkpoint=files[0])
+
+    def failing(net, step):
+        if step == 37:
+            raise InterruptedTrainingError
+        return large(net, step)
+
+    with pytest.raises(InterruptedTrainingError):
+        train(network(), failing, schedule, checkpoint=files[1])
+    resumed = train(network(), large, schedule, checkpoint=files[1])
+    torch.testing.assert_close(resumed.network.state_dict(), whole.network.state_dict(), rtol=0, atol=0)
+    scalers = [load_weights(file)[1]["scaler"] for file in files]
+    assert scalers[0] == scalers[1]
+    assert scalers[0]["scale"] < 65536
+
+
+def test_a_training_may_go_on_in_another_precision(tmp_path):
+    file = tmp_path / "state.safetensors"
+    for steps, precision in ((20, "fp32"), (40, "fp16"), (60, "bf16")):
+        trained = train(network(), loss, replace(SCHEDULE, steps=steps, precision=precision), checkpoint=file)
+        assert trained.steps == steps
+    assert loss(trained.network, 0).item() < 0.2 * loss(network(), 0).item()
+
+
+def test_gradients_are_clipped_at_their_true_size(monkeypatch):
+    norms, clip = {"fp32": [], "fp16": []}, torch.nn.utils.clip_grad_norm_
+    for precision, found in norms.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a, found=found: found.append(float(clip(*a))))
+            small = replace(SCHEDULE, steps=5, precision=precision)
+            train(network(), lambda net, step: 1e-3 * loss(net, step), small)  # or its first scale is too large
+    np.testing.assert_allclose(norms["fp16"], norms["fp32"], rtol=0.02)
+
+
+def test_an_unknown_precision_names_the_nearest():
+    with pytest.raises(SettingsError, match="'fp16'"):
+        train(network(), loss, replace(SCHEDULE, precision="f16"))
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_warm_start_begins_with_the_given_weights(tmp_path, as_file):
+    weights = train(network(), loss, SCHEDULE).network.state_dict()
+    save_weights(tmp_path / "w.safetensors", weights, {})
+    first = []
+
+    def watched(net, step):
+        first.append(net.weight.detach().clone())
+        return loss(net, step)
+
+    train(network(), watched, replace(SCHEDULE, steps=2), start=tmp_path / "w.safetensors" if as_file else weights)
+    torch.testing.assert_close(first[0], weights["weight"], rtol=0, atol=0)
+    assert (first[1] != first[0]).any()
+
+
+@pytest.mark.parametrize(("weights", "message"), [
+    ({"weight": torch.zeros(1, 8)}, "no parameter bias"),
+    ({"weight": torch.zeros(2, 8), "bias": torch.zeros(2)}, "weight is 2 x 8, the network's is 1 x 8"),
+    ({"weight": torch.zeros(1, 8), "bias": torch.zeros(1), "gain": torch.zeros(1)}, "gain is not one"),
+])  # fmt: skip
+def test_weights_of_another_network_are_refused(tmp_path, weights, message):
+    with pytest.raises(InputError, match=message):
+        train(network(), loss, SCHEDULE, start=weights)
+    save_weights(tmp_path / "w.safetensors", weights, {})
+    with pytest.raises(InputError, match=rf"w\.safetensors: .*{message}"):
+        train(network(), loss, SCHEDULE, start=tmp_path / "w.safetensors")
+
+
+def test_an_unfinished_training_is_not_begun_again_by_a_warm_start(tmp_path):
+    file, calls = tmp_path / "state.safetensors", []
+    start = network().state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), stopping(37), SCHEDULE, checkpoint=file, start=start)
+    resumed = train(network(), remembered(calls), SCHEDULE, checkpoint=file, start=start)
+    assert calls[0] == 37
+    torch.testing.assert_close(
+        resumed.network.state_dict(), train(network(), loss, SCHEDULE).network.state_dict(), rtol=0, atol=0
+    )

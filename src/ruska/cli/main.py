@@ -28,6 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+models_app = typer.Typer(name="models", help="Look at trained models.", no_args_is_help=True)
+app.add_typer(models_app)
+
 Input = Annotated[str, typer.Argument(metavar="FILE", help="Image, OME-Zarr store, folder of slices or file.h5:/path.")]
 Axes = Annotated[str | None, typer.Option(help="What each dimension is, e.g. ZYX or TYX; overrides the file.")]
 VoxelSize = Annotated[str | None, typer.Option(help="e.g. 4nm, or 50nm,4nm,4nm for Z,Y,X; overrides the file.")]
@@ -38,6 +41,9 @@ Workers = Annotated[int | None, typer.Option(help="Blocks side by side. Default:
 Roi = Annotated[str | None, typer.Option(help="Region, e.g. 100:612,0:512 (Y,X) or Z=3:9,Y=0:512,X=0:512.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
+Model = Annotated[str | None, typer.Option(help="Folder of a model that `ruska train` wrote.")]
+Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
+Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: multiplied with every frame.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Where to write; the suffix chooses the format. Default: FILE_denoised."),
@@ -93,6 +99,9 @@ def info(
     voxel_size: VoxelSize = None,
     method: Method = "auto",
     set_: Set = None,
+    model: Model = None,
+    dark: Dark = None,
+    gain: Gain = None,
     memory: Memory = None,
     workers: Workers = None,
     json: Json = False,
@@ -101,10 +110,11 @@ def info(
     from ruska.cli import show
     from ruska.pipeline import Options, describe
 
+    method, settings = _with_model(model, method, _settings(set_))
     _reuse_memory(method)
-    image = _open(file, axes, voxel_size)
+    image = _open(file, axes, voxel_size, dark, gain)
     with show.progress(quiet=json) as progress:
-        facts = describe(image, method, _settings(set_), Options(memory=memory, workers=workers), progress=progress)
+        facts = describe(image, method, settings, Options(memory=memory, workers=workers), progress=progress)
     show.json(facts) if json else show.facts(facts)
 
 
@@ -114,8 +124,11 @@ def denoise(
     output: Output = None,
     method: Method = "auto",
     set_: Set = None,
+    model: Model = None,
     axes: Axes = None,
     voxel_size: VoxelSize = None,
+    dark: Dark = None,
+    gain: Gain = None,
     dtype: Annotated[str, typer.Option(help="same as the input, or float32.")] = "same",
     roi: Roi = None,
     seed: Annotated[int, typer.Option(help="Of methods that draw samples.")] = 0,
@@ -131,8 +144,8 @@ def denoise(
     from ruska.pipeline import Options
 
     options = Options(dtype, seed, memory, workers, parse_roi(roi))  # type: ignore[arg-type]
-    settings = _settings(set_)
-    run = _Run(method, settings, options, axes, voxel_size, overwrite, report, dry_run, json)
+    method, settings = _with_model(model, method, _settings(set_))
+    run = _Run(method, settings, options, (axes, voxel_size, dark, gain), overwrite, report, dry_run, json)
     if batch:
         run.folder(Path(file), output)
     else:
@@ -162,6 +175,8 @@ def noise(
     file: Input,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the picture and the numbers.")],
     axes: Axes = None,
+    dark: Dark = None,
+    gain: Gain = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -169,8 +184,92 @@ def noise(
     from ruska.cli import show
     from ruska.pipeline.inspect import noise_report
 
-    found = noise_report(_open(file, axes, None), output, overwrite=overwrite)
+    found = noise_report(_open(file, axes, None, dark, gain), output, overwrite=overwrite)
     show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="blindspot, or a baseline: `ruska methods`.")],
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    set_: Set = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this long. Default: after the method's steps.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Folder of a model to start from.")] = None,
+    axes: Axes = None,
+    dark: Dark = None,
+    gain: Gain = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Train a model on noisy files, for use on others like them; interrupted, the same command goes on."""
+    from ruska import pipeline
+    from ruska.cli import show
+
+    settings = _settings(set_)
+    settings |= {"minutes": str(minutes)} if minutes is not None else {}
+    settings |= {"start": start} if start is not None else {}
+    if minutes is not None and "steps" not in settings:
+        settings["steps"] = "1000000"
+    _reuse_memory(method)
+    images = [
+        _open(file, axes, None, dark, gain) for file in _training_files(data, stacks=settings.get("frames", "1") != "1")
+    ]
+    with show.progress(quiet=json) as progress:
+        card = pipeline.train(images, output, method=method, settings=settings, overwrite=overwrite, progress=progress)
+    if card is not None:
+        show.json(card.model_dump(mode="json")) if json else show.model(output, card)
+
+
+@models_app.command("list")
+def list_models(
+    folder: Annotated[Path, typer.Argument(help="Where to look, and up to three folders below.")] = Path(),
+    json: Json = False,
+) -> None:
+    """List the models in a folder and below."""
+    from ruska.cli import show
+    from ruska.weights import ModelCard, find_models
+
+    cards = {str(found): ModelCard.read(found / "card.json") for found in find_models(folder)}
+    if json:
+        show.json({path: card.model_dump(mode="json") for path, card in cards.items()})
+    elif cards:
+        for path, card in cards.items():
+            print(f"{path}: {card.method}, trained on {card.trained_on}")
+    else:
+        print(f"There is no model in {folder.resolve()}. `ruska train` makes one.")
+
+
+@models_app.command("info")
+def model_info(
+    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the model.")], json: Json = False
+) -> None:
+    """Show a model's card."""
+    from ruska.cli import show
+    from ruska.weights import ModelCard
+
+    card = ModelCard.read(folder / "card.json")
+    show.json(card.model_dump(mode="json")) if json else show.model(folder, card)
+
+
+@models_app.command("verify")
+def verify_models(
+    folders: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Folders of models.")],
+) -> None:
+    """Check that weights are the ones their card speaks of."""
+    from ruska.weights.model import verify
+
+    failed = None
+    for folder in folders:
+        try:
+            print(f"{folder}: whole, sha256 {verify(folder).sha256[:12]}")
+        except RuskaError as error:
+            failed = error
+            _complain(str(error))
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)
 
 
 @app.command()
@@ -209,12 +308,10 @@ class _Run:
     """``ruska denoise`` with its options, for one file or a folder of them."""
 
     def __init__(
-        self, method: str, settings: dict[str, str], options: Options, axes: str | None, voxel_size: str | None,
+        self, method: str, settings: dict[str, str], options: Options, opening: tuple[str | None, ...],
         overwrite: bool, report: bool, dry_run: bool, json: bool,
     ) -> None:  # fmt: skip
-        self.method, self.settings, self.options, self.axes, self.voxel_size = (
-            method, settings, options, axes, voxel_size,
-        )  # fmt: skip
+        self.method, self.settings, self.options, self.opening = method, settings, options, opening
         self.overwrite, self.report, self.dry_run, self.json = overwrite, report, dry_run, json
 
     def one(self, file: str, output: Path) -> None:
@@ -252,14 +349,11 @@ class _Run:
             raise typer.Exit(failed[0].exit_code)
 
     def _denoise(self, file: str, output: Path) -> dict[str, Any]:
-        from ruska import methods
         from ruska.cli import show
-        from ruska.engine.allocator import keep_freed_memory
         from ruska.pipeline import predict_job, run_job
 
-        if methods.learns(self.method):
-            keep_freed_memory()  # here and not in the pipeline: the process is the command line's own
-        image = _open(file, self.axes, self.voxel_size)
+        _reuse_memory(self.method)
+        image = _open(file, *self.opening)
         with show.progress(quiet=self.json) as progress:
             if self.dry_run:
                 return predict_job(image, output, self.method, self.settings, self.options,
@@ -279,10 +373,40 @@ def _reuse_memory(method: str) -> None:
         keep_freed_memory()
 
 
-def _open(file: str, axes: str | None, voxel_size: str | None) -> Image:
-    from ruska import io
+def _with_model(model: str | None, method: str, settings: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The method that runs ``model``, and the settings with it among them."""
+    if model is None:
+        return method, settings
+    from ruska.weights import ModelCard
 
-    return io.read(file, axes=axes, voxel_size=voxel_size)
+    card = ModelCard.read(Path(model) / "card.json")
+    if method not in ("auto", card.method):
+        raise SettingsError("--model", f"{model} is a model for {card.method}, not for {method}", "Leave --method out.")
+    return card.method, {**settings, "model": model}
+
+
+def _training_files(data: list[str], *, stacks: bool) -> list[str]:
+    """Files, and those in folders; a folder is one stack where neighbouring ``stacks`` are looked at together."""
+    from ruska.io.folder import members
+    from ruska.io.registry import format_of_name
+
+    files = []
+    for given in data:
+        folder = Path(given)
+        if folder.is_dir() and format_of_name(folder) is None and not stacks:
+            files += [str(file) for file in members(folder, every_format=True)]
+        else:
+            files.append(given)
+    return files
+
+
+def _open(
+    file: str, axes: str | None, voxel_size: str | None, dark: str | None = None, gain: str | None = None
+) -> Image:
+    from ruska import io
+    from ruska.pipeline import correct_detector
+
+    return correct_detector(io.read(file, axes=axes, voxel_size=voxel_size), dark, gain)
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ruska.engine.memory import format_bytes
+
+if TYPE_CHECKING:
+    from ruska.weights import ModelCard
 
 
 def json(facts: Mapping[str, Any]) -> None:
@@ -115,8 +118,29 @@ def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     """`noise_report`'s answer, for reading."""
     lags = {axis: ", ".join(f"{v:.2f}" for v in found[f"correlation_{axis}"]) for axis in "xy"}
     return {"noise": _noise(found), "along X": f"correlation at 1, 2, .. pixels: {lags['x']}",
-            "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", "picture": found["picture"],
-            "numbers": found["numbers"]}  # fmt: skip
+            "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", **_detector_rows(found),
+            "picture": found["picture"], "numbers": found["numbers"]}  # fmt: skip
+
+
+def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wrong besides noise, a line each; nothing for what is not."""
+    rows: dict[str, Any] = {}
+    defects = found["defects"]
+    if defects["hot"] or defects["dead"]:
+        rows["defects"] = f"{defects['hot']} hot and {defects['dead']} dead of {defects['of']} pixels"
+    cut = [f"{share:.2%} at the {end} end" for end, share in found["clipped"].items() if share]
+    if cut:
+        rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is not what it was"
+    stripes = found.get("stripes", {})
+    shifted = [
+        f"{name} are shifted by {stripes[name]:.3g} grey levels"
+        + (f", in streaks of about {stripes[f'{name}_width']} pixels" if stripes[f"{name}_width"] > 1 else "")
+        for name in ("rows", "columns")
+        if stripes.get(name)
+    ]
+    if shifted:
+        rows["stripes"] = "; ".join(shifted)
+    return rows
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:
@@ -145,6 +169,20 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],
         "report": record["report"],
+    })  # fmt: skip
+
+
+def model(folder: Path, card: ModelCard) -> None:
+    """A model's card."""
+    sizes = card.pixel_size_nm
+    table(f"Model {folder}", {
+        "method": f"{card.method}, blind spot {card.settings.get('spot')}, frames {card.settings.get('frames')}",
+        "trained on": [f"{d.name} ({' x '.join(map(str, d.shape))} {d.axes}, {d.dtype})" for d in card.data],
+        "pixel size": f"{sizes[0]:.3g} to {sizes[1]:.3g} nm" if sizes else "unknown",
+        "training": card.training.get("notes"),
+        "licence": card.licence,
+        "sha256": card.sha256,
+        "use": f"ruska denoise FILE --model {folder}",
     })  # fmt: skip
 
 

@@ -45,6 +45,44 @@ class ArraySource:
 
 
 @dataclass(frozen=True)
+class OrderedSource:
+    """A source with its axes in another order."""
+
+    source: ArraySource
+    order: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.source.shape[k] for k in self.order)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    @property
+    def axes(self) -> str:
+        return "".join(self.source.axes[k] for k in self.order)
+
+    def read(self, box: Box) -> NDArray[Any]:
+        native = tuple(box[self.order.index(k)] for k in range(len(box)))
+        return self.source.read(native).transpose(self.order)
+
+
+def in_stack_order(source: ArraySource) -> ArraySource | OrderedSource:
+    """The source with the axis along which a method finds neighbouring frames right before Y: Z before Q before T."""
+    stack = _stack_axis(source.axes)
+    if stack is None or source.axes[-3] == stack:
+        return source
+    at = source.axes.index(stack)
+    leading = [k for k in range(len(source.axes) - 2) if k != at]
+    return OrderedSource(source, (*leading, at, len(source.axes) - 2, len(source.axes) - 1))
+
+
+def _stack_axis(axes: str) -> str | None:
+    return next((a for a in "ZQT" if a in axes), None)
+
+
+@dataclass(frozen=True)
 class Layout:
     """Canonical view of an image of ``axes`` and ``shape`` for a method with ``dimensions`` spatial axes."""
 
@@ -57,7 +95,7 @@ class Layout:
         """``"YX"``, or with the stack axis a 3D method looks along in front of it (Z before Q before T)."""
         if self.dimensions == 2:
             return "YX"
-        stack = next((a for a in "ZQT" if a in self.axes), None)
+        stack = _stack_axis(self.axes)
         if stack is None:
             raise GeometryError("image", f"a 3D method needs a stack, the axes are {self.axes}",
                                 "Choose dimensions=2, or pass --axes ZYX if it is a volume.")  # fmt: skip

@@ -1,11 +1,13 @@
 """Records: images with their geometry and metadata, quantities, estimates. Reads no files."""
 
+from ruska.image.correction import CorrectedArray, corrected
 from ruska.image.estimate import Estimate
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
 
 __all__ = [
     "AXES",
+    "CorrectedArray",
     "CroppedArray",
     "Estimate",
     "Image",
@@ -14,6 +16,7 @@ __all__ = [
     "Quantity",
     "canonical_unit",
     "check_axes",
+    "corrected",
     "crop",
     "is_length",
     "normalise_unit",

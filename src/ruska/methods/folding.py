@@ -18,6 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ruska.physics import NoiseLevel
+
 _BRIGHTNESS = 6  # groups of pixels by brightness, because noise grows with the signal
 _ACTIVITY = 8  # groups of pixels by how steep the prediction is around them
 _FLAT, _STEEP = 0.3, 0.8  # quantiles of the steepness below which there is noise only, above which there is error
@@ -83,8 +85,11 @@ class Folding:
         filters = np.stack([_filter(value * error, noise, spot) for value in _LEVELS])
         return cls(np.array(brightness), noise_variance, np.array(activity), np.array(excess), filters)
 
-    def apply(self, predicted: NDArray[Any], noisy: NDArray[Any]) -> NDArray[Any]:
-        """The prediction (Y, X), corrected by what ``noisy`` says inside the spot; same dtype."""
+    def apply(self, predicted: NDArray[Any], noisy: NDArray[Any], variance: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The prediction (Y, X), corrected by what ``noisy`` says inside the spot; same dtype.
+
+        ``variance`` is not used: a network trained on correlated noise cannot tell its error from it.
+        """
         from scipy.ndimage import correlate
 
         wide = np.asarray(predicted, dtype=np.float64)
@@ -99,6 +104,22 @@ class Folding:
             if share.any():
                 correction += share * correlate(whitened, weights, mode="reflect")
         return (wide + correction * deviation).astype(predicted.dtype)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """For independent noise of a known level and a network that knows its own error: pixel by pixel.
+
+    Source: Laine et al. (2019), eq. 4.
+    """
+
+    level: NoiseLevel
+
+    def apply(self, predicted: NDArray[Any], noisy: NDArray[Any], variance: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The mean of each pixel given the prediction (Y, X), its error's variance and the noisy pixel; same dtype."""
+        assert variance is not None  # of a network with two outputs
+        share = variance / (variance + self.level.std(predicted) ** 2)
+        return (predicted + share * (noisy - predicted)).astype(predicted.dtype)
 
 
 def steepness(predicted: NDArray[np.float64]) -> NDArray[np.float64]:

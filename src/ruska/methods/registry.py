@@ -17,6 +17,9 @@ METHODS = {
     "wavelet": "ruska.methods.denoisers:Wavelet",
     "bm3d": "ruska.methods.denoisers:BM3D",
     "blindspot": "ruska.methods.blindspot:BlindSpot",
+    "noise2void": "ruska.methods.blindspot:Noise2Void",
+    "udvd": "ruska.methods.blindspot:Udvd",
+    "shine": "ruska.methods.blindspot:Shine",
 }
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ruska.physics.noise_statistics import NoiseEstimate
 
 
+SAMPLE_EDGE = 1024  # pixels of a plane that are looked at, each way
+
+
 class Readable(Protocol):
     """The part of the engine's ``Source`` that is needed here."""
 
@@ -34,7 +37,7 @@ class Workplace(Protocol):
     def rehearsal(self) -> bool: ...
 
 
-def sample_planes(source: Readable, edge: int = 1024, count: int = 5) -> list[NDArray[Any]]:
+def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[NDArray[Any]]:
     """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes."""
     leading = source.shape[:-2]
     total = int(np.prod(leading, dtype=np.int64)) if leading else 1
@@ -61,3 +64,26 @@ def typical_noise(source: Readable) -> NoiseEstimate | None:
         return None
     estimates = sorted((estimate_noise(p) for p in planes), key=lambda e: e.white_equivalent_std)
     return estimates[len(estimates) // 2]
+
+
+def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
+    """Like `sample_planes`, each between its neighbours along the last leading axis, mirrored at the ends.
+
+    Each is (frames, Y, X).
+    """
+    if frames == 1:
+        return [plane[None] for plane in sample_planes(source, count=count)]
+    from ruska.training.patches import mirrored
+
+    *leading, length, height, width = source.shape
+    starts = [max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width)]
+    window = [slice(s, s + min(n, SAMPLE_EDGE)) for s, n in zip(starts, (height, width), strict=True)]
+    total = int(np.prod([*leading, length], dtype=np.int64))
+    stacks = []
+    for part in range(min(total, count)):
+        found = np.unravel_index(int((part + 0.5) * total / min(total, count)), (*leading, length))
+        *place, middle = (int(i) for i in found)
+        near = [mirrored(middle + d, length) for d in range(-(frames // 2), frames // 2 + 1)]
+        boxes = [(*(slice(i, i + 1) for i in (*place, k)), *window) for k in near]
+        stacks.append(np.stack([source.read(box).reshape(-1, window[1].stop - window[1].start) for box in boxes]))
+    return stacks

@@ -49,13 +49,11 @@ class _Donut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
         weight = conv.weight * self.hole.to(conv.weight.dtype)
-        return functional.gelu(
-            functional.conv2d(x, weight, padding=conv.padding, dilation=conv.dilation)  # type: ignore[arg-type]
-        )
+        return functional.gelu(functional.conv2d(x, weight, padding=conv.padding, dilation=conv.dilation))
 
 
 def dilations(half: int) -> list[tuple[int, int]]:
-    """(after the first pair, after the second) at each scale, for a spot that reaches ``half`` pixels from its middle."""
+    """(after the first pair, after the second) at each scale, for a spot that reaches ``half`` pixels."""
     full, out = half + 5, []
     for _ in range(_SCALES):
         out.append((full - 2, full))

@@ -1,7 +1,19 @@
 """Joins source, recipe, method, engine and sink. Every user interface calls these functions and nothing below them."""
 
 from ruska.pipeline.inspect import describe, predict_job
-from ruska.pipeline.prepare import Options, Prepared, prepare
+from ruska.pipeline.prepare import Options, Prepared, correct_detector, prepare
 from ruska.pipeline.restore import Result, denoise, run_job
+from ruska.pipeline.training import train
 
-__all__ = ["Options", "Prepared", "Result", "denoise", "describe", "predict_job", "prepare", "run_job"]
+__all__ = [
+    "Options",
+    "Prepared",
+    "Result",
+    "correct_detector",
+    "denoise",
+    "describe",
+    "predict_job",
+    "prepare",
+    "run_job",
+    "train",
+]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from ruska.engine import ArraySource
 from ruska.engine.plan import Block
@@ -18,10 +21,12 @@ from ruska.pipeline.restore import check_target
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ruska.engine import IterativeMethod, Method, Progress
     from ruska.engine.random_field import PlacedRandomField
+    from ruska.physics import Defects, NoiseLevel
 
 _TRIAL_EDGE = 256
 
@@ -62,40 +67,55 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
-    from ruska.methods.sampling import sample_planes
-    from ruska.physics import noise_level
     from ruska.report import draw_noise, place
 
     picture, numbers = folder / "noise.png", folder / "noise.json"
     for path in (picture, numbers):
         if path.exists() and not overwrite:
             raise OutputError(path, "exists already", "Choose another folder, or pass --overwrite.")
-    facts = noise_facts(image)
-    if facts is None:
+    seen = _look_at_noise(image)
+    if seen is None:
         raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
                             "are needed to tell noise from signal")  # fmt: skip
-    plane = sample_planes(ArraySource(image.data, image.axes), count=1)[0]
-    level = noise_level(plane) if min(plane.shape) >= 64 else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
-    place(picture, draw_noise(plane, facts, level, image.name))
-    place(numbers, (json.dumps({"file": image.name, **facts}, indent=2) + "\n").encode())
-    return {**facts, "picture": str(picture), "numbers": str(numbers)}
+    place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
+    place(numbers, (json.dumps({"file": image.name, **seen.facts}, indent=2) + "\n").encode())
+    return {**seen.facts, "picture": str(picture), "numbers": str(numbers)}
 
 
 def noise_facts(image: Image) -> dict[str, Any] | None:
-    """The noise of a typical plane in the file's grey levels, JSON-like; None when the planes are too small to tell."""
+    """The noise of a typical plane in the file's grey levels, JSON-like; None when the planes are too small to tell.
+
+    Gain, defects, clipping and stripes are those of the middle plane's central part; of a movie (T, Y, X), the defects
+    are those that stay through its frames.
+    """
+    seen = _look_at_noise(image)
+    return None if seen is None else seen.facts
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was looked at to tell the noise, and what was found there."""
+
+    facts: dict[str, Any]
+    plane: NDArray[Any]
+    level: NoiseLevel | None
+    defects: Defects
+
+
+def _look_at_noise(image: Image) -> _Seen | None:
     from ruska.methods.blindspot import spot_for
     from ruska.methods.sampling import sample_planes, typical_noise
-    from ruska.physics import noise_level
+    from ruska.physics import find_defects, measure_stripes, noise_level
 
     source = ArraySource(image.data, image.axes)
     found = typical_noise(source)
     if found is None:
         return None
-    facts = {
+    facts: dict[str, Any] = {
         "std": found.std,
         "white_equivalent_std": found.white_equivalent_std,
         "correlated": found.correlated,
@@ -105,10 +125,18 @@ def noise_facts(image: Image) -> dict[str, Any] | None:
         "reason": found.reason,
     }
     plane = sample_planes(source, count=1)[0]
-    if min(plane.shape) >= 64:
-        level = noise_level(plane)
+    level = noise_level(plane) if min(plane.shape) >= 64 else None
+    if level is not None:
         facts |= {"gain": level.gain, "intercept": level.intercept}
-    return facts
+    movie = image.axes == "TYX" and image.size("T") > 2
+    defects = find_defects(np.stack(sample_planes(source)) if movie else plane, level)
+    facts |= {
+        "defects": {"hot": defects.hot, "dead": defects.dead, "of": defects.mask.size},
+        "clipped": {"low": defects.clipped_low, "high": defects.clipped_high},
+    }
+    if min(plane.shape) >= 32:
+        facts["stripes"] = asdict(measure_stripes(plane))
+    return _Seen(facts, plane, level, defects)
 
 
 def predict_job(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ruska import methods
+from ruska import io, methods
 from ruska.engine import (
     ArraySource,
     Budget,
@@ -24,13 +24,17 @@ from ruska.engine import (
     parse_memory,
     plan_blocks,
 )
+from ruska.engine.layout import in_stack_order
 from ruska.errors import SettingsError, did_you_mean
-from ruska.image import Image, crop
+from ruska.image import Image, corrected, crop
+from ruska.io.digest import digest_image
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method
+    from ruska.weights import ModelCard
 
 DTypes = Literal["same", "float32"]
+_PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than the training data that still counts as the same
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Prepared:
     out_dtype: np.dtype[Any]
     options: Options
     seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(
@@ -115,10 +120,11 @@ def prepare(
     else:
         statistics = measure_intensities(whole, image.name, progress)
     normalisation = statistics.normalisation()
-    normalised = NormalisedSource(whole, normalisation, statistics.mean)
+    normalised = NormalisedSource(in_stack_order(whole), normalisation, statistics.mean)
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, normalised)
-    ready = methods.create(name, settings).prepare(normalised, normalisation, budget)
+    recipe = methods.create(name, settings)
+    ready = recipe.prepare(normalised, normalisation, budget)
     part = crop(image, options.roi) if options.roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
@@ -133,8 +139,40 @@ def prepare(
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
-        budget, out_dtype, options, seconds,
+        budget, out_dtype, options, seconds, outside_domain(image, card_of(settings)),
     )  # fmt: skip
+
+
+def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:
+    """The image corrected with reference files (see `image.corrected`), which its provenance then names."""
+    files = {name: file for name, file in (("dark", dark), ("gain", gain)) if file is not None}
+    if not files:
+        return image
+    references = {name: io.read(file) for name, file in files.items()}
+    done = {name: {"path": files[name], "hash": digest_image(found)} for name, found in references.items()}
+    result = corrected(image, references.get("dark"), references.get("gain"))
+    return replace(result, provenance={**image.provenance, "detector": done})
+
+
+def card_of(settings: Mapping[str, Any] | None) -> ModelCard | None:
+    """The card of the model that ``settings`` name, or None when they name none."""
+    from ruska.weights import ModelCard
+
+    named = (settings or {}).get("model")
+    return None if named in (None, "", "none") else ModelCard.read(Path(str(named)) / "card.json")
+
+
+def outside_domain(image: Image, card: ModelCard | None) -> tuple[str, ...]:
+    """What the user should know when a model was trained on images unlike ``image``."""
+    here = image.voxel_size_nm.get("X")
+    if card is None or card.pixel_size_nm is None or here is None:
+        return ()
+    low, high = card.pixel_size_nm
+    if low / _PIXEL_SIZE_SLACK <= here <= high * _PIXEL_SIZE_SLACK:
+        return ()
+    known = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    return (f"the pixels are {here:.3g} nm, the model was trained on {known} nm: look at the result with care, or "
+            "train one on this file",)  # fmt: skip
 
 
 def _choose(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ruska
+from ruska.pipeline.prepare import card_of
 
 if TYPE_CHECKING:
     from ruska.engine import Outcome
@@ -24,10 +25,13 @@ def job_identity(
     image: Image, digest: str, task: str, method: str, settings: Mapping[str, Any] | None, options: Options
 ) -> dict[str, Any]:
     """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job."""
+    card = card_of(settings)
     return {
         "ruska": ruska.__version__,
         "task": task,
         "input": digest,
+        "model": card.sha256 if card else None,
+        "detector": image.provenance.get("detector"),
         "name": image.name,
         "shape": image.shape,
         "axes": image.axes,
@@ -44,7 +48,7 @@ def make_record(job: Prepared, task: str, digest: str, output: Path | None, outc
     """The record of a finished run, JSON-like."""
     image = job.image
     settings = dict(getattr(job.method, "settings", {}))
-    warnings = list(image.notes)
+    warnings = [*image.notes, *job.warnings]
     if outcome.clipped:
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
     if job.statistics.finite_fraction < 1:
@@ -58,11 +62,13 @@ def make_record(job: Prepared, task: str, digest: str, output: Path | None, outc
         "method": job.method_name,
         "method_reason": job.reason,
         "settings": settings,
+        "weights": card.sha256 if (card := card_of(settings)) else None,
         "noise": list(getattr(job.method, "notes", ())),
         "seed": job.options.seed,
         "input": {
             "path": str(image.path) if image.path else image.name,
             "hash": digest,
+            "detector": image.provenance.get("detector"),
             "shape": list(image.shape),
             "axes": image.axes,
             "dtype": str(image.dtype),
@@ -91,6 +97,8 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
     for name, value in settings.items():
         if value is not None:
             words += ["--set", f"{name}={value}"]
+    for name, reference in job.image.provenance.get("detector", {}).items():
+        words += [f"--{name}", reference["path"]]
     words += ["--axes", job.image.axes, "--dtype", job.options.dtype, "--seed", str(job.options.seed)]
     if job.options.memory:
         words += ["--memory", job.options.memory]

@@ -13,25 +13,38 @@ if TYPE_CHECKING:
 
     from ruska.physics import NoiseLevel
 
-_SIGNAL, _NOISE = "#7a7a7a", "#0b6fa4"
+_SIGNAL, _NOISE, _DEFECT = "#7a7a7a", "#0b6fa4", "#c8102e"
 
 
-def draw_noise(plane: NDArray[Any], facts: Mapping[str, Any], level: NoiseLevel | None, title: str) -> bytes:
+def draw_noise(
+    plane: NDArray[Any],
+    facts: Mapping[str, Any],
+    level: NoiseLevel | None,
+    title: str,
+    defects: NDArray[np.bool_] | None = None,
+) -> bytes:
     """PNG: the plane, the noise's variance over the grey level, and its correlation beside that of the raw image.
 
+    defects : of the shape of the plane, True where a pixel is to be ringed; or None.
     facts : as `pipeline.noise_facts` gives them. The raw image's autocorrelation is that of the specimen with the
     noise on top: read as noise it asks for a blind spot far too large, which is why the two are shown together.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(15, 5.2), dpi=100, layout="constrained", facecolor="white")
+    spaced = ConstrainedLayoutEngine(h_pad=0.12)  # inches: keeps the figure's title off those of the panels
+    figure = Figure(figsize=(15, 5.4), dpi=100, layout=spaced, facecolor="white")
     FigureCanvasAgg(figure)
     image, line, lags = figure.subplots(1, 3)
     finite = plane[np.isfinite(plane)]
     low, high = np.percentile(finite, (0.3, 99.7))
     image.imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-30))
     image.set(title="What was looked at", xticks=[], yticks=[])
+    if defects is not None and defects.any():
+        y, x = np.nonzero(defects)
+        image.scatter(x, y, s=60, facecolors="none", edgecolors=_DEFECT, linewidths=1.2)
+        image.set_xlabel(f"{len(y)} hot or dead pixel{'s' * (len(y) > 1)}, ringed", color=_DEFECT)
     if level is not None:
         x = np.array(level.levels)
         line.plot(x, level.variances, "o", color=_NOISE, label="quiet places, by brightness")

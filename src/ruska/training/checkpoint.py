@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ruska.errors import InputError
 
@@ -37,3 +37,23 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(path, f"is not a model of Ruska ({error})", "Models are the .safetensors files "
                          "that Ruska wrote.") from error  # fmt: skip
     return tensors, facts
+
+
+def fill(network: nn.Module, start: Mapping[str, Tensor] | Path) -> None:
+    """Give ``network`` the weights of ``start``, a state dict or a file of `save_weights`.
+
+    Raises InputError naming the first parameter that is missing, has another shape, or is not the network's.
+    """
+    subject, tensors = (start, load_weights(start)[0]) if isinstance(start, Path) else ("weights", start)
+    fix = "Start from weights of the same network, or without."
+    wanted = network.state_dict()
+    for name, value in wanted.items():
+        if name not in tensors:
+            raise InputError(subject, f"has no parameter {name}, which the network has", fix)
+        if tensors[name].shape != value.shape:
+            shapes = [" x ".join(map(str, t.shape)) or "one number" for t in (tensors[name], value)]
+            raise InputError(subject, f"its parameter {name} is {shapes[0]}, the network's is {shapes[1]}", fix)
+    for name in tensors:
+        if name not in wanted:
+            raise InputError(subject, f"its parameter {name} is not one of the network's", fix)
+    network.load_state_dict(dict(tensors))

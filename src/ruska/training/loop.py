@@ -1,22 +1,29 @@
-"""The loop every network of Ruska is trained by: steps, moving average of the weights, checkpoints, resume."""
+"""The loop every network of Ruska is trained by: steps, moving average of the weights, checkpoints, resume.
+
+Started by ``torchrun --nproc-per-node=N``, N processes train together: each takes its own batches, all take the same
+steps, and the first one judges, reports and writes.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ruska.errors import ResourceError
-from ruska.training.checkpoint import load_weights, save_weights
+from ruska.errors import ResourceError, SettingsError, did_you_mean
+from ruska.training.checkpoint import fill, load_weights, save_weights
+from ruska.training.log import Log
+from ruska.training.ranks import join, local_gpu
 
 Progress = Callable[[str, int, int], None]
+Precision = Literal["fp32", "bf16", "fp16"]
 _SMOOTHED = 50  # steps over which the reported loss is averaged
 _FORM = 2  # of a saved state; counts up when what it holds changes
 _RISE = 50  # steps over which the learning rate rises, or a tenth of a short training
@@ -28,9 +35,10 @@ class Schedule:
 
     steps : optimiser steps; the learning rate rises over the first, stays, and falls along a cosine over the last 70 %.
     minutes : stop earlier when this much training time is spent; the fall of the learning rate is fitted to it.
-    decay : ``none`` keeps the learning rate where it is after its rise.
+    decay : ``flat`` keeps the learning rate where it is after its rise.
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
-    clip : largest norm of the gradient. accumulate : batches a step.
+        fp16 scales the loss so that small gradients survive.
+    clip : largest norm of the gradient. accumulate : batches a step, in each process.
     average : decay of the moving average of the weights, which is what is used in the end.
     validate_every, patience : steps between judgements; stop when this share of all steps brought nothing better.
     """
@@ -38,8 +46,8 @@ class Schedule:
     steps: int = 1000
     minutes: float | None = None
     learning_rate: float = 1e-3
-    decay: Literal["cosine", "none"] = "cosine"
-    precision: Literal["fp32", "bf16"] = "bf16"
+    decay: Literal["cosine", "flat"] = "cosine"
+    precision: Precision = "bf16"
     clip: float = 1.0
     accumulate: int = 1
     average: float = 0.999
@@ -53,7 +61,7 @@ class Trained:
     """The averaged network, in evaluation mode, and how it got there.
 
     losses : means over every 50 steps. scores : what ``validate`` said, and after which step.
-    best : the step whose weights these are.
+    best : the step whose weights these are. notes : what the user may want to know.
     """
 
     network: nn.Module
@@ -62,6 +70,7 @@ class Trained:
     losses: list[float] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
     best: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -73,62 +82,104 @@ def train(
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     identity: str = "",
+    start: Mapping[str, Tensor] | Path | None = None,
+    log: Path | None = None,
     progress: Progress | None = None,
     stage: str = "training",
 ) -> Trained:
-    """Minimise ``loss(network, step)``.
+    """Minimise ``loss(network, batch)``, which must be the same whenever it is asked for the same batch number.
 
     validate : judges the averaged network, lower is better; the weights it liked best are returned. Without it, the
-        last ones.
-    checkpoint : file to go on from when it exists and holds ``identity``, and to leave the state in.
+        last ones. No truth is needed: an error on pixels that training did not aim at will do.
+    checkpoint : file to go on from when it exists and holds ``identity``, and to leave the state in; also when the
+        user interrupts. Several processes must all see it.
+    identity : names everything that makes this training another one: network, data, settings. Not how long it is:
+        with more steps or minutes than it was saved with a training goes on, with fewer it stops at once.
+    start : weights to begin with instead of the network's own, as a state dict or a file of `save_weights`.
+    log : folder for ``log.csv`` and, where TensorBoard is installed, its files.
     progress : called as ``progress(stage, done, total)``.
 
-    Raises ResourceError when the loss is no longer a number.
+    Raises ResourceError when the loss is no longer a number, InputError when ``start`` does not fit.
     """
-    network = network.to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
+    if schedule.precision not in get_args(Precision):
+        raise SettingsError("training.precision", f"is {schedule.precision}",
+                            did_you_mean(schedule.precision, get_args(Precision)))  # fmt: skip
+    ranks = join(torch.device(device))
+    network = network.to(ranks.device)
+    if start is not None:
+        fill(network, start)
+    ranks.copy(network.state_dict().values())
     optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
-    state = _State(network, average, optimizer)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=schedule.precision == "fp16")
+    state = _State(network, copy.deepcopy(network).requires_grad_(False).eval(), optimizer, scaler)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, identity)
-    saved = time.perf_counter()
+    ranks.must_agree(state.step)
+    kept = checkpoint if ranks.first else None
+    book = Log(log, state.step) if log is not None and ranks.first else None
     network.train()
-    while state.step < schedule.steps and not _spent(state, schedule) and not _stale(state, schedule):
-        started = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate * _rate(state, schedule)
-        optimizer.zero_grad(set_to_none=True)
-        value = 0.0
-        for part in range(schedule.accumulate):
-            with autocast(device, schedule.precision):
-                found = loss(network, state.step * schedule.accumulate + part)
-            (found / schedule.accumulate).backward()
-            value += float(found.detach()) / schedule.accumulate
-        if not math.isfinite(value):
-            raise ResourceError("training", f"the loss became {value} at step {state.step}",
-                                "Lower the learning rate, or use precision fp32.")  # fmt: skip
-        nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
-        optimizer.step()
-        state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
-        if validate is not None and (state.step % schedule.validate_every == 0 or state.step == schedule.steps):
-            state.judge(validate(average.eval()))
-        state.seconds += time.perf_counter() - started
-        if progress is not None:
-            progress(stage, *_share(state, schedule))
-        if checkpoint is not None and time.perf_counter() - saved > schedule.checkpoint_seconds:
-            state.save(checkpoint, identity)
-            saved = time.perf_counter()
-    if checkpoint is not None:
-        state.save(checkpoint, identity)
+    saved = time.perf_counter()
+    begun = saved - state.seconds
+    try:
+        while True:
+            # The learning rate and the end may depend on the time: all processes go by the first one's clock.
+            state.seconds = ranks.same(time.perf_counter() - begun)
+            if validate is not None and _due(state, schedule):
+                state.judge(ranks.same(validate(state.average) if ranks.first else 0.0))
+            rate = schedule.learning_rate * _rate(state, schedule)
+            if book is not None and (state.judged or state.step % _SMOOTHED == 0):
+                score = state.scores[-1][1] if state.judged else None
+                book.write(state.step, state.seconds, state.recent_loss, score, rate)
+            if _over(state, schedule):
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            total = torch.zeros((), device=ranks.device)
+            for part in range(schedule.accumulate):
+                batch = (state.step * schedule.accumulate + part) * ranks.world + ranks.rank
+                with autocast(ranks.device, schedule.precision):
+                    found = loss(network, batch)
+                found = found.float() / schedule.accumulate
+                scaler.scale(found).backward()
+                total += found.detach()
+            value = ranks.mean_gradients(network, total)
+            if not math.isfinite(value):
+                raise ResourceError("training", f"the loss became {value} at step {state.step}",
+                                    "Lower the learning rate, or use precision fp32.")  # fmt: skip
+            scaler.unscale_(optimizer)  # the limit is for true gradients
+            nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+            state.torn = True
+            scaler.step(optimizer)
+            scaler.update()
+            ranks.copy(network.buffers())
+            state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
+            state.torn = False
+            if progress is not None and ranks.first:
+                progress(stage, *_share(state, schedule))
+            if kept is not None and time.perf_counter() - saved > schedule.checkpoint_seconds:
+                state.save(kept, identity)
+                saved = time.perf_counter()
+        if kept is not None:
+            state.save(kept, identity)
+    except KeyboardInterrupt:
+        if kept is not None and not state.torn:
+            state.undo_half_step()
+            state.save(kept, identity)
+        raise
+    finally:
+        if book is not None:
+            book.close()
     if state.best:
-        average.load_state_dict(state.best)
-    return Trained(average.eval(), state.step, state.seconds, state.losses, state.scores, state.best_step)
+        state.average.load_state_dict(state.best)
+    return Trained(state.average, state.step, state.seconds, state.losses, state.scores, state.best_step,
+                   book.notes if book is not None else ())  # fmt: skip
 
 
 def device_of_choice() -> torch.device:
     """CUDA where there is a GPU, else Apple's Metal, else the processor."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return local_gpu()
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
@@ -136,7 +187,8 @@ def device_of_choice() -> torch.device:
 
 def autocast(device: torch.device | str, precision: str) -> torch.autocast:
     """Mixed precision for the forward pass."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+    half = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, half, enabled=precision != "fp32")
 
 
 def _share(state: _State, schedule: Schedule) -> tuple[int, int]:
@@ -146,12 +198,15 @@ def _share(state: _State, schedule: Schedule) -> tuple[int, int]:
     return state.step, schedule.steps
 
 
-def _spent(state: _State, schedule: Schedule) -> bool:
-    return schedule.minutes is not None and state.seconds >= 60 * schedule.minutes
+def _over(state: _State, schedule: Schedule) -> bool:
+    spent = schedule.minutes is not None and state.seconds >= 60 * schedule.minutes
+    stale = bool(state.scores) and state.step - state.best_step > schedule.patience * schedule.steps
+    return state.step >= schedule.steps or spent or stale
 
 
-def _stale(state: _State, schedule: Schedule) -> bool:
-    return bool(state.scores) and state.step - state.best_step > schedule.patience * schedule.steps
+def _due(state: _State, schedule: Schedule) -> bool:
+    """Whether to judge now: every so often, at the end, and not again where a resumed training had been judged."""
+    return (state.step % schedule.validate_every == 0 or _over(state, schedule)) and state.step > 0 and not state.judged
 
 
 def _rate(state: _State, schedule: Schedule) -> float:
@@ -170,17 +225,30 @@ class _State:
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_step: int = 0
+    torn: bool = False  # in the middle of a change: some weights are of this step, some of the next
     _window: list[float] = field(default_factory=list)
+
+    @property
+    def judged(self) -> bool:
+        """Whether these very weights have a score."""
+        return bool(self.scores) and self.scores[-1][0] == self.step
+
+    @property
+    def recent_loss(self) -> float:
+        """Mean since the last multiple of 50 steps."""
+        recent = self._window or self.losses[-1:]
+        return sum(recent) / len(recent) if recent else math.nan
 
     def judge(self, score: float) -> None:
         """Keep the averaged weights when ``score`` is the lowest so far."""
-        if score < min((s for _, s in self.scores), default=math.inf):
+        if score < min((s for _, s in self.scores if math.isfinite(s)), default=math.inf):
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
             self.best_step = self.step
         self.scores.append((self.step, score))
@@ -189,11 +257,19 @@ class _State:
     def advance(self, loss: float, decay: float) -> None:
         for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
+        for buffer, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            buffer.copy_(now)  # running statistics are averages already, counters cannot be averaged
         self.step += 1
         self._window.append(loss)
         if len(self._window) == _SMOOTHED:
             self.losses.append(sum(self._window) / _SMOOTHED)
             self._window.clear()
+
+    @torch.no_grad()
+    def undo_half_step(self) -> None:
+        """Take back what a forward pass without its step did: running statistics."""
+        for kept, touched in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            touched.copy_(kept)
 
     def save(self, path: Path, identity: str) -> None:
         tensors: dict[str, Tensor] = {}
@@ -203,7 +279,8 @@ class _State:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
-                 "window": self._window, "scores": self.scores, "best_step": self.best_step, "form": _FORM}  # fmt: skip
+                 "window": self._window, "scores": self.scores, "best_step": self.best_step,
+                 "scaler": self.scaler.state_dict(), "form": _FORM}  # fmt: skip
         save_weights(path, tensors, facts)
 
     def load(self, path: Path, identity: str) -> None:
@@ -217,6 +294,8 @@ class _State:
             index, _, name = key.partition("/")
             moments.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        if facts.get("scaler") and self.scaler.is_enabled():  # not when the precision was changed
+            self.scaler.load_state_dict(facts["scaler"])
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.losses, self._window = facts["losses"], facts["window"]
         self.scores = [(step, score) for step, score in facts["scores"]]

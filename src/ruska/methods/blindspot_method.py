@@ -1,0 +1,121 @@
+"""A trained blind-spot network as a method of the engine, on the grey scale of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from ruska.image import Estimate
+from ruska.methods.folding import REACH
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ruska.methods.blindspot_learning import Network
+
+
+class FoldIn(Protocol):
+    """Corrects a prediction (Y, X) and the variance of its error, if known, by what the noisy plane says."""
+
+    def apply(
+        self, predicted: NDArray[Any], noisy: NDArray[Any], variance: NDArray[Any] | None = None
+    ) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class BlindSpotMethod:
+    """A trained blind-spot network as a method of the engine."""
+
+    network: Network
+    flips: bool
+    folding: FoldIn | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    training_seconds: float = 0.0
+    merge: Literal["mean", "none"] = "none"
+    locality: Literal["exact", "approximate"] = "exact"
+    domain: Literal["normalised", "raw"] = "normalised"
+    bytes_per_voxel: float = 3000.0
+    threads: Literal["one", "many"] = "many"
+    slope: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        step = self.network.multiple
+        around = -(-(self.network.reach + REACH) // step) * step
+        frames = self.network.frames
+        return (around, around) if frames == 1 else (frames // 2, around, around)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        return (*(1,) * (len(self.halo) - 2), self.network.multiple, self.network.multiple)
+
+    @property
+    def scale(self) -> tuple[Fraction, ...]:
+        return (Fraction(1),) * len(self.halo)
+
+    def __call__(self, y: Tensor, random: object) -> Estimate:
+        """``y`` : (b, c, Y, X), or (b, c, frames, Y, X) for a network of several frames."""
+        import torch
+
+        from ruska.training.patches import mirrored
+
+        frames = self.network.frames
+        noisy, out = y.cpu().numpy(), np.empty(y.shape, np.float32)
+        for place in np.ndindex(*y.shape[:2]):
+            stack = noisy[place] if frames > 1 else noisy[place][None]
+            for k in range(stack.shape[0]):
+                near = [mirrored(k + d, stack.shape[0]) for d in range(-(frames // 2), frames // 2 + 1)]
+                restored, variance = self.predict(stack[near])
+                if self.folding is not None:
+                    restored = self.folding.apply(restored, stack[k], variance)
+                out[(*place, k) if frames > 1 else place] = restored
+        return Estimate(torch.from_numpy(out).to(y.dtype))
+
+    def predict(self, stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """What the network makes of the middle one of (frames, Y, X), of any size; the noisy pixel not folded in.
+
+        The second is the variance of the prediction's error, where the network says it.
+        """
+        import torch
+        from torch.nn import functional
+
+        height, width = stack.shape[-2:]
+        step = self.network.multiple
+        x = torch.from_numpy(np.ascontiguousarray(stack, dtype=np.float32))[None]
+        x = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
+        with torch.inference_mode():
+            restored = self._restore(x.to(next(self.network.parameters()).device))[:, :height, :width].cpu().numpy()
+        mean = np.float32(self.slope) * restored[0] + np.float32(self.offset)
+        return mean, np.float32(self.slope**2) * np.exp(restored[1]) if len(restored) > 1 else None
+
+    def _restore(self, x: Tensor) -> Tensor:
+        import torch
+
+        turns: list[list[int]] = [[], [2], [3], [2, 3]] if self.flips else [[]]
+        results = [
+            self.network(x.flip(turn).contiguous(memory_format=torch.channels_last)).flip(turn) for turn in turns
+        ]
+        return torch.stack(results).mean(0)[0]
+
+
+def calibrate(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[float, float]:
+    """Slope and offset that make (prediction, noisy) planes agree on average, so that grey levels are kept.
+
+    The noise of a pixel is independent of its prediction, so the regression of one on the other has no bias. The
+    slope stays 1 where the prediction varies too little to tell it to 1 %.
+    """
+    predicted, noisy = (np.concatenate([np.ravel(pair[i]) for pair in pairs]).astype(np.float64) for i in (0, 1))
+    variance = predicted.var()
+    slope = ((predicted - predicted.mean()) * (noisy - noisy.mean())).mean() / max(variance, 1e-30)
+    uncertain = np.sqrt(((noisy - predicted) ** 2).mean() / max(variance * predicted.size, 1e-30))
+    if uncertain > 0.01:
+        slope = 1.0
+    slope = max(slope, 0.0)  # a prediction that has nothing to do with the image, as of pure noise, is left out
+    return float(slope), float(noisy.mean() - slope * predicted.mean())

@@ -1,0 +1,141 @@
+"""Training a model on files, for use on others: sources in, a folder with weights and card out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ruska
+from ruska import methods
+from ruska.engine import ArraySource, Budget, NormalisedSource, Progress, measure_intensities
+from ruska.engine.layout import in_stack_order
+from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
+from ruska.image import Image
+from ruska.io.digest import digest_image
+from ruska.pipeline.restore import as_image
+from ruska.weights import ModelCard, save_model
+
+if TYPE_CHECKING:
+    from ruska.methods.blindspot_learning import Learned
+
+_REQUEST = "training.json"
+
+
+def train(
+    images: Sequence[Image | str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    method: str = "blindspot",
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ModelCard | None:
+    """Train ``method`` on all ``images`` (or files) and write the model into the folder ``output``.
+
+    Use it with ``ruska.denoise(image, method=method, settings={"model": output})``. Interrupted, or asked for more
+    steps or minutes, the same call goes on where it stopped. The folder also holds ``training.safetensors`` (to go on
+    from), ``log.csv`` and ``training.json``; only weights and card are needed to use the model. Of several processes
+    started by torchrun, the first writes and returns the card.
+
+    Raises SettingsError (a method that does not train), InputError (an image without a finite pixel), OutputError
+    (the folder holds something else), JobBusyError (another process is training into it).
+    """
+    trainable = [name for name in methods.names() if methods.learns(name)]
+    if method not in trainable:
+        raise SettingsError("method", f"'{method}' cannot be trained", did_you_mean(method, trainable))
+    recipe = methods.create(method, settings)
+    if recipe.settings.model is not None:
+        raise SettingsError(f"{method}.model", "is for using a model", "To start from one: --set start=FOLDER.")
+    opened = [as_image(image) for image in images]
+    if not opened:
+        raise InputError("training data", "holds no image", "Give files, or folders of them.")
+    folder = Path(output)
+    request = {
+        "method": method,
+        "settings": recipe.settings.model_dump(exclude={"steps", "minutes"}),
+        "data": sorted(f"{digest_image(image)} {image.provenance.get('detector', '')}" for image in opened),
+    }
+    with _claimed(folder, request, overwrite):
+        sources, facts = [], []
+        for image in opened:
+            whole = ArraySource(image.data, image.axes)
+            statistics = measure_intensities(whole, image.name, progress)
+            sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
+            facts.append(_facts(image))
+        learned = recipe.learn(sources, Budget(folder=folder, progress=progress), log=folder)
+        if not _first_of_many():
+            return None
+        return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
+
+
+def _card(name: str, recipe: Any, learned: Learned, data: list[dict[str, Any]]) -> dict[str, Any]:
+    rows, columns = learned.hidden.spot
+    own = recipe.settings.model_dump(exclude={"model", "start", "fold", "flips", "steps", "minutes"})
+    return {
+        "name": name,
+        "method": recipe.name,
+        "network": learned.hidden.facts(),
+        "settings": {**own, "spot": f"{rows}x{columns}", "batch": learned.batch},
+        "training": {
+            "steps": learned.steps,
+            "seconds": round(learned.seconds, 1),
+            "device": learned.device,
+            "scores": [list(score) for score in learned.scores[-5:]],
+            "notes": list(learned.notes),
+            "start": recipe.settings.start,
+            "ruska": ruska.__version__,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        "data": data,
+    }
+
+
+def _facts(image: Image) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "shape": image.shape,
+        "axes": image.axes,
+        "dtype": str(image.dtype),
+        "hash": digest_image(image),
+        "voxel_size_nm": image.voxel_size_nm,
+    }
+
+
+def _first_of_many() -> bool:
+    """Whether this process is the one that writes, of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def _claimed(folder: Path, request: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
+    """The folder for this training alone; OutputError when it holds another one, or something else."""
+    from filelock import FileLock, Timeout
+
+    if not _first_of_many():
+        yield
+        return
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(folder, "is a file", "Give a folder for the model.")
+    begun = folder / _REQUEST
+    text = json.dumps(request, indent=2, default=str) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            if begun.exists():
+                if begun.read_text(encoding="utf-8") != text and not overwrite:
+                    raise OutputError(folder, "holds a model trained with other settings or data",
+                                      "Choose another folder, or pass --overwrite.")  # fmt: skip
+            elif any(child.name != ".lock" for child in folder.iterdir()):
+                raise OutputError(folder, "is not empty and holds no training", "Choose another folder.")
+            begun.write_text(text, encoding="utf-8")
+            yield
+    except Timeout as error:
+        raise JobBusyError(folder, "is being trained into by another process", "Wait for it to end.") from error
+    except OSError as error:
+        raise OutputError(folder, f"cannot be written ({error.strerror or error})",
+                          "Check free space and permissions; the same command goes on.") from error  # fmt: skip

@@ -1,0 +1,66 @@
+"""What a training did, while it does it: a table that a resumed training goes on with, and TensorBoard's files."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_HEAD = "step,seconds,loss,score,learning_rate\n"
+_NO_BOARD = "TensorBoard is not installed: the course of the training is in log.csv only. pip install tensorboard"
+
+
+class Log:
+    """``folder/log.csv``, and event files next to it where TensorBoard is installed.
+
+    step : where the training goes on; later rows, of a training that was killed after its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table = folder / "log.csv"
+        rows = self.table.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if self.table.exists() else []
+        kept = [row for row in rows if _step(row) <= step]
+        part = self.table.with_name("log.csv.part")
+        part.write_text(_HEAD + "".join(kept), encoding="utf-8", newline="\n")
+        os.replace(part, self.table)
+        self.step = int(_step(kept[-1])) if kept else 0
+        self.board = _board(folder, step)
+        self.notes = () if self.board is not None else (_NO_BOARD,)
+
+    def write(self, step: int, seconds: float, loss: float, score: float | None, learning_rate: float) -> None:
+        """Append a row, unless it is there already."""
+        if step <= self.step:
+            return
+        self.step = step
+        judged = "" if score is None else f"{score:.6g}"
+        with self.table.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(f"{step},{seconds:.1f},{loss:.6g},{judged},{learning_rate:.6g}\n")
+        if self.board is not None:
+            numbers = {"loss": loss, "score": math.nan if score is None else score, "learning_rate": learning_rate}
+            for name, value in numbers.items():
+                if not math.isnan(value):
+                    self.board.add_scalar(name, value, step)
+            self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+
+def _step(row: str) -> float:
+    """Of a whole row; infinity for one that was cut short, which has no line end."""
+    number = row.partition(",")[0]
+    return int(number) if number.isdigit() and row.endswith("\n") else math.inf
+
+
+def _board(folder: Path, step: int) -> SummaryWriter | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

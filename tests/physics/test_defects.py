@@ -1,0 +1,187 @@
+"""Planted defects are found, specimens and noise are not taken for them, and repair puts back what stood around."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ruska.errors import GeometryError
+from ruska.physics import (
+    BadPixels,
+    Digitiser,
+    PoissonGaussian,
+    cell_phantom,
+    clipped_shares,
+    find_defects,
+    noise_level,
+    particle_phantom,
+    repair_defects,
+)
+
+CLEAN = {"cell": cell_phantom((400, 400), 3), "particles": particle_phantom((400, 400), 3)}
+KERNELS = [(1.0,), (0.3, 1.0, 0.5)]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("dose", [(200, 0.01), (50, 0.02), (12, 0.04), (2, 0.05)])
+def test_noise_alone_has_no_defects(name: str, dose: tuple[float, float], kernel: tuple[float, ...]) -> None:
+    """Down to two electrons a pixel, where the noise is far from Gaussian."""
+    found = find_defects(PoissonGaussian(*dose, kernel).simulate(CLEAN[name], 1))
+    assert (found.hot, found.dead) == (0, 0)
+    assert not found.mask.any()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", CLEAN)
+def test_planted_pixels_are_found(name: str, kernel: tuple[float, ...]) -> None:
+    """At 200 electrons: 30 pixels of twice the range, all found; no other pixel is named."""
+    bad = BadPixels(hot=30 / 400**2, dead=0, hot_value=2.0)
+    found = find_defects(bad.simulate(PoissonGaussian(200, 0.01, kernel).simulate(CLEAN[name], 1), seed=5))
+    planted, _ = bad.places((400, 400), seed=5)
+    assert found.hot == 30
+    assert found.dead == 0
+    np.testing.assert_array_equal(found.mask, planted)
+
+
+def test_dead_pixels_of_a_bright_film_and_pairs() -> None:
+    noisy = PoissonGaussian(200, 0.01).simulate(np.full((64, 80), 0.7), 0)
+    noisy[10, 10] = noisy[30, 0] = noisy[63, 79] = 0
+    noisy[40, 40] = noisy[40, 41] = 1.8
+    found = find_defects(noisy)
+    assert (found.hot, found.dead) == (2, 3)
+    assert found.mask[10, 10] and found.mask[30, 0] and found.mask[63, 79]  # noqa: PT018 (one fact)
+
+
+@pytest.mark.parametrize("pattern", [
+    "val/isbi2012/train_raw*.tif", "val/cdeep3m_sbem/train_raw*.tif", "val/fib25_neuroproof/sample2_raw*.tif",
+    "train/hela_sbfsem_crick/*_z0001.tif", "train/shale_fibsem/shale*.tif",
+    "train/kriss_semdenoising/dwell_low_017.tif", "val/kriss_semdenoising/line_noisy_010.tif",
+    "train/plant_stem_sem/C1-3_A_m06.tif",
+])  # fmt: skip
+def test_real_micrographs_are_nearly_free_of_them(micrographs, pattern: str) -> None:
+    """At most 1 in 100 000 pixels; most of these eight have none, and the exceptions may be real."""
+    data = tifffile.imread(next(iter(sorted(micrographs.glob(pattern)))))
+    plane = data if data.ndim == 2 else data[len(data) // 2]
+    plane = plane[:1024, :1024]
+    assert find_defects(plane).mask.sum() <= 1e-5 * plane.size + 1
+
+
+def test_the_hot_pixels_of_a_real_camera(micrographs) -> None:
+    """The soot micrograph shows about ten single bright pixels in its empty part, two of them pairs."""
+    plane = tifffile.imread(micrographs / "val" / "hrtem_soot" / "ExampleImage.tif")[..., 1]  # grey, saved as RGB
+    found = find_defects(plane)
+    assert 8 <= found.hot <= 14
+    assert found.dead == 0
+    repaired = repair_defects(plane, found.mask)
+    assert find_defects(repaired).hot == 0
+    assert np.count_nonzero(repaired != plane) == found.hot
+
+
+def test_frames_know_defects_that_one_frame_hides_and_leave_out_cosmic_rays() -> None:
+    frames = np.stack([PoissonGaussian(12, 0.02).simulate(CLEAN["cell"][:128, :128], k) for k in range(24)])
+    bad = BadPixels(hot=6 / 128**2, dead=0, hot_value=1.6)
+    shown = bad.simulate(frames, seed=2)
+    shown[3, 64, 64] = 400.0
+    assert find_defects(shown[0]).hot < 6
+    found = find_defects(shown)
+    np.testing.assert_array_equal(found.mask, bad.places((128, 128), 2)[0])
+    assert not find_defects(frames).mask.any()
+
+
+def test_holes_are_left_out() -> None:
+    noisy = PoissonGaussian(200, 0.01).simulate(CLEAN["cell"], 1)
+    noisy[50:90, 50:90] = np.nan
+    noisy[200, 200] = np.inf
+    noisy[70, 95] = 3.0
+    found = find_defects(noisy)
+    assert (found.hot, found.dead) == (1, 0)
+    assert found.mask[70, 95]
+    with pytest.raises(GeometryError, match="more than half"):
+        find_defects(np.full((20, 20), np.nan))
+
+
+@given(gain=st.floats(0.01, 1000), offset=st.floats(-1000, 1000))
+@settings(max_examples=10, deadline=None)
+def test_follows_the_grey_scale(gain: float, offset: float) -> None:
+    noisy = PoissonGaussian(200, 0.01).simulate(CLEAN["cell"][:96, :96], 1).astype(np.float64)
+    noisy[20, 20], noisy[60, 33] = 3, -3
+    found = find_defects(gain * noisy + offset)
+    assert found.mask[20, 20]
+    assert found.mask[60, 33]
+    assert (found.hot, found.dead) == (1, 1)
+
+
+def test_a_known_noise_level_is_used() -> None:
+    noisy = PoissonGaussian(200, 0.01).simulate(CLEAN["cell"], 1)
+    noisy[70, 95] = 3.0
+    measured = find_defects(noisy)
+    np.testing.assert_array_equal(find_defects(noisy, noise_level(noisy)).mask, measured.mask)
+    louder = noise_level(10 * noisy)
+    assert find_defects(noisy, louder).hot == 0
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("share", [0.002, 0.02, 0.3])
+def test_clipped_shares_are_recovered(bits: int, share: float) -> None:
+    """To 0.1 % of the pixels, at either end; the other end, which merely thins out, counts as sound."""
+    noisy = PoissonGaussian(50, 0.05).simulate(CLEAN["cell"], 0)
+    low, high = np.quantile(noisy, (share, 1 - share))
+    top = Digitiser(bits, float(noisy.min()) - 0.1, float(high)).digitise(noisy)
+    assert clipped_shares(top) == (0.0, pytest.approx(share, abs=0.001 + 0.02 * share * (bits == 8)))
+    bottom = Digitiser(bits, float(low), float(noisy.max()) + 0.1).digitise(noisy)
+    assert clipped_shares(bottom) == (pytest.approx(share, abs=0.001 + 0.02 * share * (bits == 8)), 0.0)
+    whole = Digitiser(bits, float(noisy.min()), float(noisy.max())).digitise(noisy)
+    assert clipped_shares(whole) == (0.0, 0.0)
+
+
+def test_floats_are_clipped_too_and_a_flat_image_is_not() -> None:
+    noisy = PoissonGaussian(50, 0.05).simulate(CLEAN["cell"], 0)
+    cut = np.minimum(noisy, np.quantile(noisy, 0.98))
+    cut[0, 0] = np.nan
+    assert clipped_shares(cut) == (0.0, pytest.approx(0.02, abs=0.001))
+    assert clipped_shares(noisy) == (0.0, 0.0)
+    assert clipped_shares(np.full((20, 20), 7)) == (0.0, 0.0)
+    assert clipped_shares(np.full((4, 4), np.nan)) == (0.0, 0.0)
+    assert find_defects(np.minimum(noisy, 0.6)).clipped_high > 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_repair_takes_the_median_of_valid_neighbours(dtype: type) -> None:
+    image = np.arange(30, dtype=dtype).reshape(5, 6)
+    spoilt, mask = image.copy(), np.zeros((5, 6), bool)
+    mask[2, 2] = mask[2, 3] = True
+    spoilt[mask] = 100
+    repaired = repair_defects(spoilt, mask)
+    assert repaired.dtype == dtype
+    np.testing.assert_array_equal(repaired[~mask], image[~mask])
+    # seven neighbours each, of rows 6.. to 21..
+    assert repaired[2, 2] == np.rint(np.median([7, 8, 9, 13, 19, 20, 21]))
+    assert spoilt[2, 2] == 100  # the input is untouched
+    np.testing.assert_array_equal(repair_defects(spoilt.T, mask.T), repaired.T)  # not contiguous
+
+
+def test_repair_reaches_over_large_holes_nan_and_stacks() -> None:
+    stack = np.stack([np.full((9, 9), 3.0), np.full((9, 9), 5.0)])
+    mask = np.zeros((9, 9), bool)
+    mask[2:7, 2:7] = True
+    stack[:, mask] = 99
+    stack[0, 1, 1] = np.nan
+    repaired = repair_defects(stack, mask)
+    assert np.all(repaired[0][mask] == 3)
+    assert np.all(repaired[1] == 5)
+    assert np.isnan(repaired[0, 1, 1])  # not asked for
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(GeometryError, match="defects"):
+        find_defects(np.zeros((8, 40)))
+    with pytest.raises(GeometryError, match="defects"):
+        find_defects(np.zeros((2, 2, 40, 40)))
+    with pytest.raises(GeometryError, match="mask"):
+        repair_defects(np.zeros((8, 8)), np.zeros((8, 9), bool))
+    with pytest.raises(GeometryError, match="no valid pixel"):
+        repair_defects(np.zeros((8, 8)), np.ones((8, 8), bool))
