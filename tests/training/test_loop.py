@@ -175,6 +175,15 @@ def test_an_interrupted_judgement_is_made_again(tmp_path):
     assert [step for step, _ in whole.scores] == [20, 40, 60]
 
 
+def test_what_was_judged_is_not_judged_again(tmp_path):
+    file = tmp_path / "state.safetensors"
+    schedule = replace(SCHEDULE, validate_every=20)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), stopping(40), schedule, validate=lambda net: 1.0, checkpoint=file)
+    resumed = train(network(), loss, schedule, validate=lambda net: 2.0, checkpoint=file)
+    assert resumed.scores == [(20, 1.0), (40, 1.0), (60, 2.0)]
+
+
 def test_a_step_that_was_cut_in_two_is_not_saved(tmp_path, monkeypatch):
     file = tmp_path / "state.safetensors"
 

@@ -65,10 +65,12 @@ def corners(sampler, width, batches=60):
 
 
 @pytest.mark.parametrize("ratio", [0.01, 0.25, 0.9, 1.0])
-def test_a_share_of_the_places_is_used(ratio):
-    places = {seed: corners(PatchSampler([source(20, 24)], 8, seed=seed, ratio=ratio), 24) for seed in (0, 1)}
-    assert len(places[0]) == round(ratio * 13 * 17)
-    assert places[0] == corners(PatchSampler([source(20, 24)], 8, seed=0, ratio=ratio), 24)
+@pytest.mark.parametrize(("height", "width"), [(20, 24), (22, 22)])
+def test_a_share_of_the_places_is_used(height, width, ratio):
+    image = source(height, width)
+    places = {seed: corners(PatchSampler([image], 8, seed=seed, ratio=ratio), width) for seed in (0, 1)}
+    assert len(places[0]) == round(ratio * (height - 7) * (width - 7))
+    assert places[0] == corners(PatchSampler([image], 8, seed=0, ratio=ratio), width)
     assert (places[0] != places[1]) == (ratio < 1)
 
 
