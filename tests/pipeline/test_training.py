@@ -32,6 +32,8 @@ def test_a_model_trained_on_some_files_denoises_another(tmp_path):
     images = [named(section(seed, (96, 96 + 16 * seed))[1] * 1000, f"{seed}.tif") for seed in (1, 2, 3)]
     card = train(images, tmp_path / "m", settings={**QUICK, "steps": 120})
     assert [d.name for d in card.data] == ["1.tif", "2.tif", "3.tif"]
+    assert (tmp_path / "m" / "log.csv").read_text().startswith("step,seconds,loss,score")
+    assert (tmp_path / "m" / "weights.safetensors").stat().st_mode == (tmp_path / "m" / "card.json").stat().st_mode
     truth, noisy = section(9)
     result = ruska.denoise(named(300 * noisy, "9.tif"), method="blindspot", settings={"model": str(tmp_path / "m")})
     assert psnr(result.image.numpy() / 300, truth, 1.0) > psnr(noisy, truth, 1.0) + 6

@@ -177,7 +177,7 @@ def test_an_interrupted_judgement_is_made_again(tmp_path):
 
 def test_what_was_judged_is_not_judged_again(tmp_path):
     file = tmp_path / "state.safetensors"
-    schedule = replace(SCHEDULE, validate_every=20)
+    schedule = replace(SCHEDULE, validate_every=20, patience=1)
     with pytest.raises(KeyboardInterrupt):
         train(network(), stopping(40), schedule, validate=lambda net: 1.0, checkpoint=file)
     resumed = train(network(), loss, schedule, validate=lambda net: 2.0, checkpoint=file)

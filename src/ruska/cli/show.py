@@ -17,6 +17,8 @@ from ruska.engine.memory import format_bytes
 if TYPE_CHECKING:
     from ruska.weights import ModelCard
 
+_MOST_FILES = 5  # of the training data that are named
+
 
 def json(facts: Mapping[str, Any]) -> None:
     """Print JSON; NaN and infinity, which JSON has no word for, as null."""
@@ -174,12 +176,17 @@ def result(record: Mapping[str, Any], output: Path) -> None:
 
 def model(folder: Path, card: ModelCard) -> None:
     """A model's card."""
-    sizes = card.pixel_size_nm
+    sizes, files = (
+        card.pixel_size_nm,
+        [f"{d.name} ({' x '.join(map(str, d.shape))} {d.axes}, {d.dtype})" for d in card.data],
+    )
+    if len(files) > _MOST_FILES:
+        files = [*files[:_MOST_FILES], f"and {len(files) - _MOST_FILES} more"]
     table(f"Model {folder}", {
         "method": f"{card.method}, blind spot {card.settings.get('spot')}, frames {card.settings.get('frames')}",
-        "trained on": [f"{d.name} ({' x '.join(map(str, d.shape))} {d.axes}, {d.dtype})" for d in card.data],
+        "trained on": files,
         "pixel size": f"{sizes[0]:.3g} to {sizes[1]:.3g} nm" if sizes else "unknown",
-        "training": card.training.get("notes"),
+        "training": " ".join(card.training.get("notes", [])),
         "licence": card.licence,
         "sha256": card.sha256,
         "use": f"ruska denoise FILE --model {folder}",

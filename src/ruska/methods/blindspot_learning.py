@@ -144,13 +144,13 @@ def learn(
     trained = train(
         network, loss, schedule, device=device, validate=_Judge(places, own.frames) if places else None,
         checkpoint=budget.folder / "training.safetensors" if budget.folder else None, identity=identity,
-        progress=budget.progress,
+        progress=budget.progress, log=log,
     )  # fmt: skip
     note = f"Trained {trained.steps} steps in {trained.seconds:.0f} s on {device}"
     if trained.best:
         note += f"; those up to {trained.best} predicted held-out pixels best"
     return Learned(trained.network, hidden, batch, trained.steps, trained.seconds, str(device), trained.scores,
-                   (note + ".",))  # fmt: skip
+                   (note + ".", *trained.notes))  # fmt: skip
 
 
 def device_of_choice() -> torch.device:

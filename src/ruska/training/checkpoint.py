@@ -15,11 +15,12 @@ from ruska.errors import InputError
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write ``tensors`` and JSON-like ``facts``; the file takes its name when it is whole."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     part = path.with_name(path.name + ".part")
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(flat, part, metadata={"ruska": json.dumps(dict(facts), sort_keys=True)})
+    # not save_file, which makes a file that only its owner may read
+    part.write_bytes(save(flat, metadata={"ruska": json.dumps(dict(facts), sort_keys=True)}))
     os.replace(part, path)
 
 
