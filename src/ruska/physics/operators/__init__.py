@@ -1,0 +1,28 @@
+"""What an instrument does to a specimen, as linear operators with exact transposes. A restoration undoes it."""
+
+from ruska.physics.operators.blur import AxialBlur, Blur, GaussianBlur
+from ruska.physics.operators.compose import Composition, Identity
+from ruska.physics.operators.contract import Geometry, Operator
+from ruska.physics.operators.custom import load_operator
+from ruska.physics.operators.decimate import Decimation
+from ruska.physics.operators.mask import Mask
+from ruska.physics.operators.normal import data_step
+from ruska.physics.operators.psf import airy_psf, astigmatic_psf, gaussian_psf, measured_psf
+
+__all__ = [
+    "AxialBlur",
+    "Blur",
+    "Composition",
+    "Decimation",
+    "GaussianBlur",
+    "Geometry",
+    "Identity",
+    "Mask",
+    "Operator",
+    "airy_psf",
+    "astigmatic_psf",
+    "data_step",
+    "gaussian_psf",
+    "load_operator",
+    "measured_psf",
+]
