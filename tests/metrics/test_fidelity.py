@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ruska.errors import GeometryError, SettingsError
-from ruska.metrics import fit_gain_offset, psnr, ssim
+from ruska.metrics import fit_gain_offset, gmsd, psnr, ssim
 
 RANDOM = np.random.default_rng(0)
 TRUTH = RANDOM.uniform(0, 255, (40, 50))
@@ -52,3 +52,19 @@ def test_refusals() -> None:
         ssim(TRUTH[:6], TRUTH[:6], 255)
     with pytest.raises(SettingsError, match="data_range"):
         psnr(RESULT, TRUTH, 0)
+
+
+def test_gmsd_grows_with_what_is_seen():
+    from scipy.ndimage import gaussian_filter
+
+    from ruska.physics import cell_phantom
+
+    truth = cell_phantom((96, 96), seed=0)
+    assert gmsd(truth, truth, 1.0) == 0
+    blurred = [gmsd(gaussian_filter(truth, s), truth, 1.0) for s in (0.5, 1.0, 2.0)]
+    assert blurred == sorted(blurred)
+    assert blurred[0] > 0.003
+    assert gmsd(truth + 0.2, truth, 1.0) == pytest.approx(0, abs=1e-6)
+    assert gmsd(500 * truth, 500 * gaussian_filter(truth, 1.0), 500.0) == pytest.approx(blurred[1])
+    with pytest.raises(GeometryError):
+        gmsd(truth[0], truth[0], 1.0)

@@ -39,6 +39,24 @@ def ssim(result: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
     return float(structural_similarity(a, b, data_range=data_range))
 
 
+def gmsd(result: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
+    """Gradient magnitude similarity deviation of two 2D images: 0 for equal ones, larger for visible differences.
+
+    Agrees with human ratings about as well as distances between network features, and needs no weights.
+    Source: Xue, Zhang, Mou & Bovik (2014), IEEE Trans. Image Process. 23, 684, eq. 1-6. Differs: data range as given
+    instead of 255; no 2 x 2 averaging before, because micrographs are looked at pixel by pixel.
+    """
+    from scipy.ndimage import prewitt
+
+    a, b = _pair(result, truth)
+    if a.ndim != 2 or min(a.shape) < 7:
+        raise GeometryError("GMSD", f"got shape {a.shape}, expected 2D with at least 7 pixels each way")
+    slopes = [np.hypot(prewitt(i / data_range, 0), prewitt(i / data_range, 1)) / 3 for i in (a, b)]
+    c = 170 / 255**2
+    similarity = (2 * slopes[0] * slopes[1] + c) / (slopes[0] ** 2 + slopes[1] ** 2 + c)
+    return float(similarity.std())
+
+
 def fit_gain_offset(result: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
     """Gain and offset for which ``gain * result + offset`` is nearest to ``truth`` (least squares).
 

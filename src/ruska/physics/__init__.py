@@ -1,5 +1,6 @@
 """Noise models, noise statistics and phantoms. Knows no network and reads no files."""
 
+from ruska.physics.anscombe import anscombe, inverse_anscombe
 from ruska.physics.bad_pixels import BadPixels
 from ruska.physics.curtains import Curtains
 from ruska.physics.defects import Defects, clipped_shares, find_defects, repair_defects
@@ -23,12 +24,14 @@ __all__ = [
     "PoissonGaussian",
     "RowOffsets",
     "Stripes",
+    "anscombe",
     "cell_phantom",
     "clipped_shares",
     "estimate_noise",
     "estimate_noise_std",
     "find_defects",
     "gain_reference",
+    "inverse_anscombe",
     "measure_stripes",
     "noise_level",
     "noise_level_of_frames",
