@@ -53,3 +53,30 @@ def test_a_constant_prediction_of_pure_noise_stays_constant():
     noise = np.random.default_rng(0).normal(0.5, 0.1, (128, 128))
     folding = Folding.fit([(np.full_like(noise, 0.5), noise)], (1, 1))
     assert folding is None or np.ptp(folding.apply(np.full_like(noise, 0.5), noise)) < 0.02
+
+
+@pytest.mark.parametrize("kernel", [(1.0,), (0.3, 1.0, 0.5)])
+def test_a_prediction_that_is_wrong_everywhere_is_corrected_by_the_known_noise(kernel):
+    """As where fine membranes fill the image: no place is flat, so flat places do not tell noise from error."""
+    random = np.random.default_rng(0)
+    truth = gaussian_filter(random.normal(size=(256, 256)), 1.5)
+    truth = 0.5 + 0.1 * truth / truth.std()
+    noisy = PoissonGaussian(50, 0.02, kernel).simulate(truth, seed=5)
+    predicted = gaussian_filter(truth, 2.0)
+    std, spot = float((noisy - truth).std()), (1, 1) if len(kernel) == 1 else (1, 5)
+    errors = {}
+    for known in (None, std, 0.9 * std):
+        folding = Folding.fit([(predicted, noisy)], spot, known)
+        errors[known] = np.mean(((predicted if folding is None else folding.apply(predicted, noisy)) - truth) ** 2)
+    wrong, noise = np.mean((predicted - truth) ** 2), std**2
+    assert errors[std] < 1.07 * wrong * noise / (wrong + noise)  # the least that one pixel alone can bring it to
+    assert errors[std] < errors[None]
+    assert errors[0.9 * std] < 1.1 * errors[std]
+
+
+def test_a_noise_level_estimated_a_little_low_folds_in_almost_nothing():
+    truth, noisy, _ = blurred_prediction((1.0,))
+    std = float((noisy - truth).std())
+    folding = Folding.fit([(truth, noisy)], (1, 1), 0.9 * std)
+    after = truth if folding is None else folding.apply(truth, noisy)
+    assert np.sqrt(np.mean((after - truth) ** 2)) < 0.15 * std

@@ -1,5 +1,6 @@
-"""Scoring a result against truth, against the noisy image, or against nothing."""
+"""Scores a result: against the truth, against the noisy image it came from, or by itself."""
 
+from ruska.evaluation.faults import Faults, find_faults
 from ruska.evaluation.score import Scores, score
 
-__all__ = ["Scores", "score"]
+__all__ = ["Faults", "Scores", "find_faults", "score"]

@@ -27,6 +27,7 @@ _LEAST_EXCESS = 0.02  # of the noise variance, in the steep places: below, nothi
 _LEVELS = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])  # error over noise variance that filters are made for
 _TAPER = 8.0  # pixels over which the measured correlation of the error is trusted
 _SMALL = 1e-12
+_TRUST = 0.9  # estimated noise variances may be this much too low without anything being folded in
 REACH = 4  # pixels that the steepness looks away
 
 
@@ -46,8 +47,14 @@ class Folding:
     filters: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], spot: tuple[int, int]) -> Folding | None:
-        """From (prediction, noisy) planes (Y, X); None when the prediction's error cannot be told from zero."""
+    def fit(
+        cls, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], spot: tuple[int, int], noise_std: float | None = None
+    ) -> Folding | None:
+        """From (prediction, noisy) planes (Y, X); None when the prediction's error cannot be told from zero.
+
+        noise_std : of a pixel, as the noisy planes themselves show it. Where structure fills the image, the prediction
+            is wrong in its flat places too, and what they say would be too much noise.
+        """
         predicted = [np.asarray(p, dtype=np.float64) for p, _ in pairs]
         steep = [steepness(p) for p in predicted]
         level, slope = (np.concatenate([a.ravel() for a in part]) for part in (predicted, steep))
@@ -62,6 +69,8 @@ class Folding:
             brightness.append(level[quiet].mean())
             variance.append(np.mean(difference[quiet] ** 2))
         noise_variance = np.maximum(variance, _SMALL)
+        if noise_std is not None:
+            noise_variance *= min(1.0, noise_std**2 / _TRUST / np.mean(difference[flat] ** 2))
         whitened = difference / np.sqrt(np.interp(level, brightness, noise_variance))
 
         at = np.cumsum([0, *(p.size for p in predicted)])
