@@ -98,3 +98,20 @@ def test_nan_is_refused_and_named() -> None:
 def test_a_truth_without_contrast_is_refused() -> None:
     with pytest.raises(InputError, match="no range"):
         score(plane(NOISY), plane(np.ones_like(NOISY), "flat.tif"))
+
+
+def test_resolution_visual_distance_and_faults_are_told() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    blurred = score(plane(gaussian_filter(CLEAN, 2)), plane(CLEAN))
+    sound = score(plane(CLEAN + np.random.default_rng(0).normal(0, 0.005, CLEAN.shape)), plane(CLEAN))
+    assert blurred.truth is not None
+    assert sound.truth is not None
+    assert blurred.truth.gmsd.median > 3 * sound.truth.gmsd.median
+    assert blurred.faults is not None
+    assert any("blurred by" in fault for fault in blurred.faults)
+    assert sound.faults == ()
+    rough = score(plane(NOISY), plane(CLEAN)).truth
+    assert rough is not None
+    assert 2 <= sound.truth.resolution_px.median < rough.resolution_px.median
+    assert score(plane(CLEAN[:40, :40]), plane(CLEAN[:40, :40] + 0.1)).faults is None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import GeometryError, InputError
+from ruska.evaluation.faults import find_faults
 from ruska.image import Image
-from ruska.metrics import fit_gain_offset, psnr, residual_whiteness, ssim
+from ruska.metrics import fit_gain_offset, frc, gmsd, psnr, residual_whiteness, ssim
 from ruska.physics import estimate_noise
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class TruthScores:
         planes that were scored, so that 8-bit and 16-bit copies of one image score alike.
     psnr_db, ssim : of the result as it is.
     psnr_db_fitted, ssim_fitted : after the gain and offset that fit the result to the truth best.
+    gmsd : visual distance of the fitted result, 0 for none (see `metrics.gmsd`).
+    resolution_px : period down to which result and truth agree (Fourier ring correlation above 1/2); 2 is the pixel's
+        own limit.
     gain, offset : of that fit; 1 and 0 mean that the intensity scale was kept. ``offset`` is in grey levels.
     """
 
@@ -48,6 +52,8 @@ class TruthScores:
     ssim: Summary
     psnr_db_fitted: Summary
     ssim_fitted: Summary
+    gmsd: Summary
+    resolution_px: Summary
     gain: Summary
     offset: Summary
 
@@ -77,6 +83,7 @@ class Scores:
     planes, of_planes : how many planes were scored, evenly spaced, of how many.
     noise_after, noise_before : estimated noise (grey levels) of the result and, when given, of the noisy image.
     truth, residual : see `TruthScores` and `ResidualScores`; None without a truth or a noisy image.
+    faults : what `find_faults` says about the middle plane, in words; None without a truth, or below 64 pixels.
     notes : how to read the figures.
     """
 
@@ -86,6 +93,7 @@ class Scores:
     noise_before: Summary | None
     truth: TruthScores | None
     residual: ResidualScores | None
+    faults: tuple[str, ...] | None
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,6 +130,7 @@ def score(result: Image, truth: Image | None = None, noisy: Image | None = None)
         len(places), of_planes, after, before,
         _against_truth(result, truth, places) if truth else None,
         _against_noisy(result, noisy, places) if noisy else None,
+        _faults(result, truth, places) if truth else None,
         tuple(notes),
     )  # fmt: skip
 
@@ -151,10 +160,19 @@ def _against_truth(result: Image, truth: Image, places: list[tuple[int, ...]]) -
     for r, t in zip(_planes(result, places), _planes(truth, places), strict=True):
         gain, offset = fit_gain_offset(r, t)
         fitted = gain * r + offset
-        values = (psnr(r, t, span), ssim(r, t, span), psnr(fitted, t, span), ssim(fitted, t, span), gain, offset)
+        resolution = frc(r, t, threshold=0.5).resolution_px or 2.0
+        values = (psnr(r, t, span), ssim(r, t, span), psnr(fitted, t, span), ssim(fitted, t, span),
+                  gmsd(fitted, t, span), resolution, gain, offset)  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return TruthScores(span, **{name: Summary.of(values) for name, values in columns.items()})
+
+
+def _faults(result: Image, truth: Image, places: list[tuple[int, ...]]) -> tuple[str, ...] | None:
+    if min(result.shape[-2:]) < 64:
+        return None
+    middle = [places[len(places) // 2]]
+    return find_faults(next(_planes(result, middle)), next(_planes(truth, middle))).said
 
 
 def _against_noisy(result: Image, noisy: Image, places: list[tuple[int, ...]]) -> ResidualScores:
