@@ -96,6 +96,7 @@ def facts(found: Mapping[str, Any]) -> None:
         "suggested": f"ruska denoise --method {found['method']}",
         "because": found["reason"],
         "noise": _noise(found["noise"]),
+        **(_detector_rows(found["noise"]) if found["noise"] else {}),
         "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
         f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
     }
