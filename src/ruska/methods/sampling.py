@@ -59,11 +59,19 @@ def typical_noise(source: Readable) -> NoiseEstimate | None:
     """The noise estimate of the plane whose level is the median one; None when planes are too small to tell."""
     from ruska.physics.noise_statistics import estimate_noise
 
+    plane = typical_plane(source)
+    return None if plane is None else estimate_noise(plane)
+
+
+def typical_plane(source: Readable) -> NDArray[Any] | None:
+    """The plane whose noise level is the median one; None when planes are too small to tell."""
+    from ruska.physics.noise_statistics import estimate_noise
+
     planes = sample_planes(source)
     if min(planes[0].shape) < 16:
         return None
-    estimates = sorted((estimate_noise(p) for p in planes), key=lambda e: e.white_equivalent_std)
-    return estimates[len(estimates) // 2]
+    levels = [estimate_noise(p).white_equivalent_std for p in planes] if len(planes) > 1 else [0.0]
+    return planes[int(np.argsort(levels, kind="stable")[len(levels) // 2])]
 
 
 def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
