@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ruska
-from benchmarks.classical import DATA, VOLUMES, _raw, clean_slice, score_pairs
+from benchmarks.cases import DATA, DATASETS, PAIRS, SCAN_LINE, clean_image, score_pairs
+from benchmarks.cases import kriss as kriss_pair
 from ruska import methods
 from ruska.engine import ArraySource, Budget, NormalisedSource, measure_intensities
 from ruska.engine.allocator import keep_freed_memory
@@ -36,15 +37,13 @@ from ruska.image import Image
 from ruska.metrics import psnr, ssim
 from ruska.physics import PoissonGaussian, cell_phantom
 
-PAIRS = tuple(range(1, 29, 3))
-SCAN_LINE = (0.15, 1.0, 0.6)
-TRUTH_SLICES = {"isbi2012": 7, "cdeep3m": 6, "fib25": 125}
+SYNTHETIC = ("isbi2012", "cdeep3m", "fib25")
 
 
 def kriss(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One row a pair and method."""
     for number in options.pairs:
-        noisy, clean = pair(number)
+        noisy, clean = kriss_pair(number)
         for name in options.methods:
             method, _, rest = name.partition(":")
             settings = dict(part.split("=") for part in rest.split(",") if part)
@@ -52,13 +51,6 @@ def kriss(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 settings |= {"minutes": options.minutes, "steps": 1_000_000}
             yield from row(options, {"task": "kriss", "pair": number, "method": name, "minutes": options.minutes},
                            lambda m=method, s=settings, n=noisy, c=clean: denoised(n, m, s, c))  # fmt: skip
-
-
-def pair(number: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Noisy and clean side of a KRISS line pair."""
-    folder = DATA / "val" / "kriss_semdenoising"
-    noisy, clean = (ruska.read(folder / f"line_{side}_{number:03d}.tif").numpy() for side in ("noisy", "clean"))
-    return noisy, clean
 
 
 def denoised(noisy: NDArray[Any], method: str, settings: Mapping[str, Any], clean: NDArray[Any]) -> dict[str, Any]:
@@ -72,11 +64,13 @@ def denoised(noisy: NDArray[Any], method: str, settings: Mapping[str, Any], clea
 
 def synthetic(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Blind, blind with the hidden pixels folded in, and not blind with clean targets."""
-    for name, z in TRUTH_SLICES.items():
-        truth = clean_slice(_raw(DATA / "val" / VOLUMES[name][0]), z)
+    for dataset in DATASETS:
+        if dataset.name not in SYNTHETIC:
+            continue
+        truth = clean_image(dataset)
         for kind, kernel in (("white", (1.0,)), ("scan line", SCAN_LINE)):
-            noisy = PoissonGaussian(50, 0.02, kernel).simulate(truth, seed=z)
-            about = {"task": "synthetic", "image": name, "noise": kind, "steps": options.steps}
+            noisy = PoissonGaussian(50, 0.02, kernel).simulate(truth, seed=7)
+            about = {"task": "synthetic", "image": dataset.name, "noise": kind, "steps": options.steps}
             yield from row(options, about, lambda n=noisy, t=truth: against_clean_targets(n, t, options.steps))
 
 
@@ -196,7 +190,7 @@ def against_far_frames(stack: NDArray[Any], frames: int, steps: int) -> dict[str
 
 def curve(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """PSNR after each of ``--marks`` minutes; a method with a falling rate is trained anew for each."""
-    noisy, clean = pair(options.pairs[0])
+    noisy, clean = kriss_pair(options.pairs[0])
     source = normalised(noisy)
     for name in options.methods:
         recipe = methods.create(name, {"steps": 1_000_000})

@@ -1,4 +1,4 @@
-"""Where does each denoiser break? ``python -m benchmarks.robustness`` prints what each change of the input costs, in dB.
+"""Where does each denoiser break? ``python -m benchmarks.robustness`` prints what each change of the input costs.
 
 Every change leaves the specimen and, as far as it can, the signal-to-noise ratio as they were, and is undone before
 scoring: contrast inverted, grey levels scaled, stored in 8 or 16 bits, pixels twice as coarse or fine, noise along the
