@@ -163,7 +163,8 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     most = max(len(found) for found in cases_of.values())
     lines = ["| method | cases | PSNR dB (95 %) | SSIM | GMSD | resolution px | contrast | s per Mpx |",
              "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    best = max(statistics.mean([r["psnr"] for r in found.values()]) for found in cases_of.values() if len(found) == most)
+    complete = [found.values() for found in cases_of.values() if len(found) == most]
+    best = max(statistics.mean(r["psnr"] for r in found) for found in complete)
     for peer, found in cases_of.items():
         column = {name: [r[name] for r in found.values() if name in r] for name in (*COLUMNS, "seconds", "megapixels")}
         mean = {name: statistics.mean(values) if values else None for name, values in column.items()}

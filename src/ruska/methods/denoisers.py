@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ruska.errors import MissingExtraError
@@ -138,7 +137,7 @@ class NonLocalMeans:
 
 @dataclass(frozen=True)
 class Wavelet:
-    """BayesShrink of Chang, Yu & Vetterli (2000), averaged over shifts, with the noise of each subband (`Shrinkage`)."""
+    """BayesShrink of Chang, Yu & Vetterli (2000), averaged over shifts, with the noise of each subband."""
 
     settings: WaveletSettings
     summary: ClassVar[str] = (

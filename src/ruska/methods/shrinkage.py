@@ -34,8 +34,8 @@ class Shrinkage:
     stds : of the noise in the subbands (horizontal, vertical, diagonal) of each scale, finest first.
     gain, intercept : noise variance is gain x level + intercept; gain 0: the same everywhere, nothing to make even.
 
-    Source: Chang, Yu & Vetterli (2000), IEEE Trans. Image Process. 9, 1532, eq. 8 (BayesShrink); Coifman & Donoho (1995)
-    (averaging over shifts). Differs: the noise of each subband is its own.
+    Source: Chang, Yu & Vetterli (2000), IEEE Trans. Image Process. 9, 1532, eq. 8 (BayesShrink); Coifman & Donoho
+    (1995) (averaging over shifts). Differs: the noise of each subband is its own.
     """
 
     wavelet: str
@@ -52,7 +52,7 @@ class Shrinkage:
         offset = self._offset()
         even = anscombe(plane + offset, self.gain, max(self.intercept, 0.0))
         restored = inverse_anscombe(self._shrunk(even), self.gain, max(self.intercept, 0.0)) - offset
-        # Where the line misses the true noise the way back has a bias; at this scale hardly any noise is left to see it.
+        # Where the line misses the true noise the way back has a bias, to be seen at a scale with hardly any noise.
         return (restored + gaussian_filter(plane - restored, _COARSE, mode="reflect")).astype(plane.dtype)
 
     def _offset(self) -> float:
