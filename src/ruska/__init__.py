@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
     from ruska.io import read, write
-    from ruska.pipeline import Result, denoise, describe, train
+    from ruska.pipeline import Result, denoise, describe, register, train
 
 __version__ = "0.1.0"
 
@@ -27,11 +27,12 @@ _HOMES = {
     "denoise": "ruska.pipeline",
     "describe": "ruska.pipeline",
     "read": "ruska.io",
+    "register": "ruska.pipeline",
     "train": "ruska.pipeline",
     "write": "ruska.io",
 }
 
-__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "train", "write"]
+__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "register", "train", "write"]
 
 
 def __getattr__(name: str) -> Any:

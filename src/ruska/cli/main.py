@@ -223,6 +223,39 @@ def train(
         show.json(card.model_dump(mode="json")) if json else show.model(output, card)
 
 
+@app.command()
+def register(
+    moving: Annotated[str, typer.Argument(metavar="MOVING", help="Image to put onto FIXED; or a stack to align.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write; the suffix chooses the format.")],
+    fixed: Annotated[
+        str | None, typer.Argument(metavar="[FIXED]", help="The noisier image: it is never interpolated.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="shift, rigid, affine or drift (changing along Y).")] = "shift",
+    reach: Annotated[float | None, typer.Option(help="Largest shift in pixels. Default: a quarter.")] = None,
+    neighbours: Annotated[int, typer.Option(help="Of a stack: compare slices up to this many apart.")] = 3,
+    trend: Annotated[str, typer.Option(help="Of a stack: correct a steady drift, or keep it.")] = "correct",
+    crop: Annotated[bool, typer.Option("--crop", help="Of a stack: keep what all slices show.")] = False,
+    whole_pixels: Annotated[bool, typer.Option("--whole-pixels", help="Of a stack: do not interpolate.")] = False,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    dtype: Annotated[str, typer.Option(help="same as MOVING, or float32.")] = "same",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Put an image onto another of the same place, or the slices of a stack onto each other."""
+    from ruska import pipeline
+    from ruska.cli import show
+
+    images = [None if file is None else _open(file, axes, voxel_size) for file in (moving, fixed)]
+    assert images[0] is not None
+    with show.progress(quiet=json) as progress:
+        result = pipeline.register(
+            images[0], images[1], output, model=model, dtype=dtype, reach=reach, neighbours=neighbours,  # type: ignore[arg-type]
+            trend=trend, crop=crop, whole_pixels=whole_pixels, overwrite=overwrite, progress=progress,  # type: ignore[arg-type]
+        )  # fmt: skip
+    show.json(result.record) if json else show.registration(result.record, output)
+
+
 @models_app.command("list")
 def list_models(
     folder: Annotated[Path, typer.Argument(help="Where to look, and up to three folders below.")] = Path(),

@@ -175,6 +175,31 @@ def result(record: Mapping[str, Any], output: Path) -> None:
     })  # fmt: skip
 
 
+def registration(record: Mapping[str, Any], output: Path) -> None:
+    """Where an image, or the slices of a stack, were put."""
+    found = record["alignment"]
+    rows: dict[str, Any] = {}
+    if "shift_px" in found:
+        dy, dx = found["shift_px"]
+        rows["shift"] = f"{dy:+.2f} pixels down, {dx:+.2f} pixels right" + " on average" * (found["model"] != "shift")
+        rows["turn"] = f"{found['angle_deg']:+.3f} degrees anticlockwise" if found["model"] == "rigid" else None
+        rows["at most"] = f"{found['largest_px']:.2f} pixels" if found["model"] != "shift" else None
+        rows["confidence"] = f"{found['confidence']:.2f} of 1"
+    else:
+        rows["slices"] = f"{found['slices']}, of which {len(found['skipped'])} fit no other"
+        rows["skipped"] = found["skipped"]
+        rows["largest step"] = f"{found['largest_step_px']:.2f} pixels from slice to slice"
+        rows["at most"] = f"{found['largest_px']:.2f} pixels from the first slice"
+        rows["contradictions"] = f"{found['misfit_px']:.2g} pixels between measured shifts"
+    rows["error"] = f"{found['error_px']:.2g} pixels"
+    rows["doubts"] = found.get("doubts")
+    rows["empty"] = f"{found['empty']:.2%} of the pixels" if found.get("empty") else None
+    rows["clipped"] = found.get("clipped") or None
+    rows["not kept"] = record["output"].get("not_kept")
+    rows["time"] = duration(record["times"]["align"])
+    table(f"Wrote {output}", rows)
+
+
 def model(folder: Path, card: ModelCard) -> None:
     """A model's card."""
     sizes, files = (

@@ -2,6 +2,7 @@
 
 from ruska.pipeline.inspect import describe, predict_job
 from ruska.pipeline.prepare import Options, Prepared, correct_detector, prepare
+from ruska.pipeline.register import register
 from ruska.pipeline.restore import Result, denoise, run_job
 from ruska.pipeline.training import train
 
@@ -14,6 +15,7 @@ __all__ = [
     "describe",
     "predict_job",
     "prepare",
+    "register",
     "run_job",
     "train",
 ]
