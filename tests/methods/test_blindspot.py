@@ -107,6 +107,19 @@ def test_the_spot_is_as_wide_as_the_noise():
     assert spot_for(turned) == (5, 1)
 
 
+def test_fine_membranes_do_not_widen_the_spot_across_the_scan_line(micrographs):
+    from scipy.ndimage import gaussian_filter
+
+    raw = ruska.read(next((micrographs / "val" / "isbi2012").glob("train_raw*"))).numpy()[7].astype(float)
+    truth = raw.reshape(256, 2, 256, 2).mean((1, 3)) / 255
+    noisy = PoissonGaussian(50, 0.02, (0.15, 1.0, 0.6)).simulate(truth, seed=7)
+    assert spot_for(estimate_noise(noisy)) in ((1, 3), (1, 5))
+    smeared = truth + gaussian_filter(np.random.default_rng(0).normal(0, 0.5, truth.shape), (0.6, 1.0))
+    rows, columns = spot_for(estimate_noise(smeared))
+    assert rows >= 3
+    assert columns >= 5
+
+
 @pytest.mark.parametrize("text", ["2x3", "1x13", "x", "3", "ax1", "-1x1"])
 def test_a_spot_is_two_odd_numbers(text):
     with pytest.raises(ValueError, match="odd"):

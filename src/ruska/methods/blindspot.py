@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ruska.weights import Model
 
 _SHARED = 0.2  # correlation of neighbours below which an axis counts as independent
+_SHARED_ACROSS = 0.33  # the same for the weaker axis of streaky noise: fine structure alone reaches 0.28
 _NEGLIGIBLE = 0.06  # correlation that may stay visible: hiding more costs detail
 _MOST_MEASURED = 8  # sources that are looked at to choose the spot
 Losses = Literal["l2", "l1", "charbonnier", "poisson-gaussian"]
@@ -251,11 +252,13 @@ def level_of(sources: Sequence[Readable]) -> NoiseLevel:
 
 def spot_for(noise: NoiseEstimate) -> tuple[int, int]:
     """The rectangle (rows, columns) outside which a pixel's noise is not found again, up to 11 x 11."""
-    return _extent(noise, noise.lags_y), _extent(noise, noise.lags_x)
+    across = min(noise.lag1)
+    limits = [_SHARED_ACROSS if lag == across and max(noise.lag1) > 1.2 * across else _SHARED for lag in noise.lag1]
+    return _extent(noise, noise.lags_y, limits[0]), _extent(noise, noise.lags_x, limits[1])
 
 
-def _extent(noise: NoiseEstimate, lags: tuple[float, ...]) -> int:
-    if not noise.correlated or lags[0] < _SHARED:
+def _extent(noise: NoiseEstimate, lags: tuple[float, ...], shared: float) -> int:
+    if not noise.correlated or lags[0] < shared:
         return 1
     reach = next((k for k, value in enumerate(lags) if abs(value) < _NEGLIGIBLE), len(lags))
     return min(2 * reach + 1, 11)
