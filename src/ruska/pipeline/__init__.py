@@ -2,7 +2,7 @@
 
 from ruska.pipeline.inspect import describe, predict_job
 from ruska.pipeline.prepare import Options, Prepared, correct_detector, prepare
-from ruska.pipeline.register import register
+from ruska.pipeline.registering import register
 from ruska.pipeline.restore import Result, denoise, run_job
 from ruska.pipeline.training import train
 

@@ -1,0 +1,329 @@
+"""Putting one image onto another, or the slices of a stack onto each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+import ruska
+from ruska import io
+from ruska.engine import Progress
+from ruska.errors import GeometryError, OutputError, SettingsError, did_you_mean
+from ruska.image import Image, LazyArray, is_length
+from ruska.io.digest import digest_image
+from ruska.pipeline.prepare import DTypes
+from ruska.pipeline.restore import Result, as_image, check_target
+from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SAME_PIXELS = 0.02  # by which pixel sizes may differ
+
+
+def register(
+    moving: Image | str | os.PathLike[str],
+    fixed: Image | str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    model: Model = "shift",
+    dtype: DTypes = "same",
+    reach: float | None = None,
+    neighbours: int = 3,
+    trend: Trend = "correct",
+    crop: bool = False,
+    whole_pixels: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, put the slices of a stack in order.
+
+    Parameters
+    ----------
+    moving : an `Image`, a path, or a NumPy array: of one plane, or (without ``fixed``) a stack of them.
+    fixed : of one plane. It is never interpolated, so let it be the noisier of the two.
+    output : file to write; the result stays in memory when None.
+    model, reach : see `ruska.registration.align`; a stack is aligned by shifts.
+    dtype : of the result: ``same`` as ``moving``, or ``float32``.
+    neighbours, trend : of a stack, see `ruska.registration.align_stack`.
+    crop : of a stack: keep only what all slices show. Else the field stays, and what a slice does not reach is empty.
+    whole_pixels : of a stack: move slices by whole pixels, which leaves every value as it is.
+
+    Empty pixels are NaN in float images and 0 in others; the mask of the result (for formats that keep one) says where.
+    The result has the pixel size, origin and header of ``fixed``, or of the stack.
+
+    Raises
+    ------
+    GeometryError : the images cannot be aligned, are not single planes, or their pixel sizes differ.
+    RuskaError : another of its kinds, naming the file or setting, what was found and the way out.
+    """
+    if dtype not in get_args(DTypes):
+        raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
+    task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
+    started = time.perf_counter()
+    if task.fixed is None:
+        if model != "shift":
+            raise SettingsError("model", f"is {model}: the slices of a stack are aligned by shifts", "Leave it out.")
+        image, found, words = _stack(task, reach, neighbours, trend, crop, whole_pixels, progress)
+    else:
+        if crop or whole_pixels:
+            raise SettingsError("crop" if crop else "whole_pixels", "is for stacks, not for a pair", "Leave it out.")
+        image, found, words = _pair(task, task.fixed, model, reach)
+    record = _record(task, image, found, words, time.perf_counter() - started)
+    image = image.with_data(image.data, provenance=record)
+    if task.target is None:
+        return Result(image, record)
+    if progress is not None:
+        progress(f"writing {task.target.name}", 0, 1)
+    return _write(task.target, image, record, overwrite)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What was asked for."""
+
+    moving: Image
+    fixed: Image | None
+    output: str | os.PathLike[str] | None
+    overwrite: bool
+    dtype: DTypes
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            for image in (self.moving, self.fixed):
+                if image is not None:
+                    check_target(image, self.target, overwrite=self.overwrite)
+
+    @property
+    def target(self) -> Path | None:
+        return None if self.output is None else Path(self.output)
+
+
+def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple[Image, dict[str, Any], list[str]]:
+    """The moving image on the grid of the fixed one, what was found, and the options that repeat it."""
+    moving = task.moving
+    _check_pixels(fixed, moving)
+    planes = [_valid_plane(image) for image in (fixed, moving)]
+    found = align(planes[0], planes[1], model, reach=reach, names=(fixed.name, moving.name))
+    moved = found.apply(planes[1])
+    wanted = np.dtype(np.float32) if task.dtype == "float32" else moving.dtype
+    empty = ~np.isfinite(moved)
+    values, clipped = as_dtype(moved, wanted)
+    where = None if not empty.any() else ~empty.reshape(fixed.shape)
+    image = fixed.with_data(
+        values.reshape(fixed.shape), mask=where, meaning=moving.meaning, name=moving.name, path=None,
+        notes=moving.notes, channel_names=(),
+    )  # fmt: skip
+    words = [str(fixed.path or fixed.name), "--model", model]
+    words += ["--reach", f"{reach:g}"] if reach is not None else []
+    return image, {**found.as_dict(), "empty": float(empty.mean()), "clipped": clipped}, words
+
+
+def _stack(
+    task: _Task, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
+    progress: Progress | None,
+) -> tuple[Image, dict[str, Any], list[str]]:  # fmt: skip
+    """The stack in order, what was found, and the options that repeat it."""
+    image = task.moving
+    if image.meaning == "labels" and not whole_pixels:
+        raise GeometryError(image.name, "holds labels, which cannot be interpolated", "Pass --whole-pixels.")
+    axis = _stack_axis(image)
+    slices = _Slices(image.data, axis, task.dtype)
+    found = align_stack(slices, reach=reach, neighbours=neighbours, trend=trend, name=image.name, progress=progress)
+    fill = np.nan if slices.dtype.kind == "f" else 0.0
+    aligned = AlignedStack(slices, found, fill, whole_pixels)
+    mask = _Covered(found, whole_pixels)
+    placed = image.with_data(
+        _Native(aligned, image.shape, axis), path=None, mask=None if crop else _Native(mask, image.shape, axis)
+    )
+    if crop:
+        from ruska.image import crop as cropped
+
+        rows, columns = found.common_region(whole_pixels=whole_pixels)
+        placed = cropped(placed, {"Y": rows, "X": columns})
+    words = ["--neighbours", str(neighbours), "--trend", trend]
+    words += ["--reach", f"{reach:g}"] if reach is not None else []
+    words += ["--crop"] * crop + ["--whole-pixels"] * whole_pixels
+    return placed, _stack_facts(found, trend), words
+
+
+def _stack_facts(found: StackAlignment, trend: Trend) -> dict[str, Any]:
+    steps = np.hypot(*np.diff(found.shifts, axis=0).T)
+    return {
+        "model": "shift",
+        "trend": trend,
+        "slices": found.shape[0],
+        "skipped": list(found.skipped),
+        "pairs": len(found.pairs),
+        "misfit_px": found.misfit_px,
+        "error_px": float(np.nanmax(found.errors)),
+        "largest_step_px": float(steps.max()),
+        "largest_px": float(np.hypot(*found.shifts.T).max()),
+        "shifts_px": [[round(float(v), 4) for v in row] for row in found.shifts],
+    }
+
+
+@dataclass(frozen=True)
+class _Slices:
+    """The planes of a lazy or loaded array as (n, Y, X)."""
+
+    array: NDArray[Any] | LazyArray
+    axis: int
+    wanted: DTypes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = self.array.shape
+        return (shape[self.axis], *shape[-2:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32) if self.wanted == "float32" else np.dtype(self.array.dtype)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        whole = [slice(0, 1)] * len(self.array.shape)
+        whole[self.axis], whole[-2], whole[-1] = box
+        part = np.asarray(self.array[tuple(whole)])
+        return part.reshape(part.shape[self.axis], *part.shape[-2:]).astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class _Native:
+    """Planes (n, Y, X) with the axes of length 1 that their image had."""
+
+    planes: LazyArray
+    shape: tuple[int, ...]
+    axis: int
+
+    @property
+    def ndim(self) -> int:  # asked for of masks by the Zarr writer
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.planes.dtype)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        part = self.planes[(box[self.axis], box[-2], box[-1])]
+        return part.reshape(tuple(s.stop - (s.start or 0) for s in box))
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """Where the slices of an aligned stack reach, (n, Y, X), worked out when asked for."""
+
+    alignment: StackAlignment
+    whole_pixels: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.alignment.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(bool)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        found = [
+            self.alignment.alignment(k, whole_pixels=self.whole_pixels).valid((self.shape[1], self.shape[2]))
+            for k in range(box[0].start or 0, box[0].stop)
+        ]
+        return np.stack([plane[box[1], box[2]] for plane in found])
+
+
+def _stack_axis(image: Image) -> int:
+    """The one axis besides Y and X that is longer than 1."""
+    long = [k for k, n in enumerate(image.shape[:-2]) if n > 1]
+    if len(long) != 1 or image.axes[long[0]] == "C":
+        raise GeometryError(image.name, f"has axes {image.axes} of sizes {image.shape}, expected one stack of slices",
+                            "Give a FIXED image for a single plane; take stacks one by one.")  # fmt: skip
+    return long[0]
+
+
+def _valid_plane(image: Image) -> NDArray[Any]:
+    """The one plane of ``image``, NaN where its mask says so."""
+    if int(np.prod(image.shape[:-2])) != 1:
+        raise GeometryError(image.name, f"has axes {image.axes} of sizes {image.shape}, expected one plane",
+                            "Write the plane to a file of its own, or leave FIXED out to align a stack.")  # fmt: skip
+    plane = np.asarray(image.numpy()).reshape(image.shape[-2:])
+    if image.mask is None:
+        return plane
+    mask = (
+        image.mask if isinstance(image.mask, np.ndarray) else image.mask[tuple(slice(0, n) for n in image.mask.shape)]
+    )
+    whole = np.broadcast_to(mask, image.shape).reshape(plane.shape)
+    return plane if whole.all() else np.where(whole, plane, np.nan)
+
+
+def _check_pixels(fixed: Image, moving: Image) -> None:
+    if moving.meaning == "labels":
+        raise GeometryError(moving.name, "holds labels, which cannot be interpolated", "Register its image instead.")
+    for axis in "YX":
+        here, there = fixed.spacing.get(axis), moving.spacing.get(axis)
+        if here is None or there is None or not (is_length(here.unit) and is_length(there.unit)):
+            continue
+        ratio = there.to(here.unit) / here.value
+        if abs(ratio - 1) > _SAME_PIXELS:
+            raise GeometryError(moving.name, f"has pixels of {there} along {axis}, {fixed.name} of {here}",
+                                "Resample one of them first, or correct its size: --voxel-size.")  # fmt: skip
+
+
+def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str], seconds: float) -> dict[str, Any]:
+    command = ["ruska", "register", str(task.moving.path or task.moving.name)]
+    command += words[:1] if task.fixed is not None else []
+    command += ["-o", str(task.target)] if task.target else []
+    command += words[1:] if task.fixed is not None else words
+    command += ["--axes", task.moving.axes] if task.fixed is None else []
+    command += ["--dtype", task.dtype]
+    return {
+        "ruska": ruska.__version__,
+        "task": "register",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(command),
+        "moving": _about(task.moving),
+        "fixed": None if task.fixed is None else _about(task.fixed),
+        "alignment": dict(found),
+        "output": {
+            "path": str(task.target or "(in memory)"), "dtype": str(image.dtype), "shape": list(image.shape),
+            "empty_pixels": "NaN" if image.dtype.kind == "f" else 0,
+        },
+        "times": {"align": seconds},
+        "warnings": list(task.moving.notes),
+        "versions": {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy"),
+                     "platform": platform.platform()},
+    }  # fmt: skip
+
+
+def _about(image: Image) -> dict[str, Any]:
+    return {"path": str(image.path or image.name), "hash": digest_image(image), "shape": list(image.shape),
+            "axes": image.axes, "dtype": str(image.dtype)}  # fmt: skip
+
+
+def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool) -> Result:
+    from ruska.report import sidecar
+
+    def before_placing(lost: tuple[str, ...]) -> None:
+        record["output"]["not_kept"] = list(lost)
+        path = sidecar(target, ".record.json")
+        part = path.with_suffix(".part")
+        try:
+            part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+            os.replace(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(path, f"could not be written ({error.strerror or error})",
+                              "Check free space and permissions.") from error  # fmt: skip
+
+    lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)
+    return Result(io.read(target), record, None, lost)

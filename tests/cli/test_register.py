@@ -1,0 +1,74 @@
+"""``ruska register`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.cli import main as cli
+from ruska.image import Image
+from ruska.physics import cell_phantom
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    scene = np.rint(200 * cell_phantom((120, 120), seed=4, pixel_size_nm=8)).astype(np.uint8)
+    grain = np.random.default_rng(0).normal(0, 12, scene.shape)
+    ruska.write(tmp_path / "clean.tif", Image(scene[4:-4, 4:-4], "YX"))
+    ruska.write(tmp_path / "noisy.tif", Image((scene + grain).astype(np.float32)[2:-6, 7:-1], "YX"))
+    ruska.write(tmp_path / "noise.tif", Image(grain.astype(np.float32), "YX"))
+    return tmp_path
+
+
+def command(*words: object, code: int = 0) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ruska", "register", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert stop.value.code == code
+
+
+def test_it_says_where_the_image_was_put(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = files / "placed.tif"
+    command(files / "clean.tif", files / "noisy.tif", "-o", out)
+    said = capsys.readouterr().out
+    down, right = re.findall(r"([+-][\d.]+) pixels (?:down|right)", said)
+    assert float(down) == pytest.approx(2, abs=0.1)
+    assert float(right) == pytest.approx(-3, abs=0.1)
+    assert "confidence" in said
+    assert "error" in said
+    assert (files / "placed.record.json").exists()
+    command(files / "clean.tif", files / "noisy.tif", "-o", out, "--overwrite", "--json", "--model", "rigid")
+    record = json.loads(capsys.readouterr().out)
+    assert record["alignment"]["model"] == "rigid"
+    assert abs(record["alignment"]["angle_deg"]) < 0.2
+
+
+def test_it_refuses_with_one_line_and_leaves_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(files.iterdir())
+    command(files / "clean.tif", files / "noise.tif", "-o", files / "out.tif", code=3)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "clean.tif and noise.tif: " in said or "clean.tif: " in said
+    command(files / "clean.tif", files / "noisy.tif", "-o", files / "out.tif", "--model", "rigd", code=2)
+    assert "Did you mean 'rigid'" in capsys.readouterr().err
+    assert sorted(files.iterdir()) == before
+
+
+def test_the_recorded_command_repeats_a_stack(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shlex
+
+    noisy = ruska.read(files / "noisy.tif").numpy()
+    ruska.write(files / "stack.npy", Image(np.stack([noisy[:-2], noisy[2:]]), "ZYX"))
+    command(files / "stack.npy", "-o", files / "out.npy", "--axes", "ZYX", "--crop", "--neighbours", "1")
+    assert "pixels from slice to slice" in capsys.readouterr().out
+    first = ruska.read(files / "out.npy").numpy()
+    words = shlex.split(json.loads((files / "out.record.json").read_text())["command"])
+    command(*words[2:], "--overwrite")
+    assert np.array_equal(first, ruska.read(files / "out.npy").numpy())
