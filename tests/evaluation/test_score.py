@@ -9,7 +9,8 @@ import pytest
 
 from ruska.errors import GeometryError, InputError
 from ruska.evaluation import score
-from ruska.evaluation.score import MOST_PLANES, structure_correlation
+from ruska.evaluation.score import structure_correlation
+from ruska.evaluation.summary import MOST_PLANES
 from ruska.image import Image
 from ruska.metrics import psnr, ssim
 from ruska.physics import STANDARD_DOSES, cell_phantom

@@ -1,6 +1,20 @@
 """Scores a result: against the truth, against the noisy image it came from, or by itself."""
 
 from ruska.evaluation.faults import Faults, find_faults
+from ruska.evaluation.placing import Placement, place_truth
 from ruska.evaluation.score import Scores, score
+from ruska.evaluation.spectra import noise_spectrum, spectrum_distance
+from ruska.evaluation.summary import Summary, scored_places
 
-__all__ = ["Faults", "Scores", "find_faults", "score"]
+__all__ = [
+    "Faults",
+    "Placement",
+    "Scores",
+    "Summary",
+    "find_faults",
+    "noise_spectrum",
+    "place_truth",
+    "score",
+    "scored_places",
+    "spectrum_distance",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,27 +10,15 @@ import numpy as np
 
 from ruska.errors import GeometryError, InputError
 from ruska.evaluation.faults import find_faults
+from ruska.evaluation.placing import Placement
+from ruska.evaluation.spectra import noise_spectrum, spectrum_distance
+from ruska.evaluation.summary import Place, Summary, scored_places
 from ruska.image import Image
-from ruska.metrics import fit_gain_offset, frc, gmsd, psnr, residual_whiteness, ssim
+from ruska.metrics import fit_gain_offset, frc, gmsd, psnr, radial_spectrum, residual_whiteness, ssim
 from ruska.physics import estimate_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-MOST_PLANES = 32
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Median, smallest and largest value over the planes that were scored."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Summary:
-        return cls(float(np.median(values)), float(np.min(values)), float(np.max(values)))
 
 
 @dataclass(frozen=True)
@@ -67,6 +55,8 @@ class ResidualScores:
     structure_correlation : correlation of the residual with the result's fine structure (its Laplacian). 0 when
         only noise was removed; negative when blurring took peaks and edges away.
     removed_ratio : residual_std over the estimated noise; 1 when all noise and nothing else was removed.
+    spectrum_db : how far the residual's spectrum is from the estimated noise's (see `spectrum_distance`); 0 when all
+        noise and nothing else was removed.
     """
 
     residual_std: Summary
@@ -74,6 +64,7 @@ class ResidualScores:
     lag1_x: Summary
     structure_correlation: Summary
     removed_ratio: Summary
+    spectrum_db: Summary
 
 
 @dataclass(frozen=True)
@@ -85,6 +76,7 @@ class Scores:
     truth, residual : see `TruthScores` and `ResidualScores`; None without a truth or a noisy image.
     faults : what `find_faults` says about the middle plane, in words; None without a truth, or below 64 pixels.
     notes : how to read the figures.
+    registration : how the truth was put in place before scoring (see `place_truth`); None when it was not.
     """
 
     planes: int
@@ -95,6 +87,7 @@ class Scores:
     residual: ResidualScores | None
     faults: tuple[str, ...] | None
     notes: tuple[str, ...]
+    registration: Placement | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like nested dictionary; parts that could not be scored are left out."""
@@ -106,7 +99,7 @@ def score(result: Image, truth: Image | None = None, noisy: Image | None = None)
 
     result, truth, noisy : same shape, any axes ending in YX, at least 16 pixels along Y and X.
 
-    Stacks and volumes are scored plane by plane (at most `MOST_PLANES`, evenly spaced, one in memory at a time).
+    Stacks and volumes are scored plane by plane (at most 32, evenly spaced, one in memory at a time).
 
     Raises
     ------
@@ -116,8 +109,8 @@ def score(result: Image, truth: Image | None = None, noisy: Image | None = None)
     for other in (truth, noisy):
         if other is not None and other.shape != result.shape:
             raise GeometryError(result.name, f"has shape {result.shape}, {other.name} has {other.shape}",
-                                "Score images of one grid: crop or bin them first.")  # fmt: skip
-    places = _places(result)
+                                "Score images of one grid: crop or bin them first, or pass --register.")  # fmt: skip
+    places = scored_places(result)
     of_planes = int(np.prod(result.shape[:-2], dtype=np.int64))
     notes = []
     if len(places) < of_planes:
@@ -149,7 +142,7 @@ def structure_correlation(residual: NDArray[Any], result: NDArray[Any]) -> float
     return float(np.mean(a * b)) / norm if norm > 0 else 0.0
 
 
-def _against_truth(result: Image, truth: Image, places: list[tuple[int, ...]]) -> TruthScores:
+def _against_truth(result: Image, truth: Image, places: list[Place]) -> TruthScores:
     low = min(float(p.min()) for p in _planes(truth, places))
     high = max(float(p.max()) for p in _planes(truth, places))
     if high <= low:
@@ -168,35 +161,28 @@ def _against_truth(result: Image, truth: Image, places: list[tuple[int, ...]]) -
     return TruthScores(span, **{name: Summary.of(values) for name, values in columns.items()})
 
 
-def _faults(result: Image, truth: Image, places: list[tuple[int, ...]]) -> tuple[str, ...] | None:
+def _faults(result: Image, truth: Image, places: list[Place]) -> tuple[str, ...] | None:
     if min(result.shape[-2:]) < 64:
         return None
     middle = [places[len(places) // 2]]
     return find_faults(next(_planes(result, middle)), next(_planes(truth, middle))).said
 
 
-def _against_noisy(result: Image, noisy: Image, places: list[tuple[int, ...]]) -> ResidualScores:
+def _against_noisy(result: Image, noisy: Image, places: list[Place]) -> ResidualScores:
     columns: dict[str, list[float]] = {name: [] for name in ResidualScores.__dataclass_fields__}
     for r, n in zip(_planes(result, places), _planes(noisy, places), strict=True):
         residual = n - r
-        noise = estimate_noise(n).std
+        noise = estimate_noise(n)
         std = float(residual.std())
-        ratio = std / noise if noise > 0 else 0.0
-        values = (std, *residual_whiteness(residual), structure_correlation(residual, r), ratio)
+        ratio = std / noise.std if noise.std > 0 else 0.0
+        distance = spectrum_distance(residual, noise_spectrum(noise, radial_spectrum(residual)[0]))
+        values = (std, *residual_whiteness(residual), structure_correlation(residual, r), ratio, distance)
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return ResidualScores(**{name: Summary.of(values) for name, values in columns.items()})
 
 
-def _places(image: Image) -> list[tuple[int, ...]]:
-    """Index of each plane that is scored, over the axes before Y and X."""
-    leading = image.shape[:-2]
-    total = int(np.prod(leading, dtype=np.int64))
-    chosen = np.unique(np.linspace(0, total - 1, min(total, MOST_PLANES)).round().astype(int))
-    return [tuple(int(i) for i in np.unravel_index(k, leading)) for k in chosen] if leading else [()]
-
-
-def _planes(image: Image, places: list[tuple[int, ...]]) -> Iterator[NDArray[np.float64]]:
+def _planes(image: Image, places: list[Place]) -> Iterator[NDArray[np.float64]]:
     h, w = image.shape[-2:]
     for place in places:
         box = (*(slice(i, i + 1) for i in place), slice(0, h), slice(0, w))

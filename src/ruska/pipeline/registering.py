@@ -20,16 +20,14 @@ import ruska
 from ruska import io
 from ruska.engine import Progress
 from ruska.errors import GeometryError, OutputError, SettingsError, did_you_mean
-from ruska.image import Image, LazyArray, is_length
+from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
 from ruska.pipeline.prepare import DTypes
 from ruska.pipeline.restore import Result, as_image, check_target
-from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype
+from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_SAME_PIXELS = 0.02  # by which pixel sizes may differ
 
 
 def register(
@@ -113,7 +111,7 @@ class _Task:
 def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple[Image, dict[str, Any], list[str]]:
     """The moving image on the grid of the fixed one, what was found, and the options that repeat it."""
     moving = task.moving
-    _check_pixels(fixed, moving)
+    check_pixels(fixed, moving)
     planes = [_valid_plane(image) for image in (fixed, moving)]
     found = align(planes[0], planes[1], model, reach=reach, names=(fixed.name, moving.name))
     moved = found.apply(planes[1])
@@ -264,19 +262,6 @@ def _valid_plane(image: Image) -> NDArray[Any]:
     )
     whole = np.broadcast_to(mask, image.shape).reshape(plane.shape)
     return plane if whole.all() else np.where(whole, plane, np.nan)
-
-
-def _check_pixels(fixed: Image, moving: Image) -> None:
-    if moving.meaning == "labels":
-        raise GeometryError(moving.name, "holds labels, which cannot be interpolated", "Register its image instead.")
-    for axis in "YX":
-        here, there = fixed.spacing.get(axis), moving.spacing.get(axis)
-        if here is None or there is None or not (is_length(here.unit) and is_length(there.unit)):
-            continue
-        ratio = there.to(here.unit) / here.value
-        if abs(ratio - 1) > _SAME_PIXELS:
-            raise GeometryError(moving.name, f"has pixels of {there} along {axis}, {fixed.name} of {here}",
-                                "Resample one of them first, or correct its size: --voxel-size.")  # fmt: skip
 
 
 def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str], seconds: float) -> dict[str, Any]:

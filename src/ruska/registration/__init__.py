@@ -3,6 +3,7 @@
 from ruska.registration.align import LEAST_CONFIDENCE, align
 from ruska.registration.alignment import Alignment
 from ruska.registration.motion import MODELS, Model, Motion
+from ruska.registration.pixels import check_pixels
 from ruska.registration.stack import AlignedStack, StackAlignment, Trend, align_stack, as_dtype
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "align",
     "align_stack",
     "as_dtype",
+    "check_pixels",
 ]
