@@ -30,6 +30,8 @@ app = typer.Typer(
 
 models_app = typer.Typer(name="models", help="Look at trained models.", no_args_is_help=True)
 app.add_typer(models_app)
+corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a prior.", no_args_is_help=True)
+app.add_typer(corpus_app)
 
 Input = Annotated[str, typer.Argument(metavar="FILE", help="Image, OME-Zarr store, folder of slices or file.h5:/path.")]
 Axes = Annotated[str | None, typer.Option(help="What each dimension is, e.g. ZYX or TYX; overrides the file.")]
@@ -190,7 +192,7 @@ def noise(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="blindspot, or a baseline: `ruska methods`.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="blindspot, prior, or a baseline.")],
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
     set_: Set = None,
@@ -198,13 +200,17 @@ def train(
         float | None, typer.Option(help="Stop after this long. Default: after the method's steps.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Folder of a model to start from.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Of a prior: cpu, gpu-30min or full.")] = None,
     axes: Axes = None,
     dark: Dark = None,
     gain: Gain = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Train a model on noisy files, for use on others like them; interrupted, the same command goes on."""
+    """Train a model on noisy files, for use on others like them, or a prior on clean ones.
+
+    Interrupted, the same command goes on.
+    """
     from ruska import pipeline
     from ruska.cli import show
 
@@ -214,6 +220,14 @@ def train(
     if minutes is not None and "steps" not in settings:
         settings["steps"] = "1000000"
     _reuse_memory(method)
+    if method == "prior":
+        settings |= {"preset": preset} if preset is not None else {}
+        with show.progress(quiet=json) as progress:
+            card = pipeline.train(_corpus_or_files(data), output, method=method, settings=settings,
+                                  overwrite=overwrite, progress=progress)  # fmt: skip
+        if card is not None:
+            show.json(card.model_dump(mode="json")) if json else show.model(output, card)
+        return
     images = [
         _open(file, axes, None, dark, gain) for file in _training_files(data, stacks=settings.get("frames", "1") != "1")
     ]
@@ -254,6 +268,24 @@ def register(
             trend=trend, crop=crop, whole_pixels=whole_pixels, overwrite=overwrite, progress=progress,  # type: ignore[arg-type]
         )  # fmt: skip
     show.json(result.record) if json else show.registration(result.record, output)
+
+
+@corpus_app.command("build")
+def build_corpus(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the parts.")],
+    planes: Annotated[int, typer.Option(min=1, help="At most so many planes of each stack.")] = 64,
+    json: Json = False,
+) -> None:
+    """Pack what is clean enough of many micrographs, at every scale at which it is; masks are left out."""
+    from dataclasses import asdict
+
+    from ruska import corpus
+    from ruska.cli import show
+
+    with show.progress(quiet=json) as progress:
+        report = corpus.build(_training_files(data, stacks=False), output, most_planes=planes, progress=progress)
+    show.json(asdict(report)) if json else show.corpus(output, report)
 
 
 @models_app.command("list")
@@ -416,6 +448,13 @@ def _with_model(model: str | None, method: str, settings: dict[str, str]) -> tup
     if method not in ("auto", card.method):
         raise SettingsError("--model", f"{model} is a model for {card.method}, not for {method}", "Leave --method out.")
     return card.method, {**settings, "model": model}
+
+
+def _corpus_or_files(data: list[str]) -> list[str]:
+    """A packed corpus as it is, or all image files."""
+    if len(data) == 1 and (Path(data[0]) / "manifest.json").is_file():
+        return data
+    return _training_files(data, stacks=False)
 
 
 def _training_files(data: list[str], *, stacks: bool) -> list[str]:

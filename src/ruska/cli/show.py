@@ -15,6 +15,7 @@ from rich.table import Table
 from ruska.engine.memory import format_bytes
 
 if TYPE_CHECKING:
+    from ruska.corpus import Report
     from ruska.weights import ModelCard
 
 _MOST_FILES = 5  # of the training data that are named
@@ -208,14 +209,28 @@ def model(folder: Path, card: ModelCard) -> None:
     )
     if len(files) > _MOST_FILES:
         files = [*files[:_MOST_FILES], f"and {len(files) - _MOST_FILES} more"]
+    own = card.settings
+    about = f", blind spot {own['spot']}, frames {own.get('frames')}" if "spot" in own else ""
     table(f"Model {folder}", {
-        "method": f"{card.method}, blind spot {card.settings.get('spot')}, frames {card.settings.get('frames')}",
+        "method": card.method + about,
         "trained on": files,
         "pixel size": f"{sizes[0]:.3g} to {sizes[1]:.3g} nm" if sizes else "unknown",
         "training": " ".join(card.training.get("notes", [])),
         "licence": card.licence,
         "sha256": card.sha256,
         "use": f"ruska denoise FILE --model {folder}",
+    })  # fmt: skip
+
+
+def corpus(folder: Path, report: Report) -> None:
+    """What became of the files that were to be packed."""
+    left_out = [f"{reason} ({count})" for reason, count in report.refused.most_common()]
+    table(f"Corpus {folder}", {
+        "planes": report.planes,
+        "pixels": f"{report.pixels / 1e6:.1f} million",
+        "parts": report.parts,
+        "left out": left_out or "nothing",
+        "use": f"ruska train prior {folder} -o MODEL",
     })  # fmt: skip
 
 

@@ -16,6 +16,7 @@ METHODS = {
     "nlm": "ruska.methods.denoisers:NonLocalMeans",
     "wavelet": "ruska.methods.denoisers:Wavelet",
     "bm3d": "ruska.methods.denoisers:BM3D",
+    "prior": "ruska.methods.prior:Prior",
     "blindspot": "ruska.methods.blindspot:BlindSpot",
     "noise2void": "ruska.methods.blindspot:Noise2Void",
     "udvd": "ruska.methods.blindspot:Udvd",

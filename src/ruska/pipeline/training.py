@@ -37,6 +37,8 @@ def train(
 ) -> ModelCard | None:
     """Train ``method`` on all ``images`` (or files) and write the model into the folder ``output``.
 
+    For method ``prior``, ``images`` are a corpus or clean micrographs to make one of: see `train_prior`.
+
     Use it with ``ruska.denoise(image, method=method, settings={"model": output})``. Interrupted, or asked for more
     steps or minutes, the same call goes on where it stopped. The folder also holds ``training.safetensors`` (to go on
     from), ``log.csv`` and ``training.json``; only weights and card are needed to use the model. Of several processes
@@ -45,6 +47,10 @@ def train(
     Raises SettingsError (a method that does not train), InputError (an image without a finite pixel), OutputError
     (the folder holds something else), JobBusyError (another process is training into it).
     """
+    if method == "prior":
+        from ruska.pipeline.prior_training import train_prior
+
+        return train_prior(images, output, settings=settings, overwrite=overwrite, progress=progress)
     trainable = [name for name in methods.names() if methods.learns(name)]
     if method not in trainable:
         raise SettingsError("method", f"'{method}' cannot be trained", did_you_mean(method, trainable))
@@ -60,7 +66,7 @@ def train(
         "settings": recipe.settings.model_dump(exclude={"steps", "minutes"}),
         "data": sorted(f"{digest_image(image)} {image.provenance.get('detector', '')}" for image in opened),
     }
-    with _claimed(folder, request, overwrite):
+    with claimed(folder, request, overwrite):
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
@@ -68,7 +74,7 @@ def train(
             sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
             facts.append(_facts(image))
         learned = recipe.learn(sources, Budget(folder=folder, progress=progress), log=folder)
-        if not _first_of_many():
+        if not first_of_many():
             return None
         return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
 
@@ -106,17 +112,17 @@ def _facts(image: Image) -> dict[str, Any]:
     }
 
 
-def _first_of_many() -> bool:
+def first_of_many() -> bool:
     """Whether this process is the one that writes, of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
-def _claimed(folder: Path, request: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
+def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
     """The folder for this training alone; OutputError when it holds another one, or something else."""
     from filelock import FileLock, Timeout
 
-    if not _first_of_many():
+    if not first_of_many():
         yield
         return
     if folder.exists() and not folder.is_dir():

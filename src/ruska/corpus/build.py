@@ -1,0 +1,145 @@
+"""``build``: files in, packed parts of a corpus out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.corpus.planes import LEVELS, grey_planes, targets, unfit
+from ruska.errors import InputError, OutputError, RuskaError
+from ruska.io import read
+from ruska.io.digest import digest_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PART_BYTES = 44 << 20  # of pixels in one part: it travels, with its list, in less than 48 MiB
+MANIFEST = "manifest.json"
+_FORM = 1
+
+
+@dataclass
+class Report:
+    """What became of the files.
+
+    planes : targets written. pixels : in them. refused : why files or planes were left out, with how many.
+    """
+
+    planes: int = 0
+    pixels: int = 0
+    parts: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def build(
+    files: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    most_planes: int = 64,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Write every plane of ``files`` that can serve as a clean target, at every scale at which it can, into parts.
+
+    A part is a safetensors file of float16 pixels; ``manifest.json`` says what they are. A file's ``group`` is the
+    folder it lies in: training draws groups more evenly than their sizes.
+
+    Raises InputError when nothing fit is found, OutputError when ``output`` holds something else.
+    """
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    report, writer, seen = Report(), _Writer(folder), set[bytes]()
+    for done, file in enumerate(files):
+        if progress is not None:
+            progress("packing", done, len(files))
+        _add(Path(file), most_planes, writer, report, seen)
+    if not report.planes:
+        why = "; ".join(f"{reason} ({count})" for reason, count in report.refused.most_common(3))
+        raise InputError(folder, f"no plane can serve as a clean target: {why or 'no files'}",
+                         "Give micrographs of at least 96 pixels each way whose noise is low, or large ones: "
+                         "they are tried at lower magnification, too.")  # fmt: skip
+    writer.finish()
+    report.parts = len(writer.parts)
+    manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources}
+    (folder / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+    return report
+
+
+def _add(file: Path, most: int, writer: _Writer, report: Report, seen: set[bytes]) -> None:
+    try:
+        image = read(file)
+        found = list(grey_planes(image, most))
+    except RuskaError as error:
+        report.refused[f"cannot be read ({type(error).__name__})"] += 1
+        return
+    before = report.planes
+    for name, plane in found:
+        reason = unfit(plane)
+        if reason is None and (mark := _fingerprint(plane)) in seen:
+            reason = "is there already"
+        if reason is not None:
+            report.refused[reason.split(": ")[-1]] += 1
+            continue
+        seen.add(mark)
+        # blocks of a JPEG file are 8 pixels wide and plain to see
+        levels = LEVELS[1:] if file.suffix.lower() in (".jpg", ".jpeg") else LEVELS
+        kept = list(targets(plane, levels))
+        if not kept:
+            report.refused["is too noisy or too small at every scale"] += 1
+        for target in kept:
+            writer.add(target.values, {
+                "source": file.name + (f":{name}" if name else ""), "group": file.parent.name, "level": target.level,
+                "noise": round(target.noise, 4), "pixel_nm": image.voxel_size_nm.get("X"),
+            })  # fmt: skip
+            report.planes += 1
+            report.pixels += target.values.size
+    if report.planes > before:
+        writer.sources.append({
+            "name": f"{file.parent.name}/{file.name}", "shape": image.shape, "axes": image.axes,
+            "dtype": str(image.dtype), "hash": digest_image(image), "voxel_size_nm": dict(image.voxel_size_nm),
+        })  # fmt: skip
+
+
+def _fingerprint(plane: NDArray[np.float32]) -> bytes:
+    """Equal for copies of one image whatever their grey scale: signs of neighbouring differences, 16 x 16."""
+    rows, columns = (np.linspace(0, n, 17).astype(int)[:-1] for n in plane.shape)
+    coarse = np.add.reduceat(np.add.reduceat(plane, rows, 0), columns, 1)
+    return np.packbits(np.diff(coarse, axis=1) > 0).tobytes()
+
+
+class _Writer:
+    """Collects planes and writes a part whenever enough are there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parts: list[str] = []
+        self.planes: list[dict[str, Any]] = []
+        self.sources: list[dict[str, Any]] = []
+        self._waiting: dict[str, NDArray[np.float16]] = {}
+        self._bytes = 0
+
+    def add(self, values: NDArray[np.float16], facts: dict[str, Any]) -> None:
+        key = f"{len(self.planes):06d}"
+        self.planes.append({**facts, "part": len(self.parts), "key": key, "shape": values.shape})
+        self._waiting[key] = np.ascontiguousarray(values)
+        self._bytes += values.nbytes
+        if self._bytes >= PART_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        if self._waiting:
+            from safetensors.numpy import save
+
+            name = f"part{len(self.parts):03d}.safetensors"
+            (self.folder / name).write_bytes(save(self._waiting))
+            self.parts.append(name)
+            self._waiting, self._bytes = {}, 0

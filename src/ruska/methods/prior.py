@@ -1,0 +1,218 @@
+"""Denoising with the prior: one pass of a network that was trained to take noise of any known kind off micrographs.
+
+What the network is told is measured on the image itself: how strong the noise is and how it grows with the signal, how
+much of it neighbours along a scan line share, and how strong the signal is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ruska.errors import InputError
+from ruska.image import Estimate
+from ruska.methods.sampling import Readable, sample_planes, typical_plane
+from ruska.methods.settings import Settings, parse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ruska.networks.denoiser import Denoiser
+    from ruska.physics import NoiseEstimate, NoiseLevel
+
+_STRONGEST = 30.0  # noise over signal that the networks are trained for, with a margin
+_FAINTEST = 0.01
+_SMOOTH = 6  # pixels that the look at the brightness reaches
+_PLAUSIBLE = (0.8, 1.25)  # noise at the fitted line over noise as measured, where the line is believed
+_SMALLEST = 64  # pixels each way, of a plane that a line over the grey level can be fitted to
+_ASSUMED = 0.05  # noise as a share of the intensity range, where the image is too small to measure it
+
+
+class PriorSettings(Settings):
+    """Settings of `Prior`."""
+
+    model: str | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
+    noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
+                                    "intensity range; none: estimated from the data.")  # fmt: skip
+    strength: float = Field(1.0, gt=0, le=10, description="Noise the prior is told, in noise levels, 0 to 10.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the network: fp32, or bf16 (faster where the "
+                                               "processor or GPU has it).")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """The noise and the signal on the scale of the image.
+
+    mean, signal : mean, and standard deviation of the noise-free image. std : of the noise.
+    level : how the noise grows with the grey level; None when it is the same everywhere.
+    lags : correlation of the noise with that 1 and 2 pixels further along X, and along Y.
+    """
+
+    mean: float
+    signal: float
+    std: float
+    level: NoiseLevel | None = None
+    lags: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One pass of the embedded prior, at the image's own noise.
+
+    Source: a network trained at every noise level is the posterior mean at each of them (Efron 2011, eq. 1.4: Tweedie's
+    formula); Zhang et al. (2018), FFDNet (a map of the noise). Differs: told of the noise's correlation, too.
+    """
+
+    settings: PriorSettings
+    summary: ClassVar[str] = "The prior that comes with Ruska: a network trained on many micrographs, one pass; fast."
+    name: ClassVar[str] = "prior"
+    record: ClassVar[type[PriorSettings]] = PriorSettings
+    learns: ClassVar[bool] = True
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Prior:
+        return cls(parse(PriorSettings, "prior", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> PriorMethod:
+        from ruska.training.loop import device_of_choice
+
+        network, about = load(self.settings.model)
+        told, note = look(source, self.settings)
+        network = network.eval().to(device_of_choice())
+        return PriorMethod(network, told, self.settings.strength, self.settings.precision,
+                           self.settings.model_dump(), (about, note))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PriorMethod:
+    """A prior told what the image's noise is, as a method of the engine."""
+
+    network: Denoiser
+    told: Told
+    strength: float = 1.0
+    precision: str = "fp32"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    merge: Literal["mean", "none"] = "none"
+    locality: Literal["exact", "approximate"] = "exact"
+    domain: Literal["normalised", "raw"] = "normalised"
+    bytes_per_voxel: float = 900.0
+    threads: Literal["one", "many"] = "many"
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        step = self.network.multiple
+        return (-(-(self.network.reach + _SMOOTH) // step) * step,) * 2
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        return (self.network.multiple,) * 2
+
+    @property
+    def scale(self) -> tuple[Fraction, ...]:
+        return (Fraction(1),) * 2
+
+    def __call__(self, y: Tensor, random: object) -> Estimate:
+        """``y`` : (b, c, Y, X), normalised."""
+        import torch
+        from torch.nn import functional
+
+        *leading, height, width = y.shape
+        planes = y.reshape(-1, 1, height, width).to(torch.float32)
+        step = self.network.multiple
+        padded = functional.pad(planes, (0, -width % step, 0, -height % step), mode="replicate")
+        with torch.inference_mode():
+            restored = torch.cat([self.denoise(plane[None]) for plane in padded])[..., :height, :width]
+        return Estimate(restored.reshape(y.shape).to(y.dtype))
+
+    def denoise(self, plane: Tensor) -> Tensor:
+        """(1, 1, Y, X) on the image's scale, sizes multiples of the network's."""
+        import torch
+
+        from ruska.training.loop import autocast
+
+        device = next(self.network.parameters()).device
+        told, signal = self.told, self.told.signal
+        x = ((plane - told.mean) / signal).to(device)
+        sigma = (self.noise_map(plane) * (self.strength / signal)).clamp(_FAINTEST, _STRONGEST).to(device)
+        lags = torch.tensor(told.lags, device=device).view(1, 4, 1, 1)
+        with autocast(device, self.precision):
+            restored = self.network(x, sigma, lags)
+        return restored.to(plane.device) * signal + told.mean
+
+    def noise_map(self, plane: Tensor) -> Tensor:
+        """Standard deviation of the noise at each pixel; (1, 1, 1, 1) where it is the same everywhere."""
+        import torch
+
+        from ruska.training.noising import smooth
+
+        level = self.told.level
+        if level is None:
+            return torch.full((1, 1, 1, 1), self.told.std)
+        line = level.gain * smooth(plane) + level.intercept
+        return line.clamp(min=min(level.variances)).sqrt()
+
+
+def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
+    """What the prior has to be told of ``source``, and a sentence for the user."""
+    from ruska.physics import estimate_noise, noise_level
+
+    planes = sample_planes(source)
+    mean = float(np.mean([p.mean() for p in planes]))
+    variance = float(np.mean([((p - mean) ** 2).mean() for p in planes]))
+    plane = typical_plane(source)
+    if settings.noise_std is not None or plane is None:
+        std = settings.noise_std or _ASSUMED
+        note = f"Noise of {std:.3g} of the intensity range was {'given' if settings.noise_std else 'assumed'}."
+        return Told(mean, _signal(variance, std), std), note
+    found = estimate_noise(plane)
+    level = noise_level(plane) if min(plane.shape) >= _SMALLEST else None
+    if level is not None and not _believed(level, plane, found.std):
+        level = None
+    note = f"noise {found.std:.3g} of the intensity range"
+    note += ", growing with the signal. " if level is not None else ". "
+    return Told(mean, _signal(variance, found.std), found.std, level, _lags(found)), note + found.reason
+
+
+def _signal(variance: float, noise: float) -> float:
+    """Standard deviation of the noise-free image; where there is none, so small that the noise is all there is."""
+    return float(np.sqrt(max(variance - noise**2, (noise / _STRONGEST) ** 2, 1e-12)))
+
+
+def _believed(level: NoiseLevel, plane: NDArray[Any], std: float) -> bool:
+    along = float(np.sqrt(np.mean(level.std(plane) ** 2)))
+    return level.gain > 0 and _PLAUSIBLE[0] * std < along < _PLAUSIBLE[1] * std
+
+
+def _lags(found: NoiseEstimate) -> tuple[float, float, float, float]:
+    """Correlations the networks know: of sums over up to three neighbours, never negative."""
+    if not found.correlated:
+        return (0.0, 0.0, 0.0, 0.0)
+    first = [max(0.0, lags[0]) for lags in (found.lags_x, found.lags_y)]
+    second = [min(max(0.0, lags[1]), one) for lags, one in zip((found.lags_x, found.lags_y), first, strict=True)]
+    return first[0], second[0], first[1], second[1]
+
+
+def load(folder: str | None) -> tuple[Denoiser, str]:
+    """The network of the prior in ``folder``, or of the embedded one, and what to say of it."""
+    from ruska.networks.denoiser import Denoiser
+    from ruska.weights import load_model
+    from ruska.weights.embedded import EMBEDDED
+
+    if folder is None and not EMBEDDED.exists():
+        raise InputError("the prior", "does not come with this copy of Ruska", "Train one (`ruska train prior`) and pass "
+                         "it with --model, or use --method auto.")  # fmt: skip
+    model = load_model(Path(folder) if folder is not None else EMBEDDED)
+    if model.card.method != "prior":
+        raise InputError(folder or "the embedded model", f"is a model for {model.card.method}, not for prior",
+                         f"Use --method {model.card.method}.")  # fmt: skip
+    network = Denoiser(**model.card.network)
+    model.fill(network)
+    return network, f"Prior {model.card.name} ({model.card.sha256[:12]}), trained on {model.card.trained_on}."

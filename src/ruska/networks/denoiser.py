@@ -1,0 +1,59 @@
+"""A denoiser for additive noise of known strength, from any network: the form in which every prior is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ruska.networks.unet import UNet
+
+TOLD = 5  # numbers a pixel: log of sigma, correlation 1 and 2 pixels further along X, and along Y
+
+
+class Denoiser(nn.Module):
+    """Mean of the clean image given y = x + noise, where x has mean near 0 and standard deviation near 1.
+
+    The network sees the image at unit variance and says the part that is neither the image nor nothing: where there
+    is hardly any noise its say is small, where there is hardly anything else, so is the image's.
+
+    Source: Karras et al. (2022), EDM, arXiv 2206.00364, eq. 7 and table 1 with sigma_data = 1. Differs: sigma is a
+    map, and the noise may be correlated: then the network is also told its correlation (b, 4, 1, 1) at x + 1, x + 2,
+    y + 1, y + 2.
+    """
+
+    def __init__(self, **network: Any) -> None:
+        super().__init__()
+        self.network = UNet(told=TOLD, **network)
+        self.facts: Mapping[str, Any] = network
+
+    @property
+    def multiple(self) -> int:
+        return self.network.multiple
+
+    @property
+    def reach(self) -> int:
+        return self.network.reach
+
+    def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> Tensor:
+        """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), float32."""
+        said, total = self.say(y, sigma, lags)
+        return (y + sigma * total * said) / total**2
+
+    def say(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the network says, and the square root of 1 + sigma^2."""
+        total = torch.sqrt(1 + sigma**2)
+        if lags is None:
+            lags = y.new_zeros(y.shape[0], TOLD - 1, 1, 1)
+        told = torch.cat([sigma.log() / 2, lags.expand(-1, -1, *sigma.shape[-2:])], 1)
+        memory = torch.channels_last
+        said = self.network((y / total).contiguous(memory_format=memory), told.contiguous(memory_format=memory))
+        return said.to(y.dtype), total
+
+    def loss(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor) -> Tensor:
+        """Squared error in what the network says: that of the image, over what is at best left of the noise."""
+        said, total = self.say(y, sigma, lags)
+        wanted = (total**2 * x - y) / (sigma * total)
+        return ((said - wanted) ** 2).mean()

@@ -1,0 +1,97 @@
+"""Training a prior: clean micrographs, or a packed corpus of them, in; a folder with weights and card out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ruska
+from ruska.errors import InputError
+from ruska.image import Image
+from ruska.pipeline.training import claimed, first_of_many
+from ruska.weights import ModelCard, save_model
+
+if TYPE_CHECKING:
+    from ruska.engine import Progress
+    from ruska.training.loop import Trained
+    from ruska.training.prior import PriorSettings
+
+_MANIFEST = "manifest.json"
+
+
+def train_prior(
+    data: Sequence[Image | str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ModelCard | None:
+    """Train a prior and write the model into ``output``; use it with ``method="prior", settings={"model": output}``.
+
+    data : a folder of `corpus.build`, or files to make one of, which is kept in ``output/corpus``.
+    settings : ``preset`` (cpu, gpu-30min or full), ``start`` (a model to start from), and the fields of `PriorSettings`.
+
+    The same call goes on where it stopped, or longer. Raises SettingsError, InputError (nothing clean enough in the
+    data), OutputError (the folder holds something else), JobBusyError (another process trains into it).
+    """
+    from ruska.training.prior import settings_of, train_prior
+
+    given = dict(settings or {})
+    start = given.pop("start", None)
+    own = settings_of(str(given.pop("preset", "cpu")), given)
+    paths = [_path(item) for item in data]
+    folder = Path(output)
+    request = {"method": "prior", "settings": own.identity(), "data": sorted(map(str, paths)), "start": start}
+    with claimed(folder, request, overwrite):
+        corpus = _corpus(paths, folder, progress)
+        weights = Path(start) / "weights.safetensors" if start else None
+        found = train_prior(corpus, folder, own, start=weights, progress=progress)
+        if not first_of_many():
+            return None
+        return save_model(folder, found.network.state_dict(), _card(folder.name, own, found, corpus, start))
+
+
+def _path(item: Image | str | os.PathLike[str]) -> Path:
+    if isinstance(item, Image):
+        if item.path is None:
+            raise InputError("training data", "is an image that comes from no file", "Write it to a file first.")
+        return Path(item.path)
+    return Path(item)
+
+
+def _corpus(paths: list[Path], folder: Path, progress: Progress | None) -> Path:
+    """The corpus that was given, or one made of the files that were."""
+    from ruska.corpus import build
+
+    if len(paths) == 1 and (paths[0] / _MANIFEST).exists():
+        return paths[0]
+    made = folder / "corpus"
+    if not (made / _MANIFEST).exists():
+        build(paths, made, progress=progress)
+    return made
+
+
+def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: str | None) -> dict[str, Any]:
+    manifest = json.loads((corpus / _MANIFEST).read_text(encoding="utf-8"))
+    return {
+        "name": name,
+        "method": "prior",
+        "network": {"widths": own.widths, "blocks": own.blocks},
+        "settings": own.identity(),
+        "training": {
+            "steps": found.steps,
+            "seconds": round(found.seconds, 1),
+            "device": str(next(found.network.parameters()).device),
+            "loss": found.losses[-1] if found.losses else None,
+            "planes": len(manifest["planes"]),
+            "start": start,
+            "ruska": ruska.__version__,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        "data": manifest["sources"],
+    }

@@ -1,0 +1,152 @@
+"""Training a prior on a packed corpus: ``python -m ruska.training.prior CORPUS -o FOLDER --minutes 60``.
+
+Needs torch, NumPy and safetensors only, so that a machine with a GPU and little else can run it. The same command goes
+on where it stopped; ``ruska train prior`` does the same and writes the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ruska.errors import SettingsError, did_you_mean
+from ruska.networks.denoiser import Denoiser
+from ruska.training.checkpoint import save_weights
+from ruska.training.loop import Schedule, Trained, device_of_choice, train
+from ruska.training.noising import add_noise
+from ruska.training.packed import Packed
+
+Decay = Literal["cosine", "flat"]
+CHECKPOINT, WEIGHTS = "training.safetensors", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """How a prior is built and trained.
+
+    widths, blocks : of the U-Net (see `UNet`). patch, batch : pixels and number of the patches of one step.
+    """
+
+    widths: tuple[int, ...] = (48, 96, 128, 192)
+    blocks: tuple[int, ...] = (1, 1, 2, 3)
+    patch: int = 128
+    batch: int = 16
+    steps: int = 60_000
+    learning_rate: float = 8e-4
+    decay: Decay = "cosine"
+    average: float = 0.9995
+    seed: int = 0
+    minutes: float | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What makes a training another one: not how long it is, nor how it ends."""
+        return {k: v for k, v in asdict(self).items() if k not in ("steps", "minutes", "decay", "learning_rate")}
+
+
+PRESETS: dict[str, PriorSettings] = {
+    "cpu": PriorSettings(),
+    "gpu-30min": PriorSettings(patch=160, batch=128, steps=60_000, learning_rate=1.2e-3, minutes=24),
+    "full": PriorSettings((96, 192, 256, 384), (2, 2, 3, 4), 192, 64, 400_000, 6e-4, average=0.9998),
+}
+
+
+def train_prior(
+    corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Trained:  # fmt: skip
+    """Train on the packed ``corpus``; leaves ``training.safetensors`` to go on from, and the averaged weights."""
+    device = device_of_choice()
+    packed = Packed.load(corpus, device)
+    torch.manual_seed(own.seed)
+    network = Denoiser(widths=own.widths, blocks=own.blocks).to(memory_format=torch.channels_last)
+
+    def loss(net: nn.Module, step: int) -> Tensor:
+        with torch.autocast(device.type, enabled=False):
+            random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
+            x, noise = packed.draw(own.batch, own.patch, random)
+            x, noise = vary(x, noise, random)
+            given = add_noise(x, noise, random)
+        return net.loss(given.y, given.sigma, given.lags, x)  # type: ignore[operator, no-any-return]
+
+    schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
+                        checkpoint_seconds=180)  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
+                  identity=json.dumps(own.identity(), sort_keys=True), start=start, progress=progress)  # fmt: skip
+    facts = {"network": {"widths": own.widths, "blocks": own.blocks}, "steps": found.steps, "seconds": found.seconds}
+    save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
+    return found
+
+
+def vary(x: Tensor, noise: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Contrast inverted half the time, gain and offset off by as much as an estimate of them may be."""
+    count, device = x.shape[0], x.device
+    sign = torch.where(torch.rand(count, generator=random, device=device) < 0.5, -1.0, 1.0)
+    gain = torch.exp(0.2 * torch.randn(count, generator=random, device=device))
+    offset = 0.2 * torch.randn(count, generator=random, device=device)
+    return (sign * gain).view(-1, 1, 1, 1) * x + offset.view(-1, 1, 1, 1), noise * gain
+
+
+def main() -> None:
+    """Train from the command line, without what else Ruska needs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--preset", default="cpu", choices=list(PRESETS))
+    parser.add_argument("--start", type=Path, help="weights to start from")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the preset")
+    parser.add_argument("--minutes", type=float)
+    options = parser.parse_args()
+    given = dict(text.partition("=")[::2] for text in options.set)
+    if options.minutes is not None:
+        given["minutes"] = str(options.minutes)
+    found = train_prior(options.corpus, options.output, settings_of(options.preset, given), start=options.start)
+    recent = f", loss {found.losses[-1]:.4f}" if found.losses else ""
+    print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {options.output / WEIGHTS}")
+
+
+def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
+    """The preset with what is ``given`` (numbers, or text as JSON); SettingsError names the nearest valid name."""
+    if preset not in PRESETS:
+        raise SettingsError("prior.preset", f"'{preset}' is unknown", did_you_mean(preset, PRESETS))
+    kinds = {f.name: f.type for f in fields(PriorSettings)}
+    values = {}
+    for name, value in given.items():
+        if name not in kinds:
+            raise SettingsError(f"prior.{name}", "is no setting", did_you_mean(name, kinds))
+        try:
+            found = json.loads(value) if isinstance(value, str) and name != "decay" else value
+            values[name] = tuple(int(n) for n in found) if name in ("widths", "blocks") else found
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"prior.{name}", f"{value!r} is not valid", "Like --set batch=8, or "
+                                "--set widths=[48,96,192].") from error  # fmt: skip
+    own = replace(PRESETS[preset], **values)
+    _check(own)
+    return own
+
+
+def _check(own: PriorSettings) -> None:
+    """SettingsError unless numbers are numbers within their ranges and the network can be built."""
+    for name in ("patch", "batch", "steps", "learning_rate", "average", "minutes"):
+        value = getattr(own, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            raise SettingsError(f"prior.{name}", f"{value!r} is not valid", "Give a positive number.")
+    if own.decay not in get_args(Decay):
+        raise SettingsError("prior.decay", f"is {own.decay!r}", did_you_mean(str(own.decay), get_args(Decay)))
+    if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
+        raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
+                            "Give as many of the one as of the other, all positive.")  # fmt: skip
+    multiple = 2 ** len(own.widths)
+    if own.patch % multiple:
+        raise SettingsError("prior.patch", f"is {own.patch}", f"Give a multiple of {multiple}.")
+
+
+if __name__ == "__main__":
+    main()

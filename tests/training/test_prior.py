@@ -1,0 +1,98 @@
+"""Training a prior: it learns, goes on where it stopped, says which setting is wrong, and makes a model that denoises."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.corpus import build
+from ruska.errors import InputError, OutputError, SettingsError
+from ruska.image import Image
+from ruska.metrics import psnr
+from ruska.physics import PoissonGaussian, cell_phantom
+from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
+from ruska.weights import load_model
+
+TINY = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002"}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for seed in range(4):
+        ruska.write(folder / f"{seed}.tif", Image(cell_phantom((192, 192), seed=seed).astype(np.float32), "YX"))
+    build(sorted(folder.glob("*.tif")), folder / "packed")
+    return folder / "packed"
+
+
+def test_a_trained_prior_denoises_what_it_has_not_seen(corpus, tmp_path):
+    card = ruska.train([corpus], tmp_path / "model", method="prior", settings={**TINY, "steps": 150})
+    assert card.method == "prior"
+    assert len(card.data) == 4
+    truth = cell_phantom((160, 200), seed=9)
+    noisy = 40 + 500 * PoissonGaussian(30, 0.05).simulate(truth, seed=0)
+    result = ruska.denoise(Image(noisy, "YX"), method="prior", settings={"model": str(tmp_path / "model")})
+    restored = (result.image.numpy() - 40) / 500
+    assert psnr(restored, truth, 1.0) > psnr((noisy - 40) / 500, truth, 1.0) + 6
+    assert restored.mean() == pytest.approx(truth.mean(), abs=0.01)
+
+
+def test_more_steps_go_on_and_other_settings_are_refused(corpus, tmp_path):
+    folder = tmp_path / "model"
+    ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 6})
+    ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 10})
+    assert load_model(folder).card.training["steps"] == 10
+    with pytest.raises(OutputError, match="other settings"):
+        ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 10, "batch": "2"})
+
+
+def test_stopped_and_resumed_is_the_same_as_in_one_go(corpus, tmp_path):
+    own = settings_of("cpu", {**TINY, "decay": "flat", "steps": "8"})
+    whole = train_prior(corpus, tmp_path / "whole", own)
+    train_prior(corpus, tmp_path / "parts", settings_of("cpu", {**TINY, "decay": "flat", "steps": "5"}))
+    resumed = train_prior(corpus, tmp_path / "parts", own)
+    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        np.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), atol=1e-6)
+    assert resumed.steps == 8
+
+
+def test_files_are_packed_on_the_way(tmp_path):
+    file = tmp_path / "clean.tif"
+    ruska.write(file, Image(cell_phantom((192, 192), seed=0).astype(np.float32), "YX"))
+    ruska.train([file], tmp_path / "model", method="prior", settings={**TINY, "steps": 2})
+    assert (tmp_path / "model" / "corpus" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("batchsize", "4", "batch"), ("batch", "many", "not valid"), ("batch", "0", "positive"), ("patch", "100", "multiple"),
+    ("widths", "[16]", "as many"), ("decay", "cosin", "cosine"), ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"),
+])  # fmt: skip
+def test_a_wrong_setting_is_named(corpus, tmp_path, name, value, said):
+    with pytest.raises(SettingsError, match=said):
+        ruska.train([corpus], tmp_path / "model", method="prior", settings={name: value})
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_bare_command_trains_with_nothing_but_the_corpus(corpus, tmp_path, monkeypatch, capsys):
+    flags = [f"--set={name}={value}" for name, value in {**TINY, "steps": "3"}.items()]
+    monkeypatch.setattr("sys.argv", ["prior", str(corpus), "-o", str(tmp_path / "out"), *flags])
+    main()
+    assert "3 steps" in capsys.readouterr().out
+    assert (tmp_path / "out" / WEIGHTS).exists()
+
+
+def test_a_model_of_another_method_is_refused(corpus, tmp_path):
+    folder = tmp_path / "model"
+    ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 1})
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "method": "blindspot"}))
+    with pytest.raises(InputError, match="blindspot"):
+        ruska.denoise(np.random.default_rng(0).random((64, 64)), method="prior", settings={"model": str(folder)})
+
+
+def test_presets_are_valid():
+    for name in PRESETS:
+        assert settings_of(name, {}) == PRESETS[name]
