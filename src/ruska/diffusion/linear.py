@@ -1,0 +1,41 @@
+"""Linear equations solved image by image: what happens to one never depends on the others of its batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+def conjugate_gradients(
+    multiply: Callable[[Tensor], Tensor], target: Tensor, iterations: int, tolerance: float
+) -> Tensor:
+    """Solve ``multiply(x) = target`` for a symmetric positive definite map that acts on each image by itself.
+
+    target : (b, c, *spatial). Each image stands still once its residual is ``tolerance`` of its target.
+    Source: Hestenes & Stiefel (1952), J. Res. NBS 49, 409.
+    """
+    x = target.new_zeros(target.shape)
+    residual, direction = target, target
+    power = inner(residual, residual)
+    enough = tolerance**2 * power
+    for _ in range(iterations):
+        busy = power > enough
+        if not bool(busy.any()):
+            break
+        image = multiply(direction)
+        step = (power / inner(direction, image)).where(busy, power.new_zeros(()))
+        x = x + step * direction
+        residual = residual - step * image
+        left = inner(residual, residual)
+        direction = residual + (left / power).where(busy, power.new_zeros(())) * direction
+        power = left
+    return x
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of each image of the batch, kept broadcastable."""
+    return (a * b).flatten(1).sum(1).view(-1, *(1,) * (a.dim() - 1))
