@@ -16,23 +16,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
     from ruska.io import read, write
-    from ruska.pipeline import Result, denoise, describe, register, train
+    from ruska.pipeline import Evaluation, Result, denoise, describe, evaluate, register, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Evaluation": "ruska.pipeline",
     "Image": "ruska.image",
     "Quantity": "ruska.image",
     "Result": "ruska.pipeline",
     "denoise": "ruska.pipeline",
     "describe": "ruska.pipeline",
+    "evaluate": "ruska.pipeline",
     "read": "ruska.io",
     "register": "ruska.pipeline",
     "train": "ruska.pipeline",
     "write": "ruska.io",
 }
 
-__all__ = ["Image", "Quantity", "Result", "__version__", "denoise", "describe", "read", "register", "train", "write"]
+__all__ = [
+    "Evaluation",
+    "Image",
+    "Quantity",
+    "Result",
+    "__version__",
+    "denoise",
+    "describe",
+    "evaluate",
+    "read",
+    "register",
+    "train",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,8 @@ from PIL import Image as Picture
 
 from ruska.image import Image, Quantity
 from ruska.physics import cell_phantom
-from ruska.report.pictures import MOST_PIXELS, choose_shown, detail_window, draw, round_length
+from ruska.report.panels import detail_window, round_length
+from ruska.report.pictures import MOST_PIXELS, choose_shown, draw
 
 NM = {"Z": Quantity(40, "nm"), "Y": Quantity(8, "nm"), "X": Quantity(8, "nm")}
 

@@ -159,17 +159,28 @@ def evaluate(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="The restored image.")],
     truth: Annotated[str | None, typer.Option(help="A clean image of the same place.")] = None,
     noisy: Annotated[str | None, typer.Option(help="The image that was restored.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the numbers and a picture. Default: none.")
+    ] = None,
+    register: Annotated[bool, typer.Option("--register", help="Put the truth in place first.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="To register: shift, rigid, affine or drift.")] = None,
     axes: Axes = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Score a result: against a clean image, against the noisy one it came from, or by itself."""
-    from ruska.cli import show
-    from ruska.evaluation import score
+    from ruska import pipeline
+    from ruska.cli import scores, show
 
+    if model is not None and not register:
+        raise SettingsError("--model", "says how the truth may be moved, which was not asked for", "Add --register.")
     opened = [None if f is None else _open(f, axes, None) for f in (result, truth, noisy)]
     assert opened[0] is not None
-    scores = score(opened[0], opened[1], opened[2]).as_dict()
-    show.json(scores) if json else show.table(f"Scores of {opened[0].name}", scores)
+    found = pipeline.evaluate(
+        opened[0], opened[1], opened[2], output, overwrite=overwrite,
+        register=(model or "shift") if register else None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    show.json(found.scores.as_dict()) if json else scores.evaluation(found)
 
 
 @app.command()

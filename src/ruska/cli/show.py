@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,17 +22,9 @@ _MOST_FILES = 5  # of the training data that are named
 
 def json(facts: Mapping[str, Any]) -> None:
     """Print JSON; NaN and infinity, which JSON has no word for, as null."""
-    print(json_module.dumps(_finite(facts), indent=2, default=str))
+    from ruska.report import json_text
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return None
-    return value
+    print(json_text(facts), end="")
 
 
 def table(title: str, rows: Mapping[str, Any]) -> None:

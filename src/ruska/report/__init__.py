@@ -2,6 +2,18 @@
 
 from ruska.report.html import ReportPaths, place, sidecar, write_report
 from ruska.report.noise_picture import draw_noise
+from ruska.report.scores import check_scores, json_text, write_scores
 from ruska.report.verdict import Verdict, judge
 
-__all__ = ["ReportPaths", "Verdict", "draw_noise", "judge", "place", "sidecar", "write_report"]
+__all__ = [
+    "ReportPaths",
+    "Verdict",
+    "check_scores",
+    "draw_noise",
+    "json_text",
+    "judge",
+    "place",
+    "sidecar",
+    "write_report",
+    "write_scores",
+]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.metrics import radial_spectrum
+from ruska.report.panels import detail_window, grey_window, outline, plain, residual_panel, scale_bar, show
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from ruska.image import Image
@@ -97,20 +97,6 @@ def _caption(image: Image) -> str:
     return "Shown: " + ", ".join(parts)
 
 
-def detail_window(plane: Plane) -> tuple[slice, slice]:
-    """The most structured square of 128 to 192 pixels (all of a smaller plane)."""
-    from scipy.ndimage import gaussian_gradient_magnitude, uniform_filter
-
-    h, w = plane.shape
-    side = int(np.clip(min(h, w) // 3, 128, 192))
-    tall, wide = min(side, h), min(side, w)
-    # the root keeps one glaring edge from outweighing a field of fine structure
-    busy = uniform_filter(np.sqrt(gaussian_gradient_magnitude(plane, 2.0)), (tall, wide), mode="constant")
-    inner = busy[tall // 2 : h - tall + tall // 2 + 1, wide // 2 : w - wide + wide // 2 + 1]
-    y, x = np.unravel_index(int(np.argmax(inner)), inner.shape)
-    return slice(int(y), int(y) + tall), slice(int(x), int(x) + wide)
-
-
 def draw(shown: Shown, title: str) -> bytes:
     """Draw the figure and return it as PNG, about 1500 pixels wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -123,7 +109,7 @@ def draw(shown: Shown, title: str) -> bytes:
     heights = [tall + 0.5, 15 / columns + 0.3, 4.0] + ([_reslice_height(shown)] if with_xz else [])
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{_plain(title)}\n{shown.caption}", fontsize=13)
+    figure.suptitle(f"{plain(title)}\n{shown.caption}", fontsize=13)
     rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
     window = detail_window(shown.after)
     _draw_images(rows[0], shown, columns, window)
@@ -136,58 +122,30 @@ def draw(shown: Shown, title: str) -> bytes:
     return buffer.getvalue()
 
 
-def _plain(text: str) -> str:
-    """Keep matplotlib from reading a file name as a formula, and the title from outgrowing the page."""
-    text = text if len(text) <= 110 else f"{text[:60]}…{text[-45:]}"
-    return text.replace("$", r"\$")
-
-
-def _grey_window(plane: Plane) -> tuple[float, float]:
-    low, high = np.percentile(plane, (0.3, 99.7))
-    return float(low), float(high) if high > low else float(low) + 1.0
-
-
-def _show(axes: Axes, plane: Plane, window: tuple[float, float], title: str, aspect: float = 1.0) -> None:
-    axes.imshow(plane, cmap="gray", vmin=window[0], vmax=window[1], aspect=aspect)
-    axes.set_title(title, fontsize=12)
-    axes.set_xticks([])
-    axes.set_yticks([])
-
-
 def _draw_images(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:
     panels = row.subplots(1, columns)
-    grey = _grey_window(shown.after)
-    _show(panels[0], shown.before, grey, "Before")
-    _show(panels[1], shown.after, grey, "After (same grey window)")
+    grey = grey_window(shown.after)
+    show(panels[0], shown.before, grey, "Before")
+    show(panels[1], shown.after, grey, "After (same grey window)")
     for axes, plane, nm in zip(panels, (shown.before, shown.after), shown.pixel_nm, strict=False):
-        _scale_bar(axes, plane.shape[1], plane.shape[0], nm)
-        _outline(axes, _scaled(window, shown.after, plane))
+        scale_bar(axes, plane.shape[1], plane.shape[0], nm)
+        outline(axes, _scaled(window, shown.after, plane))
     if shown.residual is not None:
-        _residual_panel(row, panels[2], shown.residual, shown.residual, "Residual (before − after)", bar=True)
+        residual_panel(row, panels[2], shown.residual, shown.residual, "Residual (before − after)", bar=True)
 
 
 def _draw_details(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:
     panels = row.subplots(1, columns)
-    grey = _grey_window(shown.after)
+    grey = grey_window(shown.after)
     there = _scaled(window, shown.after, shown.before)
     for axes, plane, nm, title in (
         (panels[0], shown.before[there], shown.pixel_nm[0], "Detail before"),
         (panels[1], shown.after[window], shown.pixel_nm[1], "Detail after"),
     ):
-        _show(axes, plane, grey, f"{title} ({plane.shape[1]} x {plane.shape[0]} px)")
-        _scale_bar(axes, plane.shape[1], plane.shape[0], nm)
+        show(axes, plane, grey, f"{title} ({plane.shape[1]} x {plane.shape[0]} px)")
+        scale_bar(axes, plane.shape[1], plane.shape[0], nm)
     if shown.residual is not None:
-        _residual_panel(row, panels[2], shown.residual[window], shown.residual, "Detail of the residual", bar=False)
-
-
-def _residual_panel(row: Any, axes: Axes, part: Plane, whole: Plane, title: str, bar: bool) -> None:
-    reach = float(np.percentile(np.abs(whole), 99.5)) or 1.0
-    drawn = axes.imshow(part, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    axes.set_title(title, fontsize=12)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    if bar:
-        row.colorbar(drawn, ax=axes, shrink=0.7, location="right", label="grey levels", pad=0.02)
+        residual_panel(row, panels[2], shown.residual[window], shown.residual, "Detail of the residual", bar=False)
 
 
 def _draw_curves(row: Any, shown: Shown) -> None:
@@ -240,10 +198,10 @@ def _draw_reslices(row: Any, shown: Shown) -> None:
     assert shown.before_xz is not None
     assert shown.after_xz is not None
     panels = row.subplots(1, 2)
-    grey = _grey_window(shown.after)
+    grey = grey_window(shown.after)
     pairs = (("before", shown.before_xz), ("after", shown.after_xz))
     for axes, (name, plane), ratio in zip(panels, pairs, shown.depth_ratio, strict=True):
-        _show(axes, plane, grey, f"XZ re-slice {name} (Z runs down)", aspect=ratio)
+        show(axes, plane, grey, f"XZ re-slice {name} (Z runs down)", aspect=ratio)
 
 
 def _reslice_height(shown: Shown) -> float:
@@ -259,41 +217,3 @@ def _scaled(window: tuple[slice, slice], plane: Plane, other: Plane) -> tuple[sl
         start = min(round(part.start * m / n), m - 1)
         parts.append(slice(start, max(start + 1, round(part.stop * m / n))))
     return parts[0], parts[1]
-
-
-def _outline(axes: Axes, window: tuple[slice, slice]) -> None:
-    from matplotlib.patches import Rectangle
-
-    y, x = window
-    for colour, width in (("black", 2.6), ("#ffd54a", 1.4)):
-        box = Rectangle((x.start - 0.5, y.start - 0.5), x.stop - x.start, y.stop - y.start, fill=False)
-        box.set(edgecolor=colour, linewidth=width)
-        axes.add_patch(box)
-
-
-def _scale_bar(axes: Axes, width: int, height: int, pixel_nm: float | None) -> None:
-    """A bar of a round length, about a fifth of the picture."""
-    if pixel_nm is None or not pixel_nm > 0:
-        return
-    from matplotlib.patches import Rectangle
-
-    length = round_length(0.22 * width * pixel_nm)
-    long, thick, gap = length / pixel_nm, 0.014 * width, 0.025 * min(height, width)
-    rise = 0.045 * width  # room for the label, whose size goes with the panel's width
-    label = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm" if length >= 1 else f"{length * 10:g} Å"
-    # the plate keeps the bar readable on bright and on dark ground
-    top = height - thick - 2.6 * gap - rise
-    plate = Rectangle((gap, top), long + 2 * gap, thick + 1.6 * gap + rise)
-    plate.set(facecolor="black", alpha=0.55, edgecolor="none")
-    bar = Rectangle((2 * gap, height - thick - 2 * gap), long, thick, facecolor="white", edgecolor="none")
-    axes.add_patch(plate)
-    axes.add_patch(bar)
-    axes.text(
-        2 * gap + long / 2, height - thick - 2.3 * gap, label, color="white", ha="center", va="bottom", fontsize=11
-    )
-
-
-def round_length(about: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not larger than ``about`` (> 0)."""
-    power = 10.0 ** np.floor(np.log10(about))
-    return float(max(step for step in (1, 2, 5) if step * power <= about * (1 + 1e-9)) * power)
