@@ -178,7 +178,7 @@ def test_real_instrument_files_read_or_say_why_not(micrographs: Path) -> None:
     assert (stack.axes, stack.shape) == ("QYX", (2, 3, 3))
     for name in ("rosettasciio_testdata/emd__fei_example_complex_fft.emd",
                  "openncem/au_145mm_68kx_microprobe_01_master.h5"):  # fmt: skip
-        with pytest.raises(InputError, match="holds"):
+        with pytest.raises(InputError, match=r"holds|other files"):
             read(micrographs / "formats" / name)
 
 

@@ -76,7 +76,7 @@ def test_npz_of_others_one_array_several_none(tmp_path: Path) -> None:
         read(f"{tmp_path}/two.npz:/third")
     with zipfile.ZipFile(tmp_path / "none.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(InputError, match="without NumPy arrays"):
+    with pytest.raises(InputError, match="without images"):
         read(tmp_path / "none.npz")
 
 

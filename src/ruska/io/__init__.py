@@ -1,5 +1,17 @@
 """Reading and writing micrographs: one module per format, metadata in = metadata out."""
 
-from ruska.io.registry import FORMATS, check_output, find_format, put_in_place, read, remove, split_inner, write
+from ruska.io.formats import FORMATS, Format, find_format
+from ruska.io.registry import check_output, is_url, put_in_place, read, remove, split_inner, write
 
-__all__ = ["FORMATS", "check_output", "find_format", "put_in_place", "read", "remove", "split_inner", "write"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "check_output",
+    "find_format",
+    "is_url",
+    "put_in_place",
+    "read",
+    "remove",
+    "split_inner",
+    "write",
+]

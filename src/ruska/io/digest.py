@@ -17,9 +17,14 @@ _PIECES = 64
 
 
 def digest_image(image: Image) -> str:
-    """Digest of the file an image came from, or of its pixels when it came from none."""
+    """Digest of the file an image came from, or of its pixels when it came from none.
+
+    An image on a server is identified by its address and geometry (``sha256-address:...``): nothing is downloaded.
+    """
     if image.path is not None:
         return digest_path(image.path)
+    if "remote" in image.header:
+        return str(image.header["remote"]["digest"])
     pixels = np.ascontiguousarray(image.numpy())
     return f"sha256-pixels:{hashlib.sha256(pixels.view(np.uint8).data).hexdigest()}"
 

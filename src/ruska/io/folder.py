@@ -14,6 +14,7 @@ import numpy as np
 from ruska.errors import GeometryError, InputError
 from ruska.image import Image
 from ruska.io import registry
+from ruska.io.formats import Format
 from ruska.io.lazy import LazyPixels
 
 if TYPE_CHECKING:
@@ -53,11 +54,19 @@ def _images(path: Path) -> dict[Path, str]:
         files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
     except OSError as error:
         raise InputError(path, f"cannot be listed ({error.strerror})", "Check its permissions.") from error
-    known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None}
+    known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
     if not known:
         raise InputError(path, f"is a folder without images ({len(files)} other files)",
                          "Give a folder of TIFF, MRC, PNG or similar files.")  # fmt: skip
     return known
+
+
+def _is_image(file: Path, known: Format) -> bool:
+    """Whether a file is a slice by its name: descriptions and archives are none, and .dat can be anything."""
+    if known.name == "FIB-SEM .dat":
+        with file.open("rb") as stream:
+            return stream.read(4) == known.magic[0][1]
+    return known.name not in ("TIA description", "zip archive")
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""HDF5: our own files, HyperSpy, EMD (NCEM and Velox), ilastik, and any dataset that is named: ``file.h5:/raw``.
+"""HDF5: our own files, HyperSpy, EMD (Berkeley and Velox), ilastik, and any dataset that is named: ``file.h5:/raw``.
 
 Links into other files, and datasets whose bytes lie in other files, are refused: a file from elsewhere must not
 make Ruska read what its owner can not see.
@@ -6,19 +6,17 @@ make Ruska read what its owner can not see.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import InputError, OutputError
-from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image import Image
 from ruska.io import metadata
+from ruska.io.binary import First
+from ruska.io.hdf5_layouts import Facts, facts_about, is_velox, title_of
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
 
@@ -29,7 +27,6 @@ _DATA, _MASK, _RECORD = "data", "mask", "ruska"
 _PREFERRED = ("data", "raw", "volume", "exported_data", "image")
 _LONGEST_LINK_CHAIN = 16
 _BOX_VOXELS = 1 << 24
-_AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d+)$")
 
 
 class Hdf5Pixels(LazyPixels):
@@ -48,18 +45,6 @@ class Hdf5Pixels(LazyPixels):
         except (OSError, KeyError) as error:
             raise InputError(self.path, f"dataset {self.inner} cannot be read ({error})",
                              "The file is truncated or damaged: copy it again.") from error  # fmt: skip
-
-
-@dataclass
-class _Facts:
-    """What the surroundings of a dataset say about it."""
-
-    axes: str | None = None
-    spacing: dict[str, Quantity] = field(default_factory=dict)
-    origin: dict[str, Quantity] = field(default_factory=dict)
-    order: tuple[int, ...] | None = None
-    header: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -119,6 +104,9 @@ def _follow(path: Path, file: Any, inner: str) -> Any:
         name = parts.pop(0)
         link = here.get(name, getlink=True) if isinstance(here, h5py.Group) else None
         if link is None:
+            titled = [d for d in _candidates(file) if title_of(d) == inner.strip("/")]
+            if len(titled) == 1:
+                return titled[0]
             listing = "; ".join(_describe(d) for d in _candidates(file)) or "no images"
             raise InputError(path, f"has no dataset '{inner}'", f"It holds: {listing}.")
         if isinstance(link, h5py.ExternalLink):
@@ -144,8 +132,10 @@ def _candidates(group: Any) -> list[Any]:
     def visit(_: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and item.ndim >= 2:
             rows, columns = _plane_shape(item)
-            is_text = item.name.rsplit("/", 1)[-1] == "Metadata"  # Velox keeps its JSON as columns of bytes
-            if min(rows, columns) > 1 and not is_text:
+            parts = item.name.split("/")
+            is_text = parts[-1] == "Metadata"  # Velox keeps its JSON as columns of bytes
+            is_table = "detectorSpecific" in parts  # flat field and bad pixels of a detector's master file
+            if min(rows, columns) > 1 and not is_text and not is_table:
                 found.append(item)
 
     group.visititems(visit)  # goes through hard links only
@@ -154,12 +144,14 @@ def _candidates(group: Any) -> list[Any]:
 
 def _plane_shape(dataset: Any) -> tuple[int, int]:
     """Rows and columns of one plane; Velox puts them first."""
-    shape = dataset.shape[:2] if _is_velox(dataset) else dataset.shape[-2:]
+    shape = dataset.shape[:2] if is_velox(dataset) else dataset.shape[-2:]
     return int(shape[0]), int(shape[1])
 
 
 def _describe(dataset: Any) -> str:
-    return f"{dataset.name} ({' x '.join(map(str, dataset.shape))}, {dataset.dtype})"
+    title = title_of(dataset)
+    shape = " x ".join(map(str, dataset.shape))
+    return f"{dataset.name} ({title}{', ' if title else ''}{shape}, {dataset.dtype})"
 
 
 def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
@@ -176,10 +168,30 @@ def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
             others = ", ".join(d.name for d in found if d.name != taken.name)
             return taken, (f"took dataset {taken.name}; also there: {others}",) if others else ()
     if not found:
+        elsewhere = _frames_elsewhere(group)
+        if elsewhere:
+            raise InputError(path, f"has its frames in other files ({', '.join(elsewhere)})", "Open those files.")
         raise InputError(path, "holds no image: no dataset of real numbers with two or more axes",
                          "Spectra, complex numbers and links into other files are not read.")  # fmt: skip
     listing = "; ".join(_describe(d) for d in found[:20])
-    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:{found[0].name}.")
+    titles = [title_of(d) for d in found]
+    example = titles[0] if titles[0] and titles.count(titles[0]) == 1 else found[0].name
+    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:{example}.")
+
+
+def _frames_elsewhere(group: Any) -> list[str]:
+    """Files that hold the frames of a detector's master file (NeXus), which itself has only tables."""
+    import h5py
+
+    found: list[str] = []
+
+    def visit(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Group) and "NXdata" in str(item.attrs.get("NX_class", "")):
+            links = (item.get(name, getlink=True) for name in item)
+            found.extend(str(link.filename) for link in links if isinstance(link, h5py.ExternalLink))
+
+    group.visititems(visit)
+    return found[:5]
 
 
 def _check(path: Path, dataset: Any) -> None:
@@ -201,7 +213,7 @@ def _check(path: Path, dataset: Any) -> None:
 
 def _image(path: Path, dataset: Any, notes: tuple[str, ...]) -> Image:
     """Put what the attributes and neighbours say to the dataset."""
-    facts = _velox(dataset) if _is_velox(dataset) else _axis_groups(path, dataset) or _attributes(dataset)
+    facts = facts_about(path, dataset)
     pixels: Any = Hdf5Pixels(path, dataset)
     if facts.order is not None:
         pixels = transposed(pixels, facts.order)
@@ -209,184 +221,21 @@ def _image(path: Path, dataset: Any, notes: tuple[str, ...]) -> Image:
     if facts.axes is None:
         facts.spacing = {a: q for a, q in facts.spacing.items() if a in axes}
         axes, assumed = _volume_if_sized(axes, facts, assumed)
-    if axes.startswith("Q") and pixels.shape[0] == 1 and _is_velox(dataset):
-        pixels, axes = _FirstFrame(pixels), axes[1:]
+    if axes.startswith("Q") and pixels.shape[0] == 1 and is_velox(dataset):
+        pixels, axes = First(pixels), axes[1:]
     return Image(
         pixels, axes, facts.spacing, facts.origin, header=facts.header, name=path.name,
         notes=(*notes, *assumed, *facts.notes),
     )  # fmt: skip
 
 
-def _volume_if_sized(axes: str, facts: _Facts, assumed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _volume_if_sized(axes: str, facts: Facts, assumed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """A stack that comes with a voxel size along its first axis is a volume."""
     depth = facts.header.pop("depth", None)
     if axes != "QYX" or depth is None:
         return axes, assumed
     facts.spacing["Z"] = depth
     return "ZYX", ()
-
-
-class _FirstFrame(LazyPixels):
-    """The only frame of a series of one."""
-
-    def __init__(self, frames: Any) -> None:
-        super().__init__(frames.shape[1:], frames.dtype)
-        self.frames = frames
-
-    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        values: NDArray[Any] = np.asarray(self.frames[(slice(0, 1), *box)])[0]
-        return values
-
-
-def _text(value: Any) -> str:
-    """An attribute as text, whatever string type it was stored with."""
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _size(scale: Any, unit: Any) -> Quantity | None:
-    """A positive size in a known unit, or None: uncalibrated axes are saved as 1, or without a unit."""
-    known = canonical_unit(_text(unit))
-    value = abs(_number(scale))
-    return Quantity(value, known) if known is not None and 0 < value < math.inf else None
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(np.asarray(value).ravel()[0])
-    except (ValueError, TypeError, IndexError):
-        return math.nan
-
-
-# HyperSpy and NCEM EMD describe the axes beside the dataset
-
-
-def _axis_groups(path: Path, dataset: Any) -> _Facts | None:
-    """HyperSpy's ``axis-N`` groups, or EMD's ``dimN`` vectors; None when there are none."""
-    described = list(_described_axes(dataset))
-    if len(described) != dataset.ndim or dataset.ndim < 2:
-        return None
-    navigates = [bool(axis.get("navigate", False)) for axis in described]
-    if any(navigates) and navigates[-2:] != [False, False]:
-        raise InputError(path, f"{dataset.name} is a spectrum image or diffraction set ({dataset.ndim} axes)",
-                         "Integrate it to an image first, e.g. signal.T.sum() in HyperSpy.")  # fmt: skip
-    facts = _Facts(axes=_letters(described))
-    assert facts.axes is not None
-    for letter, axis in zip(facts.axes, described, strict=True):
-        size = _size(axis.get("scale"), axis.get("units", ""))
-        if size is None or is_length(size.unit) != (letter in "ZYX"):
-            continue
-        facts.spacing[letter] = size
-        start = _number(axis.get("offset", 0.0))
-        if start and math.isfinite(start):
-            facts.origin[letter] = Quantity(start, size.unit)
-    return facts
-
-
-def _described_axes(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Name, scale, offset, units and navigate of each axis, in the order of the data."""
-    import h5py
-
-    parent = dataset.parent
-    found: dict[int, Any] = {}
-    for name in parent:
-        match = _AXIS_GROUP.match(name)
-        if match and isinstance(parent.get(name, getlink=True), h5py.HardLink):
-            found[int(match[1])] = parent[name]
-    for number in sorted(found):
-        item = found[number]
-        axis = dict(item.attrs)
-        if isinstance(item, h5py.Dataset):
-            steps: Any = item[:2] if item.ndim == 1 and item.dtype.kind in "uif" else ()
-            axis.pop("navigate", None)
-            if len(steps) == 2:
-                axis.update(scale=float(steps[1]) - float(steps[0]), offset=float(steps[0]))
-        yield axis
-
-
-def _letters(described: list[dict[str, Any]]) -> str:
-    """Axis letters: the last two are YX; others by their name or unit, else a stack axis, then T, C."""
-    letters: list[str] = []
-    spare = list("QTCZ")
-    for axis in described[:-2]:
-        name, unit = _text(axis.get("name", "")).strip().upper(), canonical_unit(_text(axis.get("units", "")))
-        wanted = name if name in ("T", "C", "Z") else ""
-        if unit is not None:
-            wanted = wanted if is_length(unit) else "T"
-        elif wanted == "Z":
-            wanted = "Q"  # HyperSpy's demos call the frame number z; without a length it is no depth
-        letter = wanted if wanted in spare else next(a for a in (*spare, "?"))
-        spare = [a for a in spare if a != letter]
-        letters.append(letter)
-    return "".join(letters) + "YX"
-
-
-# Velox (Thermo Fisher) EMD
-
-
-def _is_velox(dataset: Any) -> bool:
-    return bool(re.fullmatch(r"/Data/Image/[^/]+/Data", dataset.name)) and dataset.ndim == 3
-
-
-def _velox(dataset: Any) -> _Facts:
-    """Frames are the last axis in the file; the pixel size is in a JSON text, in metres."""
-    facts = _Facts(axes="QYX", order=(2, 0, 1))
-    try:
-        columns = dataset.parent["Metadata"]
-        text = bytes(columns[:, 0] if columns.ndim == 2 else columns[:]).split(b"\0", 1)[0]
-        record = json.loads(text)
-        result = record["BinaryResult"]
-        pixel = result["PixelSize"]
-        units = (result.get("PixelUnitX", "m"), result.get("PixelUnitY", "m"))
-        for axis, length, unit in (("X", pixel["width"], units[0]), ("Y", pixel["height"], units[1])):
-            size = _size(float(length), unit)
-            if size is not None:
-                facts.spacing[axis] = Quantity(size.to("nm"), "nm")
-        detector = result.get("Detector")
-        facts.header["velox"] = {"detector": detector} if detector else {}
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        facts.notes.append(f"the Velox metadata could not be read ({type(error).__name__}), so no pixel size")
-    facts.header = {name: fields for name, fields in facts.header.items() if fields}
-    return facts
-
-
-# Attributes of the dataset itself
-
-
-def _attributes(dataset: Any) -> _Facts:
-    """ilastik's ``axistags``, the ``element_size_um`` of many volumes, the ``resolution`` (nm) of CREMI's."""
-    facts = _Facts()
-    _axistags(dataset, facts)
-    for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
-        values = np.asarray(dataset.attrs.get(name, ())).ravel()
-        if values.dtype.kind not in "uif" or len(values) not in (2, 3):
-            continue
-        sizes = dict(zip("ZYX"[-len(values) :], (Quantity(float(v), unit) for v in values), strict=True))
-        known = {a: q for a, q in sizes.items() if 0 < q.value < math.inf}
-        facts.spacing = {a: q for a, q in known.items() if facts.axes is None or a in facts.axes}
-        if facts.axes is None and "Z" in known:
-            facts.header["depth"] = known["Z"]
-        if name == "resolution":
-            facts.notes.append("attribute 'resolution' taken as nanometres")
-        break
-    return facts
-
-
-def _axistags(dataset: Any, facts: _Facts) -> None:
-    try:
-        tags = json.loads(_text(dataset.attrs["axistags"]))["axes"]
-        letters = "".join(str(tag["key"]).upper() for tag in tags)
-    except (KeyError, ValueError, TypeError):
-        return
-    if (
-        len(letters) != dataset.ndim
-        or len(set(letters)) != len(letters)
-        or not set("YX") <= set(letters) <= set("TCZYX")
-    ):
-        return
-    facts.axes = "".join(a for a in letters if a not in "YX") + "YX"
-    facts.order = tuple(letters.index(a) for a in facts.axes)
 
 
 def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:

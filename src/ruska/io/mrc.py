@@ -1,4 +1,4 @@
-"""MRC 2014 and its older relatives (IMOD, SerialEM, CCP4 maps), also gzip or bzip2 compressed.
+"""MRC 2014 and its older relatives (IMOD, SerialEM, CCP4 maps).
 
 The row order of the file is kept as it is, in both directions, as IMOD and mrcfile do: programs that draw MRC
 with y upwards show the result the same way round as the input. Fields of the header that Ruska does not use are
@@ -8,8 +8,6 @@ kept in ``header["mrc"]`` and written back.
 from __future__ import annotations
 
 import base64
-import bz2
-import gzip
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,9 @@ import numpy as np
 
 from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity
-from ruska.io.lazy import LazyPixels, planes, transposed
+from ruska.io.binary import First, RawPixels, only_image
+from ruska.io.lazy import planes, transposed
+from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended, read_mdoc
 from ruska.io.registry import not_carried, to_units
 
 if TYPE_CHECKING:
@@ -36,23 +36,6 @@ _VOLUME_STACK = 401
 _LABEL = "Written by Ruska"
 
 
-class MrcPixels(LazyPixels):
-    """Voxels of an uncompressed MRC file, mapped for the time of one read."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], stored: np.dtype[Any], offset: int) -> None:
-        super().__init__(shape, stored.newbyteorder("="))
-        self.path, self.stored, self.offset = path, stored, offset
-
-    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        try:
-            mapped = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        except (OSError, ValueError) as error:
-            raise InputError(self.path, f"can no longer be read ({error})", "Was it moved or changed?") from error
-        values = np.array(mapped[box], dtype=self.dtype)
-        mapped._mmap.close()  # type: ignore[attr-defined]  # mapped pages would count as our memory
-        return values
-
-
 @dataclass(frozen=True)
 class _Layout:
     """Where the voxels of a file are and what they are."""
@@ -67,36 +50,23 @@ class _Layout:
 
 
 def read(path: Path, inner: str | None) -> Image:
-    """Open an MRC file lazily (a compressed one is unpacked into memory).
+    """Open an MRC file lazily.
 
     Raises InputError when it is truncated, holds complex numbers, colours or 4-bit values, or is no MRC file.
     """
-    if inner is not None:
-        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
+    only_image(path, inner)
     with path.open("rb") as file:
-        packed: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}.get(file.read(2))
-    name = path.name.lower()
-    if packed is None:
-        with path.open("rb") as file:
-            header, layout = _parse(path, file.read(HEADER_BYTES))
-            file.seek(HEADER_BYTES)
-            extended = file.read(layout.offset - HEADER_BYTES)
-        size = path.stat().st_size
-        _check_size(path, size, layout)
-        pixels: Any = MrcPixels(path, layout.shape, layout.stored, layout.offset)
-        spare = size - layout.end
-    else:
-        name = name.rsplit(".", 1)[0]
-        with packed(path, "rb") as stream:
-            header, layout = _parse(path, stream.read(HEADER_BYTES))
-            body = stream.read(layout.end - HEADER_BYTES)
-        _check_size(path, HEADER_BYTES + len(body), layout)
-        at = layout.offset - HEADER_BYTES
-        extended = body[:at]
-        values = np.frombuffer(body, layout.stored, math.prod(layout.shape), at).reshape(layout.shape)
-        pixels, spare = values.astype(layout.stored.newbyteorder("="), copy=False), 0
+        header, layout = _parse(path, file.read(HEADER_BYTES))
+        _check_size(path, path.stat().st_size, layout)
+        file.seek(HEADER_BYTES)
+        extended = file.read(min(layout.offset - HEADER_BYTES, MOST_BYTES))
+    pixels = RawPixels(path, layout.shape, layout.stored, layout.offset)
+    spare = path.stat().st_size - layout.end
     notes = [f"{spare} bytes after the last section are ignored"] if spare > 0 else []
-    return _image(path, name, header, layout, pixels, extended, notes)
+    if HEADER_BYTES + len(extended) < layout.offset:
+        extended = b""
+        notes.append(f"the extended header of {layout.offset - HEADER_BYTES >> 20} MB is not kept")
+    return _image(path, path.name.lower(), header, layout, pixels, extended, notes)
 
 
 def _parse(path: Path, head: bytes) -> tuple[Any, _Layout]:
@@ -148,8 +118,9 @@ def _image(
         notes.append(f"sections, rows and columns were stored as {order}; turned to ZYX")
     axes = _axes(name, len(shape), shape[0], space)
     if axes == "YX" and len(shape) == 3:
-        pixels = _SingleSection(pixels) if isinstance(pixels, LazyPixels) else pixels[0]
+        pixels = First(pixels)
     spacing, origin = {}, {}
+    sections, mdoc = _sections(header, extended, shape), read_mdoc(path)
     for letter in (a for a in axes if a in "ZYX"):
         low = letter.lower()
         cell, steps = float(header["cella"][low]), int(header[f"m{low}"])
@@ -158,20 +129,22 @@ def _image(
         start = float(header["origin"][low])
         if start and math.isfinite(start):
             origin[letter] = Quantity(start, "angstrom")
-    kept = {"mrc": _keep(header, extended)}
+    if not {"Y", "X"} & set(spacing):
+        spacing |= {a: Quantity(v, "angstrom") for a, v in pixel_size_angstrom(sections, mdoc).items()}
+    kept = {"mrc": {**_keep(header, extended), "sections": sections}} | ({"mdoc": mdoc} if mdoc else {})
     return Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
 
 
-class _SingleSection(LazyPixels):
-    """The only section of a stack of one, as a 2D image."""
+def _sections(header: Any, extended: bytes, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the extended header says, which is worth no error when it is broken."""
+    try:
+        return read_extended(header, extended, _byte_order(header), math.prod(shape[:-2]))
+    except (ValueError, IndexError, TypeError, KeyError):
+        return {}
 
-    def __init__(self, stack: Any) -> None:
-        super().__init__(stack.shape[1:], stack.dtype)
-        self.stack = stack
 
-    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        values: NDArray[Any] = self.stack[(slice(0, 1), *box)][0]
-        return values
+def _byte_order(header: Any) -> str:
+    return "<" if header.dtype["nx"].newbyteorder("<") == header.dtype["nx"] else ">"
 
 
 def _axes(name: str, ndim: int, sections: int, space_group: int) -> str:
@@ -197,7 +170,7 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
     sizes = [int(header[n]) for n in ("nz", "ny", "nx")]
     starts = [int(header[f"n{a}start"]) for a in "zyx"]
     return {
-        "byte_order": "<" if header.dtype["nx"].newbyteorder("<") == header.dtype["nx"] else ">",
+        "byte_order": _byte_order(header),
         "shape": [sizes[i] for i in turned],
         "mode": int(header["mode"]),
         "start": [starts[i] for i in turned],

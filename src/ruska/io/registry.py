@@ -1,7 +1,4 @@
-"""The formats Ruska reads and writes, and the functions that choose among them.
-
-A new format is one module beside this one, its mirrored test, and one line in `FORMATS`.
-"""
+"""Reading and writing by whatever format it is: the functions that everything above `io` calls."""
 
 from __future__ import annotations
 
@@ -10,105 +7,40 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 
 if TYPE_CHECKING:
     from ruska.image import Image
 
+__all__ = ["FORMATS", "Format", "find_format", "format_of_name"]
 
-class FormatModule(Protocol):
-    """The functions of a format's module. A read-only format has no ``write``."""
-
-    def read(self, path: Path, inner: str | None) -> Image:
-        """Open ``path`` (``inner``: a dataset inside it) lazily; InputError when it is not a readable image."""
-
-    def write(self, path: Path, image: Image, **options: Any) -> tuple[str, ...]:
-        """Write ``image`` to ``path``, which does not exist yet, and return a line for each thing not carried."""
+_INNER = re.compile(
+    r"^(?P<file>.+\.(?:h5|hdf5|hdf|hspy|emd|zarr|npz|n5|zip|dm3|dm4|emi|precomputed)):(?P<inner>[^\\]*)$", re.IGNORECASE
+)
+_URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Format:
-    """One line of the table: how a format is recognised, and the module that handles it."""
-
-    name: str
-    module: str
-    suffixes: tuple[str, ...]
-    magic: tuple[tuple[int, bytes], ...] = ()
-    writes: bool = True
-
-    def load(self) -> FormatModule:
-        """Import the module. Done late so that opening a TIFF does not import HDF5."""
-        return cast(FormatModule, import_module(self.module))
-
-
-_MRC = (".mrc", ".mrcs", ".rec", ".st", ".map", ".ali")
-FORMATS = (
-    Format("TIFF", "ruska.io.tiff", (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff"),
-           ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
-    Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),)),
-    Format("compressed MRC", "ruska.io.mrc", tuple(s + z for s in _MRC for z in (".gz", ".bz2")),
-           ((0, b"\x1f\x8b"), (0, b"BZh")), writes=False),
-    Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
-    Format("NumPy archive", "ruska.io.numpy_file", (".npz",), ((0, b"PK\x03\x04"),)),
-    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),)),
-    Format("HyperSpy HDF5", "ruska.io.hdf5", (".hspy", ".emd"), writes=False),  # ours would not open in HyperSpy
-    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr")),
-    Format("picture", "ruska.io.picture", (".png", ".jpg", ".jpeg", ".bmp"),
-           ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"BM"))),
-)  # fmt: skip
-_FOLDER = Format("folder of images", "ruska.io.folder", (), writes=False)
-_ZARR = next(f for f in FORMATS if f.name == "OME-Zarr")
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_INNER = re.compile(r"^(?P<file>.+\.(?:h5|hdf5|hdf|hspy|emd|zarr|npz)):(?P<inner>[^\\]*)$", re.IGNORECASE)
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is an address (https://, s3://) and no file. One letter before the colon is a drive."""
+    return bool(_URL.match(os.fspath(path)))
 
 
 def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given)."""
     text = os.fspath(path)
     match = _INNER.match(text)
-    if match and not Path(text).exists():
-        return Path(match["file"]), match["inner"]
-    return Path(text), None
-
-
-def find_format(path: Path) -> Format:
-    """Recognise an existing file or folder by its content first, its name second.
-
-    Raises InputError when it is missing, empty, unreadable or of no known format.
-    """
-    if not path.exists():
-        raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
-    if path.is_dir():
-        return _ZARR if any((path / marker).exists() for marker in _ZARR_MARKERS) else _FOLDER
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "Check its permissions.") from error
-    if not head:
-        raise InputError(path, "is empty (0 bytes)", "Copy it again from the instrument.")
-    for known in FORMATS:
-        if any(head[at : at + len(magic)] == magic for at, magic in known.magic):
-            return known
-    named = format_of_name(path)
-    if named is not None and named.name == "MRC":  # MRC files older than 2000 have no magic number
-        return named
-    known_names = ", ".join(f.name for f in FORMATS)
-    claim = f"is not {named.name} inside, although its name says so" if named else "is of no format Ruska knows"
-    raise InputError(path, claim, f"Ruska reads {known_names}. Was the file copied whole?")
-
-
-def format_of_name(path: Path) -> Format | None:
-    """The format that the suffix of ``path`` stands for, or None."""
-    name = path.name.lower()
-    matches = [(len(s), f) for f in FORMATS for s in f.suffixes if name.endswith(s)]
-    return max(matches, key=lambda m: m[0])[1] if matches else None
+    if match is None or Path(text).exists():
+        return Path(text), None
+    outer = _INNER.match(match["file"])
+    if outer is not None and not Path(match["file"]).exists():  # archive.zip:file.h5:/raw
+        return Path(outer["file"]), f"{outer['inner']}:{match['inner']}"
+    return Path(match["file"]), match["inner"]
 
 
 def read(
@@ -121,7 +53,7 @@ def read(
 
     Parameters
     ----------
-    path : a file, an OME-Zarr store, a folder of slices, or ``file.h5:/dataset``.
+    path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of an OME-Zarr store.
     axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
     voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file.
 
@@ -130,7 +62,21 @@ def read(
     InputError : the file is missing, empty, truncated, of an unknown kind or not an image.
     GeometryError : ``axes`` do not fit the data.
     """
-    file, inner = split_inner(path)
+    image = _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
+    if 0 in image.shape:
+        raise InputError(image.name, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
+    if image.dtype.kind not in "uifb":
+        raise InputError(image.name, f"holds values of type {image.dtype}, which are not grey levels",
+                         "Ruska takes integers and real floating-point numbers.")  # fmt: skip
+    if axes is not None:
+        image = with_axes(image, axes)
+    if voxel_size is not None:
+        size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
+        image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
+    return image
+
+
+def _read_file(file: Path, inner: str | None) -> Image:
     known = find_format(file)
     try:
         image = known.load().read(file, inner)
@@ -142,18 +88,15 @@ def read(
             file, f"cannot be read as {known.name} ({type(error).__name__}: {first_line})",
             "The file may be truncated or damaged: copy it again, or open it in Fiji and save it anew.",
         ) from error  # fmt: skip
-    if 0 in image.shape:
-        raise InputError(file, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
-    if image.dtype.kind not in "uifb":
-        raise InputError(file, f"holds values of type {image.dtype}, which are not grey levels",
-                         "Ruska takes integers and real floating-point numbers.")  # fmt: skip
-    image = replace(image, path=file, name=file.name if inner is None else f"{file.name}:{inner}")
-    if axes is not None:
-        image = with_axes(image, axes)
-    if voxel_size is not None:
-        size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
-        image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
-    return image
+    return replace(image, path=file, name=file.name if inner is None else f"{file.name}:{inner}")
+
+
+def _read_url(address: str) -> Image:
+    """A store on a server. It has no ``path``: what identifies it is in ``header["remote"]``."""
+    from ruska.io import remote
+
+    match = _INNER.match(address)
+    return remote.read(match["file"], match["inner"]) if match else remote.read(address, None)
 
 
 def with_axes(image: Image, axes: str) -> Image:
@@ -214,7 +157,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     if target.exists():
         if not overwrite:
             raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
-        if target.is_dir() and not any((target / marker).exists() for marker in _ZARR_MARKERS):
+        if target.is_dir() and not any((target / marker).exists() for marker in ZARR_MARKERS):
             raise OutputError(target, "is a folder that is not a Zarr store", "Ruska does not replace it.")
     return known
 

@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ruska.image import Quantity, canonical_unit, is_length
+from ruska.io import tiff_hamamatsu
 from ruska.io.ome_xml import local_name
 
 FEI_INI, FEI_XML, ZEISS, TESCAN = 34682, 34680, 34118, 50431
@@ -233,6 +234,15 @@ def _sidecar(file: Any, page: Any, path: Path) -> Found:
     return Found()
 
 
+def _hamamatsu(file: Any, page: Any, path: Path) -> Found:
+    sections = tiff_hamamatsu.parse(str(page.tags.valueof(270) or ""))
+    if not sections:
+        return Found()
+    x, y, *units = tiff_hamamatsu.scales(sections)
+    same = units[0] == units[1] and canonical_unit(units[0]) is not None and is_length(units[0])
+    return Found({"hamamatsu": sections}, _sizes(x, y, units[0]) if same else {})
+
+
 def jeol_pixel_size(fields: Mapping[str, str]) -> dict[str, Quantity]:
     """The micron bar's length (``$$SM_MICRON_MARKER 100um``) over its pixels (``$$SM_MICRON_BAR 138``)."""
     match = re.match(r"([\d.]+)\s*(\S+)", fields.get("$$SM_MICRON_MARKER", ""))
@@ -331,6 +341,7 @@ _READERS: tuple[Callable[[Any, Any, Path], Found], ...] = (
     _tescan,
     _digital_micrograph,
     _others,
+    _hamamatsu,
     _sidecar,
 )
 

@@ -1,4 +1,4 @@
-"""OME-Zarr stores (NGFF 0.5 and 0.4, with pyramids) and plain Zarr arrays, read and written piece by piece.
+"""Writing OME-Zarr stores (NGFF 0.5 and 0.4, with pyramids) piece by piece; see `zarr_read` for reading.
 
 A store is written in three steps that are also the engine's: `ZarrSink` makes level 0, whole shards are written to
 it in any order and from any thread, and `finish_store` adds the pyramid and the metadata.
@@ -8,201 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import GeometryError, InputError, OutputError
-from ruska.image import Image, Meaning
+from ruska.image import Image
 from ruska.io import metadata, ngff
-from ruska.io.lazy import LazyPixels, boxes, transposed
-from ruska.io.registry import assumed_axes
+from ruska.io.lazy import boxes, transposed
+from ruska.io.zarr_read import MASK, RECORD, ZarrPixels, inverse, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["ZarrPixels", "ZarrSink", "finish_store", "halve", "pyramid_factors", "read", "write"]
+
 VERSIONS = ("0.5", "0.4")
-_RECORD, _MASK = "ruska", "ruska_mask"
 _CHUNK_3D, _CHUNK_2D = (32, 128, 128), (512, 512)
 _SHARD_3D, _SHARD_2D = (64, 256, 256), (2048, 2048)  # 4 million voxels: what a writer holds at once
 _BOX_VOXELS = 1 << 23
 _SMALLEST = 512  # a level this large in Y or X gets a coarser one
 _NEARLY_CUBIC = 1.5  # Z is halved too while its spacing is at most this multiple of Y's
-_MOST_IMAGES = 50
-_DEEPEST = 5
-
-
-class ZarrPixels(LazyPixels):
-    """One Zarr array."""
-
-    def __init__(self, path: Path, array: Any) -> None:
-        super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
-        self.path, self.array = path, array
-        self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
-
-    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        try:
-            _check_blosc(self.path, self.array, box)
-            return np.asarray(self.array[box], dtype=self.dtype)
-        except InputError:
-            raise
-        except Exception as error:  # codecs fail in as many ways as there are codecs
-            where = ", ".join(f"{s.start}:{s.stop}" for s in box)
-            raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
-                             f"({type(error).__name__}: {str(error)[:120]})",
-                             "A chunk is truncated or damaged: copy the store again.") from error  # fmt: skip
-
-
-def _check_blosc(path: Path, array: Any, box: tuple[slice, ...]) -> None:
-    """Raise InputError for a truncated Blosc chunk, which the decoder would take what lies behind it in memory for.
-
-    A Blosc chunk states its length in bytes 12 to 16. Shards and checksummed chunks (ours) need no such care.
-    """
-    codecs = getattr(array.metadata, "codecs", None) or (getattr(array.metadata, "compressor", None),)
-    if type(codecs[-1]).__name__ not in ("Blosc", "BloscCodec"):
-        return
-    ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, array.chunks, strict=True))
-    for place in product(*ranges):
-        file = path / array.path / array.metadata.encode_chunk_key(place)
-        if not file.exists():
-            continue
-        with file.open("rb") as chunk:
-            stated, size = int.from_bytes(chunk.read(16)[12:16], "little"), chunk.seek(0, 2)
-        if size < max(16, stated):
-            raise InputError(path, f"chunk {file.relative_to(path).as_posix()} is damaged: {size} bytes of {stated}",
-                             "Copy the store again.")  # fmt: skip
-
-
-def read(path: Path, inner: str | None) -> Image:
-    """Open an image group (its finest level) or array lazily: the one named by ``inner``, else the only one.
-
-    Raises InputError when there are several and none is named, and when the store is damaged or unfinished.
-    """
-    import zarr
-
-    node = _open(path, inner)
-    if isinstance(node, zarr.Array):
-        return _array_image(path, node)
-    if not _is_image(node):
-        if _RECORD in node.attrs:
-            raise InputError(path, "is an unfinished result: its run was interrupted", "Run the same command again.")
-        node = _only_image(path, node)
-    return _array_image(path, node) if isinstance(node, zarr.Array) else _group_image(path, node)
-
-
-def _open(path: Path, inner: str | None) -> Any:
-    import zarr
-
-    try:
-        return zarr.open(str(path), mode="r", path=(inner or "").strip("/") or None)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
-        raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
-                         "Check the name inside the store, or copy the store again.") from error  # fmt: skip
-
-
-def _ome(group: Any) -> dict[str, Any]:
-    """The NGFF part of a group's attributes: under ``ome`` since 0.5, directly in them before."""
-    attributes = dict(group.attrs)
-    found = attributes.get("ome", attributes)
-    return dict(found) if isinstance(found, dict) else {}
-
-
-def _is_image(group: Any) -> bool:
-    return bool(_ome(group).get("multiscales"))
-
-
-def _only_image(path: Path, group: Any) -> Any:
-    found = list(_images_in(group))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise InputError(path, "holds no image: no array of two or more axes", "Is it the right store?")
-    listing = ", ".join(f"/{node.path}" for node in found[:_MOST_IMAGES])
-    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:/{found[0].path}.")
-
-
-def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
-    """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
-    import zarr
-
-    for _, node in sorted(group.members(), key=lambda member: member[0]):
-        if isinstance(node, zarr.Array):
-            if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
-                yield node
-        elif _is_image(node):
-            yield node
-        elif depth < _DEEPEST:
-            yield from _images_in(node, depth + 1)
-
-
-def _array_image(path: Path, array: Any) -> Image:
-    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
-    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    pixels = ZarrPixels(path, array)
-    try:
-        letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
-    except ValueError:
-        letters = None
-    if letters is None:
-        axes, notes = assumed_axes(array.ndim, path)
-        return Image(pixels, axes, name=path.name, notes=notes)
-    return Image(*_yx_last(pixels, letters), name=path.name)
-
-
-def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
-    """Move Y and X to the end, as `Image` wants them."""
-    axes = "".join(a for a in letters if a not in "YX") + "YX"
-    return transposed(pixels, tuple(letters.index(a) for a in axes)), axes
-
-
-def _group_image(path: Path, group: Any) -> Image:
-    import zarr
-
-    ome = _ome(group)
-    try:
-        finest = str(ome["multiscales"][0]["datasets"][0]["path"])
-        array = group[finest]
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
-        raise InputError(path, f"its finest level cannot be opened ({type(error).__name__}: {error})",
-                         "The store is incomplete: copy it again.") from error  # fmt: skip
-    if not isinstance(array, zarr.Array):
-        raise InputError(path, f"its level '{finest}' is no array", "The store is damaged: copy it again.")
-    if _RECORD in group.attrs:
-        return _our_image(path, group, array)
-    said = ngff.understand(path, ome["multiscales"], array.ndim)
-    pixels, axes = _yx_last(ZarrPixels(path, array), said["letters"])
-    names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
-    meaning: Meaning = "labels" if "image-label" in ome else "grey"
-    return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=path.name, notes=said["notes"])  # fmt: skip
-
-
-def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
-    """Names of the channels, when there is one for each."""
-    try:
-        names = tuple(str(channel["label"]) for channel in ome["omero"]["channels"])
-    except (KeyError, TypeError):
-        return ()
-    return names if len(names) == channels else ()
-
-
-def _our_image(path: Path, group: Any, array: Any) -> Image:
-    """An image of ours: the record gives back axis order, exact sizes and everything NGFF has no place for."""
-    fields = metadata.from_json(group.attrs[_RECORD], path)
-    letters = ngff.stored_letters(fields["axes"], path)
-    if len(letters) != array.ndim:
-        raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
-                         f"Open the array itself: {path.name}:/{array.path}.")  # fmt: skip
-    pixels = transposed(ZarrPixels(path, array), _inverse(ngff.stored_order(letters)))
-    mask = ZarrPixels(path, group[_MASK]) if _MASK in group else None
-    return Image(pixels, mask=mask, name=path.name, **fields)
-
-
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(order.index(i) for i in range(len(order)))
 
 
 class ZarrSink:
@@ -239,7 +66,7 @@ class ZarrSink:
             group = zarr.open_group(str(path), mode="w-", zarr_format=3 if version == "0.5" else 2)
         except FileExistsError as error:
             raise OutputError(path, "exists already", "Choose another name, or pass --overwrite.") from error
-        group.attrs[_RECORD] = {"version": metadata.VERSION, "axes": axes}
+        group.attrs[RECORD] = {"version": metadata.VERSION, "axes": axes}
         _create_level(group, 0, stored, dtype, names, wanted or _chunks(stored, names), sharded=wanted is None)
         self._attach(path, group)
 
@@ -257,7 +84,7 @@ class ZarrSink:
         return sink
 
     def _attach(self, path: Path, group: Any) -> None:
-        self.path, self.axes = path, str(group.attrs[_RECORD]["axes"])
+        self.path, self.axes = path, str(group.attrs[RECORD]["axes"])
         self._array = group["0"]
         self._order = ngff.stored_order(ngff.stored_letters(self.axes, path))
         self.dtype = np.dtype(self._array.dtype)
@@ -265,7 +92,7 @@ class ZarrSink:
         self.grain = self._own_order(self._array.shards or self._array.chunks)
 
     def _own_order(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(int(sizes[i]) for i in _inverse(self._order))
+        return tuple(int(sizes[i]) for i in inverse(self._order))
 
     def write(self, box: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write whole grains; GeometryError for a box that is not (two writers of one shard would corrupt it)."""
@@ -282,7 +109,7 @@ class ZarrSink:
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Read any box, in the image's own axis order."""
         stored = self._array[tuple(box[i] for i in self._order)]
-        return np.asarray(stored).transpose(_inverse(self._order))
+        return np.asarray(stored).transpose(inverse(self._order))
 
 
 def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:
@@ -383,7 +210,7 @@ def _create(
     common = {"name": name, "shape": shape, "dtype": np.dtype(dtype), "chunks": chunks, "fill_value": 0,
               "overwrite": True}  # fmt: skip
     if group.metadata.zarr_format == 2:
-        from numcodecs import Blosc  # type: ignore[import-untyped]
+        from numcodecs import Blosc
 
         codec = Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE)
         keys = {"name": "v2", "separator": "/"}
@@ -429,7 +256,7 @@ def halve(values: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
 def _write_mask(group: Any, mask: Any) -> None:
     """The mask of valid pixels in its own shape and the image's axis order."""
     chunks = tuple(min(n, 1 if i < mask.ndim - 2 else 1024) for i, n in enumerate(mask.shape))
-    array = _create(group, _MASK, tuple(mask.shape), np.bool_, chunks, None, None)
+    array = _create(group, MASK, tuple(mask.shape), np.bool_, chunks, None, None)
     for box in boxes(tuple(mask.shape), chunks, _BOX_VOXELS):
         array[box] = np.asarray(mask[box], dtype=np.bool_)
 
@@ -439,9 +266,9 @@ def _write_attributes(group: Any, image: Image, factors: list[dict[str, int]], c
     version = "0.4" if group.metadata.zarr_format == 2 else "0.5"
     ome: dict[str, Any] = {"multiscales": ngff.multiscales(image, factors, version)}
     if image.channel_names:
-        small = transposed(coarsest, _inverse(order))
+        small = transposed(coarsest, inverse(order))
         ome["omero"] = ngff.omero(image.channel_names, list(_windows(small, image.axes)))
-    record = {_RECORD: metadata.to_json(image)}
+    record = {RECORD: metadata.to_json(image)}
     group.attrs.update(ome | record if version == "0.4" else {"ome": {"version": "0.5"} | ome} | record)
 
 

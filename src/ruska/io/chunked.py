@@ -1,0 +1,128 @@
+"""Arrays in pieces of one file each: putting boxes together, and unpacking pieces to no more than they can hold."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import struct
+import zlib
+from abc import abstractmethod
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.io.lazy import LazyPixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST_CHUNK = 1 << 30  # bytes
+_XZ_MEMORY = 256 << 20
+_LZ4_BLOCK = b"LZ4Block"
+COMPRESSIONS = ("raw", "gzip", "zlib", "bzip2", "xz", "lz4", "zstd", "blosc")
+
+
+class ChunkedPixels(LazyPixels):
+    """An array cut into equal chunks. Chunks that are missing read as zeros."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...]) -> None:
+        super().__init__(shape, dtype)
+        self.chunks = tuple(int(n) for n in chunks)
+
+    @abstractmethod
+    def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
+        """The values of the chunk at ``place`` in the grid (those outside the array may be missing), or None."""
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        out = np.zeros(tuple(s.stop - s.start for s in box), self.dtype)
+        if 0 in out.shape:
+            return out
+        grid = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, self.chunks, strict=True))
+        for place in product(*grid):
+            values = self.read_chunk(place)
+            if values is None:
+                continue
+            source, target = [], []
+            for i, c, n, s in zip(place, self.chunks, values.shape, box, strict=True):
+                low, high = max(s.start, i * c), min(s.stop, i * c + n)
+                source.append(slice(low - i * c, max(low, high) - i * c))
+                target.append(slice(low - s.start, max(low, high) - s.start))
+            out[tuple(target)] = values[tuple(source)]
+        return out
+
+
+def decompress(kind: str, data: bytes, size: int) -> bytes:
+    """Unpack ``data`` to exactly ``size`` bytes; ValueError when it holds more, less, or is damaged.
+
+    Never takes more memory than ``size`` (and what the decoder itself needs), whatever the data claim.
+    """
+    try:
+        out = data if kind == "raw" else _DECODERS[kind](data, size)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, struct.error, RuntimeError) as error:
+        raise ValueError(f"{kind} data are damaged ({error})") from error
+    if len(out) != size:
+        raise ValueError(f"{kind} data unpack to {len(out)} bytes or more, not {size}")
+    return bytes(out)
+
+
+def decompress_at_most(kind: str, data: bytes, limit: int) -> bytes:
+    """Like `decompress` for gzip or raw data of which only the largest possible size is known."""
+    out = data if kind == "raw" else _zlib(data, limit)
+    if len(out) > limit:
+        raise ValueError(f"{kind} data unpack to more than {limit} bytes")
+    return out
+
+
+def _zlib(data: bytes, size: int) -> bytes:
+    decoder = zlib.decompressobj(47)  # zlib's head or gzip's
+    out = decoder.decompress(data, size + 1)
+    if not decoder.eof and len(out) <= size:
+        raise ValueError("gzip data are truncated")
+    return out
+
+
+def _bz2(data: bytes, size: int) -> bytes:
+    return bz2.BZ2Decompressor().decompress(data, size + 1)
+
+
+def _xz(data: bytes, size: int) -> bytes:
+    return lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress(data, size + 1)
+
+
+def _lz4(data: bytes, size: int) -> bytes:
+    """A stream of lz4-java's blocks, as N5 writes them."""
+    import imagecodecs
+
+    out, place = bytearray(), 0
+    while place + 21 <= len(data) and len(out) < size:
+        if data[place : place + 8] != _LZ4_BLOCK:
+            raise ValueError("lz4 data have no block where one should be")
+        token, packed, unpacked = struct.unpack_from("<Bii", data, place + 8)
+        place += 21
+        if packed < 0 or not 0 <= unpacked <= size - len(out) or place + packed > len(data):
+            raise ValueError("lz4 data are truncated or damaged")
+        block = data[place : place + packed]
+        out += block if token & 0xF0 == 0x10 else imagecodecs.lz4_decode(block, header=False, out=unpacked)
+        place += packed
+    return bytes(out)
+
+
+def _zstd(data: bytes, size: int) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.zstd_decode(data, out=size))
+
+
+def _blosc(data: bytes, size: int) -> bytes:
+    from numcodecs import blosc
+
+    if len(data) < 16:
+        raise ValueError("blosc data are truncated")
+    unpacked, _, packed = struct.unpack_from("<iii", data, 4)
+    if unpacked != size or packed > len(data):  # the decoder would read behind the data
+        raise ValueError(f"blosc data claim {packed} bytes that unpack to {unpacked}")
+    return bytes(blosc.decompress(data))
+
+
+_DECODERS = {"gzip": _zlib, "zlib": _zlib, "bzip2": _bz2, "xz": _xz, "lz4": _lz4, "zstd": _zstd, "blosc": _blosc}

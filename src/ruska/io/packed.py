@@ -1,0 +1,189 @@
+"""Files packed by gzip, bzip2 or zip: unpacked to a temporary folder, within bounds, and read lazily from there.
+
+The temporary file goes when the pixels do. A zip archive with an OME-Zarr store in it is read where it is.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tempfile
+import weakref
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from ruska.errors import InputError, ResourceError
+from ruska.io.binary import only_image
+from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
+from ruska.io.lazy import LazyPixels
+
+if TYPE_CHECKING:
+    from ruska.image import Image
+
+_STEP = 1 << 20
+_ALWAYS_FINE = 1 << 30  # bytes that may be unpacked from however small a file
+_LARGEST_RATIO = 200  # beyond that, of unpacked to packed bytes. Micrographs reach 2, label images 100
+_LARGEST_CHUNK = 1 << 31
+_SPARE_DISK = 256 << 20
+_MOST_MEMBERS = 1_000_000
+_PACKED = ("compressed file", "zip archive")
+_LISTED = 20
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open the image in a packed file; ``inner`` names one of several members of a zip archive.
+
+    Raises InputError when it is damaged, unpacks to suspiciously much, or holds no image or several.
+    """
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if magic == b"PK":
+        return _read_zip(path, inner)
+    only_image(path, inner)
+    name = path.name[: -len(path.suffix)] if path.suffix.lower() in (".gz", ".bz2") else path.name
+    opened: Any = gzip.open if magic == b"\x1f\x8b" else bz2.open
+    with opened(path, "rb") as stream:
+        return _unpack(path, stream, name, None)
+
+
+def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Image:
+    folder = Path(tempfile.mkdtemp(prefix="ruska-"))
+    kept = _Folder(folder)
+    target = folder / (PurePosixPath(name.replace("\\", "/")).name or "image")
+    known = _copy(path, stream, target)
+    try:
+        image = known.load().read(target, inner)
+    except InputError as error:  # about the temporary file, whose name says nothing to anyone
+        raise InputError(path, error.problem.replace(str(target), name), error.fix) from error
+    for pixels in (image.data, image.mask):
+        if isinstance(pixels, LazyPixels):
+            pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do
+    return replace(image, name=name)
+
+
+class _Folder:
+    """A temporary folder that is deleted with this object, and at the latest when the program ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        weakref.finalize(self, shutil.rmtree, str(path), ignore_errors=True)
+
+
+def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:
+    """Unpack ``stream``; what it is must show in its first piece, before more is written."""
+    limit = max(_ALWAYS_FINE, _LARGEST_RATIO * path.stat().st_size)
+    room = shutil.disk_usage(target.parent).free - _SPARE_DISK
+    written, known = 0, None
+    with target.open("wb") as out:
+        for piece in _pieces(path, stream):
+            written += len(piece)
+            if written > limit:
+                raise InputError(path, f"unpacks to more than {limit >> 20} MB, {_LARGEST_RATIO} times its size: it "
+                                 "may be a decompression bomb", "If you trust it, unpack it yourself.")  # fmt: skip
+            if written > room:
+                raise ResourceError(path, f"unpacks to more than the {max(0, room) >> 20} MB free in {target.parent}",
+                                    "Set TMPDIR to a larger disk, or unpack it yourself.")  # fmt: skip
+            out.write(piece)
+            if known is None:
+                out.flush()
+                known = _recognised(path, target)
+    if known is None:
+        raise InputError(path, "is empty once unpacked", "Copy it again.")
+    return known
+
+
+def _pieces(path: Path, stream: IO[bytes]) -> Any:
+    while True:
+        try:
+            piece = stream.read(_STEP)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError,
+                RuntimeError, ValueError) as error:  # fmt: skip
+            raise InputError(path, f"cannot be unpacked: it is truncated or damaged ({str(error)[:120]})",
+                             "Copy it again.") from error  # fmt: skip
+        if not piece:
+            return
+        yield piece
+
+
+def _recognised(path: Path, target: Path) -> Format:
+    try:
+        known = find_format(target)
+    except InputError as error:
+        raise InputError(path, f"unpacks to something that {error.problem}", error.fix) from error
+    if known.name in _PACKED:
+        raise InputError(path, "is packed twice", "Unpack it once yourself.")
+    return known
+
+
+# Zip archives
+
+
+def _read_zip(path: Path, inner: str | None) -> Image:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
+    with archive:
+        members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+        if len(members) > _MOST_MEMBERS:
+            raise InputError(path, f"holds {len(members)} files", "Unpack it yourself.")
+        root = _store_root(members)
+        if root is not None:
+            _check_members(path, members)
+            return _read_store(path, root, inner)
+        member, rest = _choose(path, members, inner)
+        _check_members(path, [member])
+        with archive.open(member) as stream:
+            return _unpack(path, stream, PurePosixPath(member.filename).name, rest)
+
+
+def _store_root(members: list[zipfile.ZipInfo]) -> str | None:
+    """The shallowest folder in the archive that is a Zarr store; None when there is none."""
+    roots = [p.parent for m in members if (p := PurePosixPath(m.filename)).name in ZARR_MARKERS]
+    return None if not roots else str(min(roots, key=lambda p: (len(p.parts), str(p)))).removeprefix(".")
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    for m in members:
+        if m.flag_bits & 1:
+            raise InputError(path, f"'{m.filename}' in it is encrypted", "Unpack it yourself.")
+        if m.file_size > _LARGEST_CHUNK and m.file_size > _LARGEST_RATIO * max(1, m.compress_size):
+            raise InputError(
+                path, f"'{m.filename}' in it unpacks to {m.file_size >> 20} MB from {m.compress_size} bytes: it may be "
+                "a decompression bomb", "If you trust it, unpack it yourself.",
+            )  # fmt: skip
+
+
+def _read_store(path: Path, root: str, inner: str | None) -> Image:
+    from zarr.storage import ZipStore
+
+    from ruska.io.checked_store import CheckedStore
+    from ruska.io.zarr_read import read_store
+
+    wanted = (inner or "").strip("/")
+    if root and not f"{wanted}/".startswith(f"{root}/"):
+        wanted = f"{root}/{wanted}".strip("/")
+    return read_store(path, CheckedStore(ZipStore(path, mode="r")), wanted or None)
+
+
+def _choose(path: Path, members: list[zipfile.ZipInfo], inner: str | None) -> tuple[zipfile.ZipInfo, str | None]:
+    """The member to read, and what is wanted of it (``archive.zip:file.h5:/raw``)."""
+    found = [m for m in members if format_of_name(Path(m.filename)) is not None]
+    if not found:
+        raise InputError(path, f"is a zip archive without images ({len(members)} other files)",
+                         "Unpack it and give one of its files.")  # fmt: skip
+    names = ", ".join(m.filename for m in found[:_LISTED])
+    if inner is None:
+        if len(found) > 1:
+            raise InputError(path, f"holds {len(found)} images: {names}", f"Name one: {path.name}:{found[0].filename}.")
+        return found[0], None
+    for member in found:
+        for name in (member.filename, PurePosixPath(member.filename).name):
+            if inner.strip("/") == name or inner.strip("/").startswith(f"{name}:"):
+                return member, inner.strip("/")[len(name) + 1 :] or None
+    raise InputError(path, f"has no image '{inner}'", f"It holds: {names}.")

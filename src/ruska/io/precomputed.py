@@ -1,0 +1,152 @@
+"""Neuroglancer precomputed volumes in a local folder, sharded or not, read chunk by chunk.
+
+Source: https://github.com/google/neuroglancer/tree/master/src/datasource/precomputed (volume and sharded format).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.image import Image, Meaning, Quantity
+from ruska.io.binary import First
+from ruska.io.chunked import LARGEST_CHUNK, ChunkedPixels, decompress_at_most
+from ruska.io.precomputed_shards import Sharding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
+_LONGEST_JSON, _LARGEST_SIDE, _MOST_CHANNELS = 1 << 22, 1 << 40, 1 << 12
+_ENCODINGS = ("raw", "jpeg", "png")
+
+
+class PrecomputedPixels(ChunkedPixels):
+    """One scale, (c, z, y, x); a chunk is one file, or a part of a shard."""
+
+    def __init__(self, path: Path, info: Mapping[str, Any], scale: Mapping[str, Any]) -> None:
+        channels = int(info.get("num_channels", 1))
+        size, chunk = ([int(n) for n in scale["size"]], [int(n) for n in scale["chunk_sizes"][0]])
+        self.start = [int(n) for n in scale.get("voxel_offset", (0, 0, 0))]
+        kind = str(info["data_type"]).lower()
+        self.encoding = str(scale.get("encoding", "raw"))
+        if kind not in _TYPES or self.encoding not in _ENCODINGS:
+            raise ValueError(f"values of type '{kind}' in chunks encoded as '{self.encoding}'")
+        if len(size) != 3 or len(chunk) != 3 or len(self.start) != 3 or not 0 < channels <= _MOST_CHANNELS:
+            raise ValueError(f"{size} in chunks of {chunk}, {channels} channels")
+        if not all(0 < n < _LARGEST_SIDE for n in (*size, *chunk)):
+            raise ValueError(f"{size} in chunks of {chunk}")
+        super().__init__((channels, *size[::-1]), np.dtype(kind), (channels, *chunk[::-1]))
+        if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
+            raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
+        self.path, self.key = path, _inside(path, str(scale["key"]))
+        shards = scale.get("sharding")
+        grid = [-(-n // c) for n, c in zip(size, chunk, strict=True)]
+        self.sharding = None if shards is None else Sharding.parse(shards, grid)
+
+    def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
+        """The chunk at (0, z, y, x) of the grid."""
+        sizes = tuple(min(c, n - i * c) for i, c, n in zip(place, self.chunks, self.shape, strict=True))
+        try:
+            data = self._bytes(place, sizes)
+            return None if data is None else self._decode(data, sizes)
+        except (ValueError, OSError) as error:
+            where = ", ".join(map(str, place[1:]))
+            raise InputError(self.path, f"chunk {where} (z, y, x) is damaged ({str(error)[:150]})",
+                             "Copy the store again.") from error  # fmt: skip
+
+    def _bytes(self, place: tuple[int, ...], sizes: tuple[int, ...]) -> bytes | None:
+        limit = 2 * math.prod(self.chunks) * self.dtype.itemsize + (1 << 16)  # what is encoded may be a little larger
+        if self.sharding is not None:
+            return self.sharding.read(self.key, (place[3], place[2], place[1]), limit)
+        low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
+        name = "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True))
+        for file in (self.key / name, self.key / f"{name}.gz"):
+            if not file.is_file():
+                continue
+            if file.stat().st_size > limit:
+                raise ValueError(f"{file.stat().st_size} bytes")
+            data = file.read_bytes()
+            return decompress_at_most("gzip", data, limit) if data[:2] == b"\x1f\x8b" else data
+        return None
+
+    def _decode(self, data: bytes, sizes: tuple[int, ...]) -> NDArray[Any]:
+        if self.encoding == "raw":
+            stored = self.dtype.newbyteorder("<")
+            if len(data) != math.prod(sizes) * stored.itemsize:
+                raise ValueError(f"{len(data)} bytes for {' x '.join(map(str, sizes))} values")
+            return np.frombuffer(data, stored).reshape(sizes).astype(self.dtype)
+        return _picture(data, sizes, self.dtype)
+
+
+def _picture(data: bytes, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A JPEG or PNG whose pixels, row after row, are those of the chunk."""
+    from io import BytesIO
+
+    from PIL import Image as Pillow
+
+    with Pillow.open(BytesIO(data), formats=("JPEG", "PNG")) as picture:
+        if sizes[0] != 1 or picture.width * picture.height != math.prod(sizes):
+            raise ValueError(f"a picture of {picture.width} x {picture.height} for {sizes}")
+        values = np.asarray(picture)
+    if values.ndim != 2 or values.dtype.itemsize > dtype.itemsize:
+        raise ValueError(f"a picture of {values.shape}, {values.dtype}")
+    return values.reshape(sizes).astype(dtype)
+
+
+def _inside(path: Path, key: str) -> Path:
+    """The folder of a scale, which must lie in the volume's: a file from elsewhere must not make us look around."""
+    parts = [part for part in key.split("/") if part not in ("", ".")]
+    if ".." in parts or "\\" in key or ":" in key.split("/")[0]:
+        raise ValueError(f"a scale at '{key}', outside of the folder")
+    return path.joinpath(*parts)
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open a scale lazily: the one that ``inner`` names by its key or number, else the finest.
+
+    Raises InputError for encodings of segmentations, meshes, and damaged metadata.
+    """
+    info = _info(path)
+    try:
+        scale = _choose(path, list(info["scales"]), inner)
+        pixels = PrecomputedPixels(path, info, scale)
+        spacing = {a: float(v) for a, v in zip("XYZ", scale["resolution"], strict=True)}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise InputError(path, f"its info file is damaged or unusual ({type(error).__name__}: {str(error)[:200]})",
+                         "Ruska reads raw, jpeg and png chunks of 3D volumes.") from error  # fmt: skip
+    known = {a: Quantity(v, "nm") for a, v in spacing.items() if 0 < v < math.inf}
+    origin = {a: Quantity(s * spacing[a], "nm") for a, s in zip("XYZ", pixels.start, strict=True) if s and a in known}
+    meaning: Meaning = "labels" if info.get("type") == "segmentation" else "grey"
+    notes = ("stored as JPEG, which is lossy",) if pixels.encoding == "jpeg" else ()
+    single = pixels.shape[0] == 1
+    return Image(First(pixels) if single else pixels, "ZYX" if single else "CZYX", known, origin, meaning,
+                 header={"precomputed": {"info": dict(info)}}, name=path.name, notes=notes)  # fmt: skip
+
+
+def _info(path: Path) -> dict[str, Any]:
+    try:
+        with (path / "info").open("rb") as file:
+            found = json.loads(file.read(_LONGEST_JSON))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, f"its info file is damaged ({str(error)[:150]})", "Copy the volume again.") from error
+    if not isinstance(found, dict) or not found.get("scales"):
+        raise InputError(path, "holds no volume (its info file lists no scales)", "Meshes and points are not read.")
+    return found
+
+
+def _choose(path: Path, scales: list[Mapping[str, Any]], inner: str | None) -> Mapping[str, Any]:
+    if inner is None:
+        return scales[0]
+    wanted = inner.strip("/")
+    for number, scale in enumerate(scales):
+        if wanted in (str(number), str(scale["key"])):
+            return scale
+    keys = ", ".join(str(s["key"]) for s in scales[:20])
+    raise InputError(path, f"has no scale '{wanted}'", f"It holds: {keys}.")

@@ -1,0 +1,125 @@
+"""Shards of neuroglancer's precomputed format: which file a chunk is in, and where in it.
+
+Source: neuroglancer's sharded.md. Chunk numbers are compressed Morton codes, hashed by identity or MurmurHash3_x86_128.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ruska.io.chunked import decompress_at_most
+
+_HASHES = ("identity", "murmurhash3_x86_128")
+_MASK = 0xFFFFFFFF
+_LARGEST_INDEX = 1 << 28
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How chunks are spread over shards. ``grid``: number of chunks along x, y, z."""
+
+    grid: tuple[int, ...]
+    preshift: int
+    minishard_bits: int
+    shard_bits: int
+    hashed: bool
+    index_gzip: bool
+    data_gzip: bool
+
+    @classmethod
+    def parse(cls, said: Mapping[str, Any], grid: Sequence[int]) -> Sharding:
+        """From the ``sharding`` entry of a scale; ValueError or KeyError when it is unusual."""
+        preshift, minishard, shard = (int(said[name]) for name in ("preshift_bits", "minishard_bits", "shard_bits"))
+        encodings = [str(said.get(name, "raw")) for name in ("minishard_index_encoding", "data_encoding")]
+        if said["hash"] not in _HASHES or min(preshift, minishard, shard) < 0 or minishard > 24 or shard > 60:
+            raise ValueError(f"sharding {dict(said)}")
+        if not set(encodings) <= {"raw", "gzip"}:
+            raise ValueError(f"shards encoded as {encodings}")
+        packed = [encoding == "gzip" for encoding in encodings]
+        return cls(tuple(grid), preshift, minishard, shard, said["hash"] != "identity", *packed)
+
+    def read(self, folder: Path, place: tuple[int, int, int], limit: int) -> bytes | None:
+        """The bytes of the chunk at (x, y, z) of the grid, or None when it is not stored; at most ``limit``."""
+        number = morton(place, self.grid)
+        key = number >> self.preshift
+        if self.hashed:
+            key = murmur(key)
+        minishard = key & ((1 << self.minishard_bits) - 1)
+        shard = (key >> self.minishard_bits) & ((1 << self.shard_bits) - 1)
+        file = folder / f"{shard:0{-(-self.shard_bits // 4)}x}.shard"
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            size = file.stat().st_size
+            start, end = struct.unpack("<QQ", _part(stream, minishard * 16, 16, size))
+            if start == end:
+                return None
+            base = 16 << self.minishard_bits
+            index = _part(stream, base + start, end - start, size)
+            found = self._find(index, number)
+            if found is None:
+                return None
+            if found[1] > limit:
+                raise ValueError(f"it takes {found[1]} bytes")
+            data = _part(stream, base + found[0], found[1], size)
+        return decompress_at_most("gzip" if self.data_gzip else "raw", data, limit)
+
+    def _find(self, packed: bytes, number: int) -> tuple[int, int] | None:
+        """Offset and length of chunk ``number``: the index lists numbers and offsets as differences, then lengths."""
+        index = decompress_at_most("gzip" if self.index_gzip else "raw", packed, _LARGEST_INDEX)
+        if len(index) % 24:
+            raise ValueError("its index is damaged")
+        numbers, gaps, lengths = np.frombuffer(index, "<u8").reshape(3, -1)
+        place = np.flatnonzero(np.cumsum(numbers, dtype=np.uint64) == np.uint64(number))
+        if not place.size:
+            return None
+        i = int(place[0])
+        before = np.uint64(0) if i == 0 else lengths[:i].sum(dtype=np.uint64)
+        return int(gaps[: i + 1].sum(dtype=np.uint64) + before), int(lengths[i])
+
+
+def _part(stream: Any, start: int, length: int, size: int) -> bytes:
+    if not 0 <= start <= start + length <= size or length > _LARGEST_INDEX * 8:
+        raise ValueError(f"it refers to bytes {start} to {start + length} of {size}")
+    stream.seek(start)
+    return bytes(stream.read(length))
+
+
+def morton(place: Sequence[int], grid: Sequence[int]) -> int:
+    """Compressed Morton code: bits of x, y, z in turn, of each only as many as its grid needs."""
+    code, out = 0, 0
+    for bit in range(max((n - 1).bit_length() for n in grid)):
+        for i, n in zip(place, grid, strict=True):
+            if bit < (n - 1).bit_length():
+                code |= ((i >> bit) & 1) << out
+                out += 1
+    return code
+
+
+def _rotate(value: int, by: int) -> int:
+    return ((value << by) | (value >> (32 - by))) & _MASK
+
+
+def _mix(value: int) -> int:
+    value = (value ^ (value >> 16)) * 0x85EBCA6B & _MASK
+    value = (value ^ (value >> 13)) * 0xC2B2AE35 & _MASK
+    return value ^ (value >> 16)
+
+
+def murmur(key: int) -> int:
+    """Low 64 bits of MurmurHash3_x86_128 (Appleby 2011, seed 0) of the 8 bytes of ``key``."""
+    low, high = key & _MASK, key >> 32 & _MASK
+    h2 = _rotate(high * 0xAB0E9789 & _MASK, 16) * 0x38B34AE5 & _MASK
+    h1 = _rotate(low * 0x239B961B & _MASK, 15) * 0xAB0E9789 & _MASK
+    h1, h2, h3, h4 = h1 ^ 8, h2 ^ 8, 8, 8
+    h1 = (h1 + h2 + h3 + h4) & _MASK
+    h2, h3, h4 = (h2 + h1) & _MASK, (h3 + h1) & _MASK, (h4 + h1) & _MASK
+    h1, h2, h3, h4 = _mix(h1), _mix(h2), _mix(h3), _mix(h4)
+    h1 = (h1 + h2 + h3 + h4) & _MASK
+    return ((h2 + h1) & _MASK) << 32 | h1

@@ -1,0 +1,213 @@
+"""Reading OME-Zarr (NGFF 0.5 and 0.4) and plain Zarr arrays from a folder, a zip archive or a server, lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.image import Image, Meaning
+from ruska.io import metadata, ngff
+from ruska.io.lazy import LazyPixels, transposed
+from ruska.io.registry import assumed_axes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RECORD, MASK = "ruska", "ruska_mask"
+_MOST_IMAGES = 50
+_DEEPEST = 5
+
+
+class ZarrPixels(LazyPixels):
+    """One Zarr array. ``path`` is what errors name: the folder, the archive or the address of the store."""
+
+    def __init__(self, path: Path | str, array: Any) -> None:
+        super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
+        self.path, self.array = path, array
+        self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
+        guarded = getattr(array.store, "blosc", None)
+        if guarded is not None and uses_blosc(array):
+            guarded.add(array.path)
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            if isinstance(self.path, Path) and self.path.is_dir():
+                _check_blosc(self.path, self.array, box)
+            return np.asarray(self.array[box], dtype=self.dtype)
+        except InputError:
+            raise
+        except Exception as error:  # codecs fail in as many ways as there are codecs
+            where = ", ".join(f"{s.start}:{s.stop}" for s in box)
+            raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
+                             f"({type(error).__name__}: {str(error)[:120]})",
+                             "A chunk is truncated or damaged: copy the store again.") from error  # fmt: skip
+
+
+def _check_blosc(path: Path, array: Any, box: tuple[slice, ...]) -> None:
+    """Raise InputError for a truncated Blosc chunk, which the decoder would take what lies behind it in memory for.
+
+    A Blosc chunk states its length in bytes 12 to 16. Shards and checksummed chunks (ours) need no such care.
+    """
+    if not uses_blosc(array):
+        return
+    ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, array.chunks, strict=True))
+    for place in product(*ranges):
+        file = path / array.path / array.metadata.encode_chunk_key(place)
+        if not file.exists():
+            continue
+        with file.open("rb") as chunk:
+            stated, size = int.from_bytes(chunk.read(16)[12:16], "little"), chunk.seek(0, 2)
+        if size < max(16, stated):
+            raise InputError(path, f"chunk {file.relative_to(path).as_posix()} is damaged: {size} bytes of {stated}",
+                             "Copy the store again.")  # fmt: skip
+
+
+def uses_blosc(array: Any) -> bool:
+    """Whether the chunks of an array are Blosc's, without a checksum around them."""
+    codecs = getattr(array.metadata, "codecs", None) or (getattr(array.metadata, "compressor", None),)
+    return type(codecs[-1]).__name__ in ("Blosc", "BloscCodec")
+
+
+def read(path: Path, inner: str | None) -> Image:
+    """Open an image group (its finest level) or array lazily: the one named by ``inner``, else the only one.
+
+    Raises InputError when there are several and none is named, and when the store is damaged or unfinished.
+    """
+    return read_store(path, str(path), inner)
+
+
+def read_store(path: Path | str, store: Any, inner: str | None) -> Image:
+    """Like `read`, of any store that Zarr can open; ``path`` is its name in errors."""
+    import zarr
+
+    node = _open(path, store, inner)
+    if isinstance(node, zarr.Array):
+        return _array_image(path, node)
+    if not _is_image(node):
+        if RECORD in node.attrs:
+            raise InputError(path, "is an unfinished result: its run was interrupted", "Run the same command again.")
+        node = _only_image(path, node)
+    return _array_image(path, node) if isinstance(node, zarr.Array) else _group_image(path, node)
+
+
+def _open(path: Path | str, store: Any, inner: str | None) -> Any:
+    import zarr
+
+    try:
+        return zarr.open(store, mode="r", path=(inner or "").strip("/") or None)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
+        raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
+                         "Check the name inside the store, or copy the store again.") from error  # fmt: skip
+
+
+def _ome(group: Any) -> dict[str, Any]:
+    """The NGFF part of a group's attributes: under ``ome`` since 0.5, directly in them before."""
+    attributes = dict(group.attrs)
+    found = attributes.get("ome", attributes)
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _is_image(group: Any) -> bool:
+    return bool(_ome(group).get("multiscales"))
+
+
+def _only_image(path: Path | str, group: Any) -> Any:
+    found = list(_images_in(group))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(path, "holds no image: no array of two or more axes", "Is it the right store?")
+    listing = ", ".join(f"/{node.path}" for node in found[:_MOST_IMAGES])
+    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {_short(path)}:/{found[0].path}.")
+
+
+def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
+    """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
+    import zarr
+
+    for _, node in sorted(group.members(), key=lambda member: member[0]):
+        if isinstance(node, zarr.Array):
+            if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
+                yield node
+        elif _is_image(node):
+            yield node
+        elif depth < _DEEPEST:
+            yield from _images_in(node, depth + 1)
+
+
+def _array_image(path: Path | str, array: Any) -> Image:
+    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    pixels = ZarrPixels(path, array)
+    try:
+        letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
+    except ValueError:
+        letters = None
+    if letters is None:
+        axes, notes = assumed_axes(array.ndim, path)
+        return Image(pixels, axes, name=_short(path), notes=notes)
+    return Image(*_yx_last(pixels, letters), name=_short(path))
+
+
+def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
+    """Move Y and X to the end, as `Image` wants them."""
+    axes = "".join(a for a in letters if a not in "YX") + "YX"
+    return transposed(pixels, tuple(letters.index(a) for a in axes)), axes
+
+
+def _group_image(path: Path | str, group: Any) -> Image:
+    import zarr
+
+    ome = _ome(group)
+    try:
+        finest = str(ome["multiscales"][0]["datasets"][0]["path"])
+        array = group[finest]
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise InputError(path, f"its finest level cannot be opened ({type(error).__name__}: {error})",
+                         "The store is incomplete: copy it again.") from error  # fmt: skip
+    if not isinstance(array, zarr.Array):
+        raise InputError(path, f"its level '{finest}' is no array", "The store is damaged: copy it again.")
+    if RECORD in group.attrs:
+        return _our_image(path, group, array)
+    said = ngff.understand(path, ome["multiscales"], array.ndim)
+    pixels, axes = _yx_last(ZarrPixels(path, array), said["letters"])
+    names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
+    meaning: Meaning = "labels" if "image-label" in ome else "grey"
+    return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
+                 name=_short(path), notes=said["notes"])  # fmt: skip
+
+
+def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
+    """Names of the channels, when there is one for each."""
+    try:
+        names = tuple(str(channel["label"]) for channel in ome["omero"]["channels"])
+    except (KeyError, TypeError):
+        return ()
+    return names if len(names) == channels else ()
+
+
+def _our_image(path: Path | str, group: Any, array: Any) -> Image:
+    """An image of ours: the record gives back axis order, exact sizes and everything NGFF has no place for."""
+    fields = metadata.from_json(group.attrs[RECORD], path)
+    letters = ngff.stored_letters(fields["axes"], path)
+    if len(letters) != array.ndim:
+        raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
+                         f"Open the array itself: {_short(path)}:/{array.path}.")  # fmt: skip
+    pixels = transposed(ZarrPixels(path, array), inverse(ngff.stored_order(letters)))
+    mask = ZarrPixels(path, group[MASK]) if MASK in group else None
+    return Image(pixels, mask=mask, name=_short(path), **fields)
+
+
+def _short(path: Path | str) -> str:
+    return str(path).rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else path.name
+
+
+def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The transposition that undoes ``order``."""
+    return tuple(order.index(i) for i in range(len(order)))
