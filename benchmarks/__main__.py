@@ -1,7 +1,8 @@
 """``python -m benchmarks``: every method on every case, tables, pictures and history. Never needs the network.
 
 Writes ``benchmarks/RESULTS.md`` and ``benchmarks/history.jsonl``; pictures and remembered results go to the ignored
-folder ``benchmarks/work``. ``--quick`` takes one case of each kind, ``--slow`` adds what trains for minutes.
+folder ``benchmarks/work``. ``--quick`` takes one case of each kind, ``--slow`` adds what trains for minutes and larger
+volumes. Stopped, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,53 +12,115 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.cases import TASKS, cases
-from benchmarks.judge import Memory, history, judge, tables
+from benchmarks import robustness, speed
+from benchmarks.cases import TASKS, Case, cases
+from benchmarks.judge import Memory, history, judge
+from benchmarks.memory import peak_memory
+from benchmarks.notes import Notes
+from benchmarks.peers import PEERS
 from benchmarks.strips import draw
+from benchmarks.tables import by_peer, tables
 
 HERE = Path(__file__).parent
+SECTIONS = ("quality", "robustness", "speed")
 _HEAD = """# Results
 
 Written by `python -m benchmarks{flags}` in {minutes:.0f} minutes (remembered results cost nothing), {cores} cores,
-Python {python}. Cases and seeds: `benchmarks/cases.py`; methods and their settings: `benchmarks/peers.py`.
-Semi-synthetic truths are area-downsampled micrographs; PSNR has a range of 1 and nothing is fitted. Means over cases,
-with the 95 % bootstrap interval; *contrast* is the slope of the result over the truth; *resolution* is where their
-Fourier ring correlation falls below 1/2. Methods marked (true noise) are told what no user knows.
+Python {python}. Cases and seeds: `benchmarks/cases.py`; methods and their settings: `benchmarks/peers.py`; how to read
+the columns: `docs/evaluation.md`. Semi-synthetic truths are area-downsampled micrographs; PSNR has a range of 1 and
+nothing is fitted. Real pairs are scored by the data folder's `score_pairs.py`. Means over cases, with the 95 %
+bootstrap interval. *error / best classical* is the squared error over that of the strongest peer without a network
+(geometric mean over cases: below 1 is better). *resolution* is where result and truth correlate by 1/2; *contrast* the
+slope of the result over the truth; *residual* how far what was removed is from the noise's spectrum; *MB* the peak of
+memory over what the process held before, on one image or volume in a process of its own; *passes* those of a network.
+Methods marked (true noise) are told what no user knows.
+
+Left out: {absent}.
 
 """
 
 
 def main() -> None:
     """Run what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one case of each kind, under five minutes")
-    parser.add_argument("--slow", action="store_true", help="also what trains for minutes on each image")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--datasets", nargs="+", help="only these")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="folder; by default benchmarks/ itself, with --quick benchmarks/work"
-    )
-    options = parser.parse_args()
+    options = _options()
     started = time.perf_counter()
-    memory = Memory(HERE / "work" / "results")
-    chosen = [
-        case for case in cases(tuple(options.tasks))
-        if (case.quick or not options.quick) and (not options.datasets or case.dataset in options.datasets)
-    ]  # fmt: skip
-    rows = judge(chosen, memory, slow=options.slow)
-    whole = not (options.quick or options.datasets) and set(options.tasks) == set(TASKS)
+    memory, notes = Memory(HERE / "work" / "results"), Notes(HERE / "work" / "results")
+    chosen = [case for case in cases(tuple(options.tasks)) if _wanted(case, options)]
+    rows = judge(chosen, memory, slow=options.slow, only=options.peers or ())
+    text = []
+    if "quality" in options.sections:
+        names = {task: set(by_peer([r for r in rows if r["task"] == task])) for task in options.tasks}
+        text.append(tables(rows, {} if options.quick else peak_memory(chosen, notes, names)))
+    if "robustness" in options.sections:
+        text.append(_robustness(notes))
+    if "speed" in options.sections:
+        text.append(speed.section(rows, notes, slow=options.slow))
+    whole = (
+        not (options.quick or options.datasets or options.cases or options.peers)
+        and set(options.tasks) == set(TASKS)
+        and set(options.sections) == set(SECTIONS)
+    )
     folder = options.output or (HERE if whole else HERE / "work")
     folder.mkdir(parents=True, exist_ok=True)
     spent = (time.perf_counter() - started) / 60
     flags = "".join(f" --{name}" for name in ("quick", "slow") if getattr(options, name))
-    head = _HEAD.format(flags=flags, minutes=spent, cores=os.cpu_count(), python=platform.python_version())
-    (folder / "RESULTS.md").write_text(head + tables(rows), encoding="utf-8")
+    head = _HEAD.format(flags=flags, minutes=spent, cores=os.cpu_count(), python=platform.python_version(),
+                        absent=_absent(rows) or "nothing")  # fmt: skip
+    (folder / "RESULTS.md").write_text(head + "\n".join(text).rstrip() + "\n", encoding="utf-8")
     if whole:
         history(rows, HERE / "history.jsonl")
     for case in chosen:
         draw(case, rows, memory, HERE / "work" / "strips" / f"{case.name.replace(' ', '_').replace(',', '')}.png")
     print(f"{folder / 'RESULTS.md'}; pictures in {HERE / 'work' / 'strips'}; {spent:.1f} minutes")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one case of each kind, under five minutes")
+    parser.add_argument("--slow", action="store_true", help="also what trains for minutes, and larger volumes")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, help="default: all; of a part: quality")
+    parser.add_argument("--datasets", nargs="+", help="only these")
+    parser.add_argument("--cases", nargs="+", help="only these, by name: 'denoise isbi2012 50 e'")
+    parser.add_argument("--peers", nargs="+", help="only these, slow ones too, by name: 'CAREamics Noise2Void'")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder; by default benchmarks/ itself, for less than all benchmarks/work"
+    )
+    options = parser.parse_args()
+    if options.sections is None:
+        part = options.quick or options.datasets or options.cases or options.peers
+        options.sections = SECTIONS[:1] if part else SECTIONS
+    return options
+
+
+def _wanted(case: Case, options: argparse.Namespace) -> bool:
+    return (
+        (case.quick or not options.quick)
+        and (not options.datasets or case.dataset in options.datasets)
+        and (not options.cases or case.name in options.cases)
+    )
+
+
+def _robustness(notes: Notes) -> str:
+    found = robustness.measured(notes)
+    about = (
+        "Mean PSNR over four datasets at 50 e, and what each change of the input costs it in dB (in brackets on the "
+        "worst dataset); last the squared error of Ruska's own choice over that of the best classical peer."
+    )
+    return "\n\n".join(["## Robustness", about, robustness.table(found), ""])
+
+
+def _absent(rows: list[dict[str, Any]]) -> str:
+    """Peers without a row, and why."""
+    there = {row["peer"] for row in rows}
+    asked = {row["task"] for row in rows}
+    found = {
+        peer.name: peer.missing or ("trains for minutes: --slow" if peer.slow else "failed")
+        for task in asked for peer in PEERS[task] if peer.name not in there
+    }  # fmt: skip
+    return "; ".join(f"{name} ({why})" for name, why in found.items())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import ruska
 from benchmarks.cases import Case
+from benchmarks.peers_env import CAREAMICS, Environment
 from ruska.image import Image
 from ruska.physics import PoissonGaussian, anscombe, estimate_noise, inverse_anscombe, noise_level
 from ruska.physics.operators import data_step
@@ -29,7 +30,8 @@ class Peer:
     """A method in the comparison.
 
     ours : Ruska's own. needs : a package without which it is skipped. slow : minutes an image; only with ``--slow``.
-    version : counts up when it changes, so that remembered results are computed anew.
+    passes : of a network over each pixel of the result; 0 for classical methods. environment : where it runs, if that
+    is not here. version : counts up when it changes, so that remembered results are computed anew.
     """
 
     name: str
@@ -37,11 +39,23 @@ class Peer:
     ours: bool = False
     needs: str | None = None
     slow: bool = False
+    passes: int = 0
+    environment: Environment | None = None
     version: int = 1
 
     @property
-    def missing(self) -> bool:
-        return self.needs is not None and importlib.util.find_spec(self.needs) is None
+    def classical(self) -> bool:
+        """Someone else's, without a network: what Ruska is measured against."""
+        return not self.ours and self.passes == 0
+
+    @property
+    def missing(self) -> str | None:
+        """What must be done to have it; None when it is there."""
+        if self.needs is not None and importlib.util.find_spec(self.needs) is None:
+            return f"{self.needs} is not installed: pip install {self.needs}"
+        if self.environment is not None and self.environment.python is None:
+            return self.environment.how
+        return None
 
 
 def ours(method: str, **settings: Any) -> Restore:
@@ -227,7 +241,7 @@ def _sigma(case: Case) -> float:
 DENOISE = (
     Peer("noisy", lambda case: case.measurement),
     Peer("Ruska auto", ours("auto"), ours=True),
-    Peer("Ruska blindspot", ours("blindspot"), ours=True, slow=True),
+    Peer("Ruska blindspot", ours("blindspot"), ours=True, slow=True, passes=1),
     Peer("Ruska tv", ours("tv"), ours=True),
     Peer("Ruska nlm", ours("nlm"), ours=True),
     Peer("Ruska wavelet", ours("wavelet"), ours=True),
@@ -241,8 +255,15 @@ DENOISE = (
     Peer("Anscombe BM3D", anscombe_bm3d, needs="bm3d"),
     Peer("BM3D (true noise)", bm3d_true, needs="bm3d"),
     Peer("Anscombe BM3D (true noise)", anscombe_bm3d_true, needs="bm3d"),
-    Peer("SHINE preset", ours("shine", minutes=6, steps=1_000_000), slow=True),
-    Peer("Noise2Void", ours("noise2void", minutes=6, steps=1_000_000), slow=True),
+    Peer("SHINE preset", ours("shine", minutes=6, steps=1_000_000), slow=True, passes=1),
+    Peer(
+        "CAREamics Noise2Void",
+        CAREAMICS.peer("careamics_n2v.py", epochs=30),
+        slow=True,
+        passes=1,
+        environment=CAREAMICS,
+    ),
+    Peer("Noise2Void", ours("noise2void", minutes=6, steps=1_000_000), slow=True, passes=1),
 )
 DEBLUR = (
     Peer("blurred", lambda case: case.measurement),

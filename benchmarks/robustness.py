@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import ruska
-from benchmarks.cases import DATASETS, SCAN_LINE, clean_image
+from benchmarks.cases import DATASETS, SCAN_LINE, Case, clean_image
+from benchmarks.notes import Notes, source_digest
+from benchmarks.peers import DENOISE, ours
 from ruska import methods
-from ruska.image import Image
 from ruska.metrics import psnr
 from ruska.physics import PoissonGaussian, estimate_noise
+from ruska.physics.operators import Identity
 
 Array = NDArray[Any]
+VERSION = 1
+METHODS = ("Ruska auto", "Ruska tv", "Ruska nlm", "Ruska wavelet", "Gaussian 1.5 px", "skimage NLM", "BM3D",
+           "Anscombe BM3D")  # fmt: skip
+DATASETS_USED = ("cdeep3m", "fib25", "openfibsem", "neubias_em")
 _DOSE = PoissonGaussian(50, 0.02)
 
 
@@ -80,38 +86,77 @@ def restored_psnr(truth: Array, change: Change, method: str) -> float | None:
     """PSNR in dB; None when the method cannot be told a noise level."""
     truth = change.before(truth)
     noisy = change.after(change.noise.simulate(truth, seed=11))
-    settings: dict[str, Any] = {}
+    restore = next(peer for peer in DENOISE if peer.name == method).restore
     if change.told is not None:
-        if method == "auto" or "noise_std" not in methods.describe(method)["settings"]:
+        name = method.removeprefix("Ruska ")
+        if name in ("auto", method) or "noise_std" not in methods.describe(name)["settings"]:
             return None
         low, high = np.percentile(noisy, (0.1, 99.9))  # the range that Ruska's settings are fractions of
-        settings["noise_std"] = change.told * estimate_noise(noisy).white_equivalent_std / (high - low)
-    found = ruska.denoise(Image(noisy, "YX"), method=method, settings=settings, dtype="float32").image.numpy()
-    return psnr(change.undo(found.astype(np.float64)), truth, 1.0)
+        told = change.told * estimate_noise(noisy).white_equivalent_std / (high - low)
+        restore = ours(name, noise_std=told)
+    case = Case("denoise", "robustness", change.name, noisy, Identity(), change.noise, truth)
+    return psnr(change.undo(np.asarray(restore(case)).astype(np.float64)), truth, 1.0)
+
+
+def measured(
+    notes: Notes, names: Sequence[str] = METHODS, datasets: Sequence[str] = DATASETS_USED,
+    say: Callable[[str], None] = print,
+) -> dict[str, dict[str, list[float | None]]]:  # fmt: skip
+    """PSNR by change and method, one for each dataset; methods that are not installed are left out and said."""
+    chosen = [dataset for dataset in DATASETS if dataset.name in datasets]
+    found: dict[str, dict[str, list[float | None]]] = {change.name: {} for change in CHANGES}
+    for name in names:
+        peer = next(p for p in DENOISE if p.name == name)
+        if peer.missing:
+            say(f"SKIPPED {name} in robustness: {peer.missing}")
+            continue
+        code = source_digest() if peer.ours else f"peer {peer.version}"
+        for change in CHANGES:
+            values = []
+            for dataset in chosen:
+                about = f"robustness {VERSION} {dataset} {change.name} {name} {code}"
+                values.append(
+                    notes.recall(about, lambda d=dataset, c=change, n=name: restored_psnr(clean_image(d), c, n))
+                )
+            found[change.name][name] = values
+        say(f"robustness: {name}")
+    return found
+
+
+def table(found: dict[str, dict[str, list[float | None]]]) -> str:
+    """Costs in dB; last, the squared error of Ruska's automatic choice over that of the best classical peer."""
+    base = found["none"]
+    peers = {p.name for p in DENOISE if p.classical}
+    rival = max((n for n in base if n in peers), key=lambda n: statistics.mean(base[n]), default=None)
+    own = next((n for n in base if n not in peers), None)
+    last = f" | {own} / {rival}" if own and rival else ""
+    lines = ["| cost in dB | " + " | ".join(base) + last + " |", "|---" * (len(base) + 1 + bool(last)) + "|"]
+    for change, by_method in found.items():
+        cells = [_cost(base[name], values, change) for name, values in by_method.items()]
+        if last:
+            pairs = zip(by_method[own], by_method[rival], strict=True)
+            gains = [b - a for a, b in pairs if a is not None and b is not None]
+            cells.append(f"{10 ** (statistics.mean(gains) / 10):.2f}" if gains else "")
+        lines.append(f"| {change} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cost(base: list[float | None], values: list[float | None], change: str) -> str:
+    if None in values:
+        return ""
+    if change == "none":
+        return f"{statistics.mean(values):.2f} dB"
+    cost = [b - v for b, v in zip(base, values, strict=True)]
+    return f"{statistics.mean(cost):+.2f} (to {max(cost):+.2f})"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=["auto", "tv", "nlm", "wavelet", "gaussian"])
-    parser.add_argument("--datasets", nargs="+", default=["cdeep3m", "fib25", "openfibsem", "neubias_em"])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--datasets", nargs="+", default=DATASETS_USED)
     options = parser.parse_args()
-    truths = [clean_image(d) for d in DATASETS if d.name in options.datasets]
-    print("| cost in dB | " + " | ".join(options.methods) + " |\n" + "|---" * (len(options.methods) + 1) + "|")
-    base: dict[str, list[float]] = {}
-    for change in CHANGES:
-        cells = []
-        for method in options.methods:
-            found = [restored_psnr(truth, change, method) for truth in truths]
-            if change.name == "none":
-                base[method] = [f for f in found if f is not None]
-                cells.append(f"{statistics.mean(base[method]):.2f} dB")
-            elif None in found:
-                cells.append("")
-            else:
-                cost = [b - f for b, f in zip(base[method], found, strict=True) if f is not None]
-                cells.append(f"{statistics.mean(cost):+.2f} (to {max(cost):+.2f})")
-        print(f"| {change.name} | " + " | ".join(cells) + " |", flush=True)
+    print(table(measured(Notes(Path(__file__).parent / "work" / "results"), options.methods, options.datasets)))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from benchmarks.cases import Case, cases
-from benchmarks.judge import Memory, interval, judge, score, tables
+from benchmarks.judge import Memory, judge
+from benchmarks.memory import peak_memory
+from benchmarks.notes import Notes
 from benchmarks.peers import PEERS, Peer, applies
+from benchmarks.peers_env import Environment
+from benchmarks.robustness import measured, table
+from benchmarks.scoring import score
+from benchmarks.speed import quality_over_time
+from benchmarks.tables import best_classical, error_ratio, interval, tables
 from scipy.ndimage import fourier_gaussian, fourier_shift
 
 from ruska.physics import STANDARD_DOSES, cell_phantom
@@ -116,3 +124,113 @@ def test_every_case_can_be_scored_and_its_truth_is_perfect(micrographs):
             assert std is not None
             assert 0.01 < std < 0.2
     assert seen == {"denoise", "deblur", "superres", "isotropic"}
+
+
+def test_a_change_of_the_scores_computes_no_image_anew(monkeypatch, tmp_path):
+    calls = []
+
+    def counted(case):
+        calls.append(case.name)
+        return case.measurement
+
+    monkeypatch.setitem(PEERS, "denoise", (Peer("counted", counted),))
+    first = judge([phantom_case()], Memory(tmp_path), say=lambda text: None)
+    monkeypatch.setattr("benchmarks.judge.SCORES_VERSION", -1)
+    again = judge([phantom_case()], Memory(tmp_path), say=lambda text: None)
+    assert len(calls) == 1
+    assert again[0]["version"] == -1
+    assert again[0]["psnr"] == first[0]["psnr"]
+
+
+def test_the_best_classical_peer_is_the_measure(monkeypatch, tmp_path):
+    def between(share):
+        return lambda case: share * TRUTH + (1 - share) * case.measurement
+
+    peers = (Peer("noisy", between(0)), Peer("rival", between(0.5)), Peer("Ruska own", between(0.75), ours=True),
+             Peer("a network", between(0.9), passes=1))  # fmt: skip
+    monkeypatch.setitem(PEERS, "denoise", peers)
+    rows = judge([phantom_case()], Memory(tmp_path), say=lambda text: None)
+    assert best_classical(rows) == "rival"
+    assert error_ratio(rows, "Ruska own", "rival")[0] == pytest.approx(0.25, rel=1e-3)
+    assert error_ratio(rows, "noisy", "rival")[0] == pytest.approx(4, rel=1e-3)
+    text = tables(rows, {("denoise", "rival"): 12.3})
+    assert "Best classical peer: rival. Ruska's best, Ruska own, has 0.25 times its squared error" in text
+    assert "| 12 | 0 |" in text
+
+
+def test_only_peers_that_are_named_run_slow_ones_too(monkeypatch, tmp_path):
+    peers = (Peer("quick", lambda case: case.measurement), Peer("slow", lambda case: TRUTH, slow=True))
+    monkeypatch.setitem(PEERS, "denoise", peers)
+    rows = judge([phantom_case()], Memory(tmp_path), only=["slow"], say=lambda text: None)
+    assert [row["peer"] for row in rows] == ["slow"]
+
+
+def test_the_residual_of_the_truth_has_the_noises_spectrum():
+    blurred = score(through_fourier(fourier_gaussian, 2.0), phantom_case())["residual_db"]
+    assert score(TRUTH, phantom_case())["residual_db"] < 1e-6
+    assert blurred > 1
+
+
+def test_real_pairs_are_scored_fitted_and_as_they_are(micrographs):
+    case = next(cases(("denoise",)))
+    assert case.clean is not None
+    row = score(2 * case.measurement.astype(float) + 10, case)
+    plain = score(case.measurement, case)
+    assert row["psnr"] == pytest.approx(plain["psnr"], abs=1e-6)
+    assert row["psnr_as_is"] < plain["psnr_as_is"] - 5
+    assert plain["psnr_as_is"] <= plain["psnr"]
+
+
+def test_a_peer_with_an_environment_of_its_own(monkeypatch, tmp_path):
+    there = Environment("RUSKA_TEST_PYTHON", "a_package")
+    script = tmp_path / "double.py"
+    script.write_text(
+        "import json, sys, pathlib, numpy as np\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "task = json.loads((folder / 'task.json').read_text())\n"
+        "np.save(folder / 'restored.npy', task['settings']['factor'] * np.load(folder / 'measurement.npy'))\n"
+    )
+    peer = Peer("outside", there.peer(script, factor=2), environment=there)
+    monkeypatch.delenv("RUSKA_TEST_PYTHON", raising=False)
+    monkeypatch.setitem(PEERS, "denoise", (peer,))
+    said = []
+    assert judge([phantom_case()], Memory(tmp_path / "a"), say=said.append) == []
+    assert "SKIPPED outside: pip install a_package" in said[0]
+    assert "RUSKA_TEST_PYTHON" in said[0]
+    monkeypatch.setenv("RUSKA_TEST_PYTHON", sys.executable)
+    case = phantom_case()
+    np.testing.assert_allclose(peer.restore(case), 2 * case.measurement, rtol=1e-6)
+    script.write_text("raise SystemExit('no such luck')")
+    with pytest.raises(RuntimeError, match="no such luck"):
+        peer.restore(case)
+
+
+def test_notes_are_kept_by_what_they_depend_on(tmp_path):
+    notes, calls = Notes(tmp_path), []
+    for about in ("a", "a", "b"):
+        assert notes.recall(about, lambda: calls.append(1) or len(calls)) == (2 if about == "b" else 1)
+    assert len(calls) == 2
+
+
+def test_robustness_costs_nothing_where_nothing_changes(micrographs, tmp_path):
+    found = measured(Notes(tmp_path), ("Gaussian 1.5 px",), ("fib25",))
+    assert found["contrast inverted"]["Gaussian 1.5 px"] == pytest.approx(found["none"]["Gaussian 1.5 px"], abs=1e-3)
+    assert found["told half the noise"]["Gaussian 1.5 px"] == [None]
+    text = table(found)
+    assert "| contrast inverted | " in text
+    assert "| told half the noise |  |" in text
+
+
+def test_peak_memory_is_that_of_the_peer_alone(micrographs, tmp_path):
+    chosen = [case for case in cases(("superres",)) if case.quick]
+    peaks = peak_memory(chosen, Notes(tmp_path), {"superres": {"cubic"}})
+    assert 0 < peaks["superres", "cubic"] < 200
+
+
+def test_time_to_quality_leaves_out_what_is_slower_and_worse():
+    rows = [{"task": "denoise", "real": False, "dataset": "d", "setting": "s", "peer": peer, "seconds": seconds,
+             "megapixels": 1, "psnr": value} for peer, seconds, value in
+            (("fast", 1, 20), ("bad", 2, 19), ("good", 3, 25))]  # fmt: skip
+    text = quality_over_time(rows)
+    assert "fast (1.00 s, 20.00) → good (3.00 s, 25.00)" in text
+    assert "bad" not in text
