@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 
-from ruska.diffusion.gaussian import DenseCovariance, GaussianPrior, StationaryCovariance
+from ruska.diffusion.gaussian import GaussianPrior, StationaryCovariance
+from ruska.physics.operators import Composition, Decimation, GaussianBlur, Identity, Mask
 
 SHAPE = (4, 6)
-PIXELS = 24
 
 
 def power(shape=SHAPE, strength=2.0, length=1.5):
@@ -24,7 +26,7 @@ def smooth_prior(mean=0.7):
 
 
 def white_prior(std=0.8, mean=0.3):
-    return GaussianPrior(DenseCovariance(std**2 * torch.eye(PIXELS, dtype=torch.double)), mean)
+    return GaussianPrior(StationaryCovariance(torch.full(SHAPE, std**2, dtype=torch.double)), mean)
 
 
 def basis(shape=SHAPE):
@@ -87,3 +89,32 @@ def only(noise, image):
 def relative(found, expected):
     """Norm of the difference over the norm of what was expected."""
     return float((found - expected).norm() / expected.norm())
+
+
+def operators():
+    """One of each kind: closed-form data steps and none, on the same grid and on coarser ones."""
+    recorded = torch.rand(SHAPE, generator=torch.Generator().manual_seed(4)) > 0.4
+    return {
+        "identity": Identity(),
+        "mask": Mask(recorded),
+        "blur": GaussianBlur((1.0, 0.7)),
+        "decimation": Decimation((Fraction(2), Fraction(2))),
+        "blur and decimation": Composition(GaussianBlur((1.0, 1.0)), Decimation((Fraction(2), Fraction(3, 2)))),
+    }
+
+
+def measure(prior, operator, noise_std=0.2):
+    """A noisy measurement (1, 1, *coarse) of one image of the prior; noise_std a number or a function of its shape."""
+    seen = operator.forward(prior.sample(generator_noise((1, 1, *SHAPE))(5)))
+    std = noise_std(seen.shape) if callable(noise_std) else noise_std
+    return seen + std * generator_noise(seen.shape)(9), std
+
+
+def uneven(shape):
+    """A noise map that goes from 0.1 to 0.6."""
+    return 0.1 + 0.5 * torch.linspace(0, 1, torch.Size(shape[2:]).numel(), dtype=torch.double).reshape(1, 1, *shape[2:])
+
+
+def mean_error(found, mean, covariance):
+    """Distance of an image from the posterior mean, in posterior standard deviations."""
+    return float((found - mean).norm() / covariance.trace() ** 0.5)

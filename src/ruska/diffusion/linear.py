@@ -15,7 +15,8 @@ def conjugate_gradients(
 ) -> Tensor:
     """Solve ``multiply(x) = target`` for a symmetric positive definite map that acts on each image by itself.
 
-    target : (b, c, *spatial). Each image stands still once its residual is ``tolerance`` of its target.
+    target : (b, c, *spatial). Each image stands still once its residual is ``tolerance`` of its target, or where the
+        map turns out not to be positive, as the derivative of a network may not be.
     Source: Hestenes & Stiefel (1952), J. Res. NBS 49, 409.
     """
     x = target.new_zeros(target.shape)
@@ -23,11 +24,12 @@ def conjugate_gradients(
     power = inner(residual, residual)
     enough = tolerance**2 * power
     for _ in range(iterations):
-        busy = power > enough
-        if not bool(busy.any()):
+        if not bool((power > enough).any()):
             break
         image = multiply(direction)
-        step = (power / inner(direction, image)).where(busy, power.new_zeros(()))
+        curvature = inner(direction, image)
+        busy = (power > enough) & (curvature > 0)
+        step = (power / curvature).where(busy, power.new_zeros(()))
         x = x + step * direction
         residual = residual - step * image
         left = inner(residual, residual)
