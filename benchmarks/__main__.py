@@ -89,6 +89,9 @@ def _options() -> argparse.Namespace:
         "-o", "--output", type=Path, help="folder; by default benchmarks/ itself, for less than all benchmarks/work"
     )
     options = parser.parse_args()
+    unknown = set(options.peers or ()) - {peer.name for peers in PEERS.values() for peer in peers}
+    if unknown:
+        parser.error(f"no peer is called {', '.join(sorted(unknown))}: see benchmarks/peers.py")
     if options.sections is None:
         part = options.quick or options.datasets or options.cases or options.peers
         options.sections = SECTIONS[:1] if part else SECTIONS

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import ruska
 from benchmarks.cases import Case
-from benchmarks.peers_env import CAREAMICS, Environment
+from benchmarks.peers_env import CAREAMICS, DEEPINVERSE, Environment
 from ruska.image import Image
 from ruska.physics import PoissonGaussian, anscombe, estimate_noise, inverse_anscombe, noise_level
 from ruska.physics.operators import data_step
@@ -258,7 +258,7 @@ DENOISE = (
     Peer("SHINE preset", ours("shine", minutes=6, steps=1_000_000), slow=True, passes=1),
     Peer(
         "CAREamics Noise2Void",
-        CAREAMICS.peer("careamics_n2v.py", epochs=30),
+        CAREAMICS.peer("careamics_n2v.py", steps=1000),
         slow=True,
         passes=1,
         environment=CAREAMICS,
@@ -271,6 +271,12 @@ DEBLUR = (
     Peer("unsupervised Wiener", unsupervised_wiener),
     Peer("TV (true noise)", total_variation),
     Peer("BM3D, Richardson-Lucy (true noise)", bm3d_richardson_lucy, needs="bm3d"),
+    Peer(
+        "DeepInverse DiffPIR, TV (true noise)",
+        DEEPINVERSE.peer("deepinverse_diffpir.py"),
+        slow=True,
+        environment=DEEPINVERSE,
+    ),
 )
 ENLARGE = (
     Peer("nearest", nearest),

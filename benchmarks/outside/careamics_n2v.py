@@ -1,6 +1,7 @@
 """CAREamics' Noise2Void on one image, in an environment that has it: ``python careamics_n2v.py FOLDER``.
 
-Its own defaults (patches of 64 pixels, 30 epochs) unless ``task.json`` has settings ``epochs`` and ``steps``.
+Patches of 64 pixels in batches of 8, as its guide does. An epoch sees each patch once, and an image has few: so many
+epochs are run that there are ``steps`` of training (a setting in ``task.json``, 1000), and never fewer than its 30.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ except RuntimeError:  # beside another build of PyTorch its operators are absent
     _library = torch.library.Library("torchvision", "DEF")
     _library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
+_PATCH, _BATCH, _HELD_BACK = 64, 8, 2
+
 
 def main(folder: Path) -> None:
     """Train on the measurement, predict it, write it."""
@@ -28,9 +31,11 @@ def main(folder: Path) -> None:
 
     settings = json.loads((folder / "task.json").read_text())["settings"]
     image = np.load(folder / "measurement.npy")
+    patches = (image.shape[0] // _PATCH) * (image.shape[1] // _PATCH)
+    batches = max(1, -(-(patches - _HELD_BACK) // _BATCH))
     config = create_n2v_config(
-        experiment_name="n2v", data_type="array", axes="YX", patch_size=[64, 64], batch_size=8,
-        num_epochs=settings.get("epochs", 30), num_steps=settings.get("steps"),
+        experiment_name="n2v", data_type="array", axes="YX", patch_size=[_PATCH, _PATCH], batch_size=_BATCH,
+        num_epochs=max(30, -(-settings.get("steps", 1000) // batches)), n_val_patches=_HELD_BACK,
     )  # fmt: skip
     config.data_config = config.data_config.model_copy(update={"seed": 1})  # else drawn anew for every run
     careamist = CAREamist(config, work_dir=folder, enable_progress_bar=False)
