@@ -11,13 +11,18 @@ from typing import Any
 
 _NEEDED = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "imagecodecs", "mrcfile", "h5py", "zarr",
            "pillow", "matplotlib", "safetensors", "pydantic", "filelock", "psutil")  # fmt: skip
-_OPTIONAL = {"bm3d": "pip install 'ruska[bm3d]' (non-commercial licence)"}
+_OPTIONAL = {
+    "bm3d": "pip install 'ruska[bm3d]' (non-commercial licence)",
+    "aiohttp": "pip install 'ruska[remote]', to read OME-Zarr at https://",
+    "s3fs": "pip install 'ruska[s3]', to read OME-Zarr at s3://",
+}
 
 
 def examine() -> tuple[dict[str, Any], bool]:
     """Findings by topic, and whether all is well."""
     import ruska
     from ruska.engine.memory import available_memory, format_bytes, usable_cores
+    from ruska.io.formats import FORMATS, broken_plug_ins, plug_ins
 
     packages, missing = {}, []
     for package in _NEEDED:
@@ -32,6 +37,9 @@ def examine() -> tuple[dict[str, Any], bool]:
         "python": f"{platform.python_version()} on {platform.platform()}",
         "packages": packages,
         "optional": {name: "installed" if find_spec(name) else hint for name, hint in _OPTIONAL.items()},
+        "formats": ", ".join(known.name for known in FORMATS),
+        "plug-in readers": {**{f.name: f"from {f.module}" for f in plug_ins()},
+                            **{name: f"left out: {why}" for name, why in broken_plug_ins().items()}} or "none",
         "processor": _try("torch", _devices),
         "cores": usable_cores(),
         "free_memory": format_bytes(available_memory()),

@@ -523,11 +523,13 @@ def parse_roi(text: str | None) -> dict[str, slice] | None:
 
 
 def _default_output(file: str, mark: str = "_denoised") -> Path:
-    """Beside the input, same format where Ruska writes it, TIFF otherwise."""
-    from ruska.io import split_inner
+    """Beside the input (here, when that is on a server), same format where Ruska writes it, TIFF otherwise."""
+    from ruska.io import is_url, split_inner
     from ruska.io.registry import format_of_name
 
     path, _ = split_inner(file)
+    if is_url(file):
+        path = Path(path.name.partition("?")[0])
     known = format_of_name(path)
     suffix, stem = ".tif", path.name if path.is_dir() else path.stem
     if known is not None:

@@ -68,7 +68,10 @@ def decompress(kind: str, data: bytes, size: int) -> bytes:
 
 def decompress_at_most(kind: str, data: bytes, limit: int) -> bytes:
     """Like `decompress` for gzip or raw data of which only the largest possible size is known."""
-    out = data if kind == "raw" else _zlib(data, limit)
+    try:
+        out = data if kind == "raw" else _zlib(data, limit)
+    except zlib.error as error:
+        raise ValueError(f"{kind} data are damaged ({error})") from error
     if len(out) > limit:
         raise ValueError(f"{kind} data unpack to more than {limit} bytes")
     return out

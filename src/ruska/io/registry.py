@@ -140,6 +140,8 @@ def parse_voxel_size(text: str) -> dict[str, Quantity]:
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Format:
     """Return the format that ``path`` asks for, or raise OutputError now rather than after the work is done."""
     target = Path(path)
+    if is_url(path):
+        raise OutputError(path, "is an address, and Ruska writes to disks only", "Write a file, then upload it.")
     known = format_of_name(target)
     writable = sorted({s for f in FORMATS if f.writes for s in f.suffixes})
     if known is None or not known.writes:

@@ -66,9 +66,13 @@ def _store(address: str, scheme: str) -> Any:
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    """Limits in time. Public buckets need no keys, and keys are taken from the environment as s3fs does."""
+    """Limits in time. Keys for S3 are taken from the environment as usual; without any, buckets are read as public."""
     if scheme == "s3":
-        return {"config_kwargs": {"connect_timeout": _SECONDS, "read_timeout": _SECONDS}}
+        import s3fs  # noqa: F401  # so that its absence is named, not botocore's
+        from botocore.session import get_session
+
+        return {"anon": get_session().get_credentials() is None,
+                "config_kwargs": {"connect_timeout": _SECONDS, "read_timeout": _SECONDS}}  # fmt: skip
     import aiohttp
 
     return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)}}

@@ -153,6 +153,8 @@ def stored_pages(series: Any, layout: Layout, path: Path) -> Stored:
         raw=raw, whole=whole is not None, decode=first.decode, transform=series.transform,
     )  # fmt: skip
     _check_segments(stored, layout, path)
+    if int(first.compression) == 1:
+        _check_bytes(stored, path)
     return stored
 
 
@@ -165,6 +167,17 @@ def _page(page: Any) -> Page | None:
 def _one_run(page: Page) -> bool:
     ends = [at + n for at, n in zip(page.offsets, page.counts, strict=True)]
     return bool(ends) and all(page.counts) and list(page.offsets[1:]) == ends[:-1]
+
+
+def _check_bytes(stored: Stored, path: Path) -> None:
+    """InputError when uncompressed pages have far fewer bytes than their pixels take: their sizes are wrong.
+
+    A last strip may be short, and several bits may share a byte, hence the factor.
+    """
+    for page in stored.pages:
+        if page is not None and not stored.whole and all(page.counts) and sum(page.counts) * 16 < stored.page_bytes:
+            raise InputError(path, f"is damaged: a page of {stored.page_bytes} bytes has {sum(page.counts)} of them",
+                             "Copy it again from the instrument.")  # fmt: skip
 
 
 def _check_segments(stored: Stored, layout: Layout, path: Path) -> None:
