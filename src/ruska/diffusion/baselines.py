@@ -35,7 +35,7 @@ class GradientGuided:
         deblurring. 0: ``sigma^2 / (noise_std^2 + |A|^2 error^2)``, at which the step is right for white images.
 
     Source: Chung et al. (2023), "Diffusion posterior sampling for general noisy inverse problems", alg. 1; for gamma 0
-    Song et al. (2023), Pi-GDM, eq. 7, with ``|A|^2`` in place of ``A A'``.
+    Song et al. (2023), Pi-GDM, with ``|A|^2`` in place of ``A A'``.
     """
 
     prior: Prior
@@ -82,7 +82,7 @@ class FlowGuided:
     passes : the clock t goes from 0 (noise) to 1 (image) in equal steps; levels above ``highest`` are cut.
     step_size : exponent a of ``z = x - (1 - t)^a A'(A x - y) / |A|^2``; 0.3 to 0.5 is advised. 0: `DataTerm.nearest`.
 
-    Source: Martin et al. (2025), "PnP-Flow: plug-and-play image restoration with flow matching", alg. 3.
+    Source: Martin et al. (2025), "PnP-Flow: plug-and-play image restoration with flow matching".
     """
 
     prior: Prior

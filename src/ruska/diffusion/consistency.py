@@ -55,7 +55,7 @@ class DataTerm:
         That is ``guess + C A' (A C A' + noise_std^2)^-1 (y - A guess)`` with ``C = guess_std^2``: a division without
         operator, for a mask, and for decimation by whole factors; conjugate gradients otherwise, on the grid of y and
         for each image by itself (`physics.operators.data_step` ends a batch together). Source: Zhu et al. (2023),
-        "Denoising diffusion models for plug-and-play image restoration" (DiffPIR), eq. 13.
+        "Denoising diffusion models for plug-and-play image restoration" (DiffPIR), alg. 1.
         """
         operator, shape = self.operator, tuple(guess.shape[2:])
         power = (broadcast_level(precise(guess_std), guess) ** 2).to(guess)
@@ -115,8 +115,8 @@ def guess_error(noise_std: float, signal_std: float = 1.0, step_size: float = 0.
 def bounded_error(signal_std: float = 1.0) -> GuessError:
     """What the guess would miss if pixels were independent; exact for white images, else too large, never too small.
 
-    Source: Song, Vahdat, Mardani & Kautz (2023), "Pseudoinverse-guided diffusion models" (Pi-GDM), sec. 3.2, for
-    images of ``signal_std`` instead of 1.
+    Source: Song, Vahdat, Mardani & Kautz (2023), "Pseudoinverse-guided diffusion models" (Pi-GDM); for images of
+    ``signal_std`` instead of 1.
     """
     return lambda level: level * signal_std / hypot(level, signal_std)
 

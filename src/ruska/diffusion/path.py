@@ -48,7 +48,7 @@ EMDIFFUSE_SAMPLING = Betas(1e-4, 0.09, 1000)
 
 @dataclass(frozen=True)
 class FlowPath:
-    """Straight lines: alpha = 1 - t, sigma = t. Source: Lipman et al. (2023), "Flow matching", eq. 22."""
+    """Straight lines: alpha = 1 - t, sigma = t. Source: Lipman et al. (2023), "Flow matching", sec. 4.1."""
 
     def alpha(self, t: Tensor | float) -> Tensor:
         return 1 - precise(t)

@@ -63,8 +63,8 @@ def restore(sampler: Sampler, y: Tensor, noise: Noise, condition: Tensor | None 
 class ProximalGuide:
     """E[x0 | x_t, y] with independent pixels in the error of the guess. Approximate; one pass.
 
-    Source: DiffPIR, eq. 13; the same correction as Pi-GDM, eq. 7, without the derivative of the network. With
-    ``error`` growing without bound it becomes the projection of DDNM (Wang, Yu & Zhang 2023, eq. 13).
+    Source: DiffPIR, alg. 1; the same correction as Pi-GDM, without the derivative of the network. With ``error``
+    growing without bound it becomes the projection of DDNM (Wang, Yu & Zhang 2023).
     """
 
     prior: Prior
@@ -83,7 +83,7 @@ class MomentGuide:
     ``D + C A' (A C A' + noise_std^2)^-1 (y - A D)``, by conjugate gradients over the prior's derivative: one pass
     forward and one backward per iteration. Reaches as far as that many networks in a row: for whole images.
     Source: Rozet, Andry, Lanusse & Louppe (2024), "Learning diffusion priors from observations by expectation
-    maximization" (MMPS), eq. 13 and alg. 1; covariance: Efron (2011), "Tweedie's formula", eq. 2.8.
+    maximization" (moment matching posterior sampling); covariance: Efron (2011), "Tweedie's formula".
     """
 
     prior: Prior
@@ -159,7 +159,7 @@ def denoising_sampler(prior: Prior, levels: Sequence[float], *, step: Step = anc
 
     The measurement is a point of the reverse process already, so it starts there; with a step that adds noise it ends
     at different images, with `heun` always at the same one. Source: Kawar, Vaksman & Elad (2021), "Stochastic image
-    denoising by sampling from the posterior distribution", sec. 3.
+    denoising by sampling from the posterior distribution".
     """
     return GuidedSampler(lambda _: prior, levels, step, lambda y, _: y)
 
@@ -176,8 +176,8 @@ class PosteriorMean:
     told from y. The state is the image and what the prior has taken off it so far.
 
     Alternating direction method of multipliers: exact for Gaussian images whatever the levels, as sweeps grow. Source:
-    Venkatakrishnan, Bouman & Wohlberg (2013), "Plug-and-play priors for model based reconstruction", eq. 6 to 8;
-    falling levels: Zhang et al. (2021), "Plug-and-play image restoration with deep denoiser prior" (DPIR), sec. 4.3.
+    Venkatakrishnan, Bouman & Wohlberg (2013), "Plug-and-play priors for model based reconstruction"; falling
+    levels: Zhang et al. (2021), "Plug-and-play image restoration with deep denoiser prior" (DPIR).
     Differs: the multiplier is rescaled when the level changes, without which it would stand for another force.
     """
 

@@ -64,7 +64,7 @@ def heun(
 ) -> Tensor:
     """The same equation, second order, two passes but for the step to 0: Heun's mean, taken of the two guesses.
 
-    Source: Lu et al. (2022), "DPM-Solver++", eq. 8, with the trapezoid rule on ``d(x / sigma) = D d(1 / sigma)``.
+    Source: Lu et al. (2022), "DPM-Solver++", prop. 4.1, with the trapezoid rule on ``d(x / sigma) = D d(1 / sigma)``.
     Differs from Karras et al. (2022), alg. 1, which takes the mean of slopes and overshoots where steps are long: the
     spread of unit white images after 5 equal steps of a flow is 8.8 with theirs, 0.90 with this one (euler: 0.77).
     """
