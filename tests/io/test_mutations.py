@@ -130,8 +130,9 @@ def n5(folder: Path) -> list[Path]:
     """A small container, packed by gzip; its damaged parts are the attributes and a block."""
     dataset = folder / "a.n5" / "raw"
     (dataset / "0" / "0").mkdir(parents=True)
+    size = {"dimensions": [4.0, 4.0, 40.0], "unit": "nm"}
     attributes = {"dimensions": [9, 8, 4], "blockSize": [9, 8, 4], "dataType": "uint16",
-                  "compression": {"type": "gzip"}, "pixelResolution": {"dimensions": [4.0, 4.0, 40.0], "unit": "nm"}}  # fmt: skip
+                  "compression": {"type": "gzip"}, "pixelResolution": size}  # fmt: skip
     (dataset / "attributes.json").write_text(json.dumps(attributes))
     values = np.arange(4 * 8 * 9, dtype=">u2").tobytes()
     head = b"\0\0\0\3" + np.array([9, 8, 4], ">u4").tobytes()

@@ -97,3 +97,21 @@ def test_sizes_of_records_that_tifffile_parses() -> None:
     lsm = {"VoxelSizeX": 1e-7, "VoxelSizeY": 1e-7, "VoxelSizeZ": 3e-7, "TimeIntervall": 2.0}
     assert {a: q.value for a, q in tiff_vendors.lsm_pixel_size(lsm).items()} == {"X": 100, "Y": 100, "Z": 300, "T": 2.0}
     assert tiff_vendors.tvips_pixel_size({"PixelSizeX": 0.0, "PixelSizeY": 0.0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ('ScalingXType=1,ScalingXScale=0.5,ScalingXUnit="um",ScalingYType=1,ScalingYScale=0.25,ScalingYUnit="um"',
+         {"X": 500.0, "Y": 250.0}),
+        ('ScalingXType=2,ScalingXScale=1,ScalingXUnit="nm",ScalingYType=1,ScalingYScale=2,ScalingYUnit="ps"', {}),
+        ('ScalingXType=1,ScalingXScale=1,ScalingXUnit="",ScalingYType=1,ScalingYScale=1,ScalingYUnit=""', {}),
+        ('ScalingXType=1,ScalingXScale=x,ScalingXUnit="um",ScalingYType=1,ScalingYScale=1,ScalingYUnit="um"', {}),
+    ],
+)  # fmt: skip
+def test_hamamatsu_description(tmp_path: Path, scaling: str, expected: dict[str, float]) -> None:
+    """A streak image has wavelength and time where others have lengths: no pixel size then."""
+    text = f'[Application],Date="09/02/2022",Software="HPD-TA"\r\n[Camera],CameraName="C13440"\r\n[Scaling],{scaling}'
+    image = read(picture(tmp_path / "a.tif", description=text))
+    assert image.voxel_size_nm == pytest.approx(expected)
+    assert image.header["hamamatsu"]["Camera"] == {"CameraName": "C13440"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ruska.engine.memory import format_bytes
@@ -33,7 +34,7 @@ def table(title: str, rows: Mapping[str, Any]) -> None:
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in _rows(rows):
-        grid.add_row(name.replace("_", " "), _text(value))
+        grid.add_row(escape(name.replace("_", " ")), escape(_text(value)))  # [brackets] are no colours
     Console(soft_wrap=False).print(grid)
 
 

@@ -32,8 +32,8 @@ def read_extended(header: Any, extended: bytes, order: str, sections: int) -> di
     sections = min(sections, _MOST_SECTIONS)
     if kind in (b"FEI1", b"FEI2"):
         return _fei(kind, extended, order, sections)
-    words = np.frombuffer(header["extra1"].tobytes() + header["extra2"].tobytes(), order + "i2")
-    integers, reals = int(words[16]), int(words[17])  # bytes 128 and 130 of the header
+    # IMOD's nint and nreal: bytes 128 and 130 of the header, in the field that starts at 112
+    integers, reals = (int(n) for n in np.frombuffer(header["extra2"].tobytes(), order + "i2", 2, 128 - 112))
     if kind == b"SERI" or (not kind and integers > 0 and 0 < reals < 64):
         return _serialem(extended, order, sections, integers, reals)
     if kind == b"AGAR" or (not kind and integers == 0 and reals == 32 and len(extended) >= 128 * sections):
