@@ -95,3 +95,15 @@ def test_folders_are_what_their_markers_say(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / marker).write_text(text)
         assert find_format(tmp_path / name).name == known, name
+
+
+def test_the_documentation_lists_every_format_and_says_which_are_written() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    for known in formats.FORMATS:
+        row = next((r for r in rows if r[0].startswith(known.name)), None)
+        assert row is not None, known.name
+        assert (row[4] != "no") == known.writes, known.name
+        if "…" not in row[1]:
+            missing = {s for s in known.suffixes if s not in row[1].replace("`", "").split()} - {".ome.tiff"}
+            assert not missing, known.name
