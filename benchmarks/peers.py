@@ -22,6 +22,7 @@ from ruska.physics.operators import data_step
 
 Restore = Callable[[Case], NDArray[Any]]
 _BACK_PROJECTIONS = 10
+_LEAST_FOR_GAIN = 64  # pixels each way, to see how noise grows with the signal
 _TV_ITERATIONS, _TV_WEIGHT = 30, 0.08
 
 
@@ -109,8 +110,8 @@ def bm3d_spectrum(case: Case) -> NDArray[Any]:
 
 def anscombe_bm3d(case: Case) -> NDArray[Any]:
     """After a generalised Anscombe transform with the parameters that Ruska fits to the image."""
-    line = noise_level(case.measurement)
-    if line.gain <= 0:
+    line = noise_level(case.measurement) if min(case.measurement.shape) >= _LEAST_FOR_GAIN else None
+    if line is None or line.gain <= 0:
         return bm3d_own(case)
     return _stabilised(case.measurement, line.gain, line.intercept)
 

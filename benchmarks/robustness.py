@@ -27,8 +27,7 @@ from ruska.physics.operators import Identity
 
 Array = NDArray[Any]
 VERSION = 1
-METHODS = ("Ruska auto", "Ruska tv", "Ruska nlm", "Ruska wavelet", "Gaussian 1.5 px", "skimage NLM", "BM3D",
-           "Anscombe BM3D")  # fmt: skip
+METHODS = ("Ruska auto", "Ruska tv", "Ruska nlm", "Ruska wavelet", "Gaussian 1.5 px", "skimage NLM", "Anscombe BM3D")
 DATASETS_USED = ("cdeep3m", "fib25", "openfibsem", "neubias_em")
 _DOSE = PoissonGaussian(50, 0.02)
 

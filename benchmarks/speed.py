@@ -13,7 +13,7 @@ from benchmarks.notes import Notes, source_digest
 from benchmarks.tables import by_peer, cell
 
 VERSION = 1
-EDGES = (512, 1024)
+EDGES, SLOW_EDGES = (512, 1024), (2048,)
 SIZES, SLOW_SIZES = (0.25,), (1.0, 4.0)
 MEMORY = "1GB"
 _ENGINE = (
@@ -30,7 +30,8 @@ def section(rows: Sequence[dict[str, Any]], notes: Notes, *, slow: bool, say: Ca
     say("start-up")
     started = notes.recall(f"{here} start-up", startup.measured)
     say("engine")
-    overhead = notes.recall(f"{here} engine {EDGES}", lambda: engine.measured(EDGES))
+    edges = EDGES + (SLOW_EDGES if slow else ())
+    overhead = notes.recall(f"{here} engine {edges}", lambda: engine.measured(edges))
     volumes = []
     for size in (*SIZES, *(SLOW_SIZES if slow else ())):
         say(f"volume of {size:g} GB")

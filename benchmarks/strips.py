@@ -13,7 +13,7 @@ from benchmarks.cases import Case
 from benchmarks.judge import Memory
 from benchmarks.peers import PEERS
 
-_EDGE, _COLUMNS = 128, 5
+_EDGE, _COLUMNS, _ONE_ROW = 128, 5, 6
 
 
 def draw(case: Case, rows: Sequence[dict[str, Any]], memory: Memory, file: Path) -> None:
@@ -31,12 +31,13 @@ def draw(case: Case, rows: Sequence[dict[str, Any]], memory: Memory, file: Path)
             panels.append((f"{peer.name}\n{scores[peer.name]['psnr']:.2f} dB / {scores[peer.name]['ssim']:.3f}", image))
     panels.append(("truth", case.truth) if case.truth is not None else ("other side (not aligned)", case.clean))
     place = _busiest(_plane(panels[-1][1]))
-    count = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(3 * _COLUMNS, 3.35 * count), dpi=80, layout="constrained", facecolor="white")
+    columns = len(panels) if len(panels) <= _ONE_ROW else _COLUMNS
+    count = -(-len(panels) // columns)
+    figure = Figure(figsize=(3 * columns, 3.35 * count), dpi=80, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     low, high = np.percentile(_plane(panels[-1][1]), (0.5, 99.5))
     for axes, panel in zip(
-        figure.subplots(count, _COLUMNS, squeeze=False).ravel(), [*panels, *[None] * _COLUMNS], strict=False
+        figure.subplots(count, columns, squeeze=False).ravel(), [*panels, *[None] * columns], strict=False
     ):
         axes.set_axis_off()
         if panel is None:
