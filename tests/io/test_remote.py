@@ -80,6 +80,8 @@ def test_wrong_addresses_say_what_to_check(server: tuple[str, Path]) -> None:
         assert caught.value.fix
         assert "Traceback" not in str(caught.value)
         assert caught.value.subject.startswith(wrong[:10])
+    with pytest.raises(InputError, match="no Zarr store at this address"):
+        read(f"{address}/none.zarr")
 
 
 def test_a_truncated_blosc_chunk_is_refused(server: tuple[str, Path]) -> None:

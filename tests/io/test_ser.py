@@ -67,6 +67,7 @@ def test_a_description_opens_its_series(tmp_path: Path) -> None:
     image = read(tmp_path / "a.emi")
     assert image.shape == (3, 4, 5)
     assert image.header["emi"] == {"High tension": "200 kV"}
+    assert (image.name, image.path) == ("a.emi", tmp_path / "a_1.ser")  # whose digest tells a changed input
     series(tmp_path / "a_2.ser", total=1, valid=1)
     with pytest.raises(InputError, match=r"a_1.ser, a_2.ser. Name one: a.emi:1"):
         read(tmp_path / "a.emi")

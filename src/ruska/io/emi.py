@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def read(path: Path, inner: str | None) -> Image:
     wanted = next(iter(found)) if inner is None else inner.strip("/")
     if wanted not in found:
         raise InputError(path, f"has no series '{wanted}'", f"Beside it: {names}.")
-    return ser.read(found[wanted], None)
+    return replace(ser.read(found[wanted], None), path=found[wanted])  # that file is what was read
 
 
 def series_of(path: Path) -> dict[str, Path]:

@@ -63,7 +63,7 @@ def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Imag
     for pixels in (image.data, image.mask):
         if isinstance(pixels, LazyPixels):
             pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do
-    return replace(image, name=name)
+    return replace(image, name=name, path=path)
 
 
 class _Folder:

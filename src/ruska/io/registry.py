@@ -88,7 +88,10 @@ def _read_file(file: Path, inner: str | None) -> Image:
             file, f"cannot be read as {known.name} ({type(error).__name__}: {first_line})",
             "The file may be truncated or damaged: copy it again, or open it in Fiji and save it anew.",
         ) from error  # fmt: skip
-    return replace(image, path=file, name=file.name if inner is None else f"{file.name}:{inner}")
+    elsewhere = image.path is not None and image.path.name != file.name  # the pixels are in a file beside this one
+    return replace(
+        image, path=image.path if elsewhere else file, name=file.name if inner is None else f"{file.name}:{inner}"
+    )
 
 
 def _read_url(address: str) -> Image:

@@ -41,7 +41,9 @@ def read(address: str, inner: str | None) -> Image:
         image = read_store(_shown(address), store, inner)
     except InputError as error:
         if "cannot be opened as Zarr" in error.problem:
-            raise InputError(error.subject, error.problem, _WAY_OUT) from error
+            nothing = "NotFound" in error.problem
+            problem = "there is no Zarr store at this address" if nothing else error.problem
+            raise InputError(error.subject, problem, _WAY_OUT) from error
         raise
     except RuskaError:
         raise
