@@ -69,6 +69,30 @@ def _run(measurement: NDArray[Any], method: str, settings: Mapping[str, Any]) ->
     return ruska.denoise(image, method=method, settings=settings, dtype="float32").image.numpy()
 
 
+def ruska_deblur(case: Case, noise: float | None = None) -> NDArray[Any]:
+    """``ruska deblur`` with the true width of the blur."""
+    settings = _noise_setting(case, noise)
+    image = Image(case.measurement, "YX")
+    return ruska.deblur(image, sigma=_sigma(case), settings=settings, dtype="float32").image.numpy()
+
+
+def ruska_enlarge(case: Case, noise: float | None = None) -> NDArray[Any]:
+    """``ruska superres`` or ``ruska isotropic`` by the case's factor."""
+    settings = _noise_setting(case, noise)
+    factor = 1 / case.operator.scale[0]
+    image = Image(case.measurement, "ZYX"[-case.measurement.ndim :])
+    if case.task == "isotropic":
+        return ruska.isotropic(image, factor=factor, settings=settings, dtype="float32").image.numpy()
+    return ruska.superres(image, scale=factor, settings=settings, dtype="float32").image.numpy()
+
+
+def _noise_setting(case: Case, noise: float | None) -> dict[str, Any]:
+    """The noise as Ruska is told it: a fraction of the intensity range."""
+    if noise is None:
+        return {}
+    return {"noise_std": noise / float(np.ptp(np.percentile(case.measurement, (0.1, 99.9))))}
+
+
 def _bm3d(values: NDArray[Any], noise: Any) -> NDArray[Any]:
     import bm3d
 
@@ -242,6 +266,7 @@ def _sigma(case: Case) -> float:
 DENOISE = (
     Peer("noisy", lambda case: case.measurement),
     Peer("Ruska auto", ours("auto"), ours=True),
+    Peer("Ruska prior", ours("prior"), ours=True),
     Peer("Ruska blindspot", ours("blindspot"), ours=True, slow=True, passes=1),
     Peer("Ruska tv", ours("tv"), ours=True),
     Peer("Ruska nlm", ours("nlm"), ours=True),
@@ -267,6 +292,8 @@ DENOISE = (
     Peer("Noise2Void", ours("noise2void", minutes=6, steps=1_000_000), slow=True, passes=1),
 )
 DEBLUR = (
+    Peer("Ruska deblur", ruska_deblur, ours=True),
+    Peer("Ruska deblur (true noise)", lambda case: ruska_deblur(case, _told(case)), ours=True),
     Peer("blurred", lambda case: case.measurement),
     Peer("Richardson-Lucy", richardson_lucy),
     Peer("unsupervised Wiener", unsupervised_wiener),
@@ -280,6 +307,8 @@ DEBLUR = (
     ),
 )
 ENLARGE = (
+    Peer("Ruska prior", ruska_enlarge, ours=True),
+    Peer("Ruska prior (true noise)", lambda case: ruska_enlarge(case, _told(case)), ours=True),
     Peer("nearest", nearest),
     Peer("cubic", cubic),
     Peer("cubic, back-projection", back_projection),

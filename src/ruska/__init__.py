@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
     from ruska.io import read, write
-    from ruska.pipeline import Evaluation, Result, denoise, describe, evaluate, register, train
+    from ruska.pipeline import (
+        Evaluation,
+        Result,
+        deblur,
+        denoise,
+        describe,
+        evaluate,
+        isotropic,
+        register,
+        superres,
+        train,
+    )
 
 __version__ = "0.1.0"
 
@@ -25,11 +36,14 @@ _HOMES = {
     "Image": "ruska.image",
     "Quantity": "ruska.image",
     "Result": "ruska.pipeline",
+    "deblur": "ruska.pipeline",
     "denoise": "ruska.pipeline",
     "describe": "ruska.pipeline",
     "evaluate": "ruska.pipeline",
+    "isotropic": "ruska.pipeline",
     "read": "ruska.io",
     "register": "ruska.pipeline",
+    "superres": "ruska.pipeline",
     "train": "ruska.pipeline",
     "write": "ruska.io",
 }
@@ -40,11 +54,14 @@ __all__ = [
     "Quantity",
     "Result",
     "__version__",
+    "deblur",
     "denoise",
     "describe",
     "evaluate",
+    "isotropic",
     "read",
     "register",
+    "superres",
     "train",
     "write",
 ]

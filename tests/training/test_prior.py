@@ -1,4 +1,4 @@
-"""Training a prior: it learns, goes on where it stopped, says which setting is wrong, and makes a model that denoises."""
+"""Training a prior: it learns, goes on where it stopped, names a wrong setting, and makes a model that denoises."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def test_files_are_packed_on_the_way(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value", "said"), [
-    ("batchsize", "4", "batch"), ("batch", "many", "not valid"), ("batch", "0", "positive"), ("patch", "100", "multiple"),
-    ("widths", "[16]", "as many"), ("decay", "cosin", "cosine"), ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"),
+    ("batchsize", "4", "batch"), ("batch", "many", "not valid"), ("batch", "0", "positive"),
+    ("patch", "100", "multiple"), ("widths", "[16]", "as many"), ("decay", "cosin", "cosine"),
+    ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_named(corpus, tmp_path, name, value, said):
     with pytest.raises(SettingsError, match=said):

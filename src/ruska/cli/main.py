@@ -46,6 +46,13 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists."
 Model = Annotated[str | None, typer.Option(help="Folder of a model that `ruska train` wrote.")]
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
 Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: multiplied with every frame.")]
+Prior = Annotated[str | None, typer.Option("--model", help="Folder of a trained prior. Default: Ruska's own.")]
+Steps = Annotated[int | None, typer.Option(help="Passes between measurement and prior. Default: 8.")]
+StepSize = Annotated[float | None, typer.Option(help="Weight of the measurement, e.g. 0.3; 0: from its noise.")]
+DType = Annotated[str, typer.Option(help="same as the input, or float32.")]
+Report = Annotated[bool, typer.Option(help="Write an HTML and PNG report beside the output.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Restored = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write; the suffix chooses the format.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Where to write; the suffix chooses the format. Default: FILE_denoised."),
@@ -147,11 +154,90 @@ def denoise(
 
     options = Options(dtype, seed, memory, workers, parse_roi(roi))  # type: ignore[arg-type]
     method, settings = _with_model(model, method, _settings(set_))
-    run = _Run(method, settings, options, (axes, voxel_size, dark, gain), overwrite, report, dry_run, json)
+    run = _Run("denoise", method, settings, options, (axes, voxel_size, dark, gain), overwrite, report, dry_run, json)
     if batch:
         run.folder(Path(file), output)
     else:
         run.one(file, output or _default_output(file))
+
+
+@app.command()
+def deblur(
+    file: Input,
+    output: Restored = None,
+    sigma: Annotated[float | None, typer.Option(help="Standard deviation of a Gaussian blur, in pixels.")] = None,
+    psf: Annotated[str | None, typer.Option(help="File of a measured point spread function.")] = None,
+    steps: Steps = None,
+    step_size: StepSize = None,
+    set_: Set = None,
+    model: Prior = None,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    dtype: DType = "same",
+    memory: Memory = None,
+    overwrite: Overwrite = False,
+    report: Report = True,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Undo a known blur in every slice, with the prior."""
+    own = {"sigma": sigma, "psf": psf, "steps": steps, "step_size": step_size, "model": model}
+    run = _restoration("deblur", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    run.one(file, output or _default_output(file, "_deblurred"))
+
+
+@app.command()
+def superres(
+    file: Input,
+    output: Restored = None,
+    scale: Annotated[str, typer.Option(help="How many times finer pixels: 2, 3, 4, or 3/2.")] = "2",
+    steps: Steps = None,
+    step_size: StepSize = None,
+    set_: Set = None,
+    model: Prior = None,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    dtype: DType = "same",
+    memory: Memory = None,
+    overwrite: Overwrite = False,
+    report: Report = True,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Finer pixels along Y and X in every slice, with the prior."""
+    own = {"scale": scale, "steps": steps, "step_size": step_size, "model": model}
+    run = _restoration("superres", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    run.one(file, output or _default_output(file, "_superres"))
+
+
+@app.command()
+def isotropic(
+    file: Input,
+    output: Restored = None,
+    factor: Annotated[
+        str | None, typer.Option(help="Slice distance over pixel size. Default: what the file says.")
+    ] = None,
+    steps: Steps = None,
+    step_size: StepSize = None,
+    set_: Set = None,
+    model: Prior = None,
+    axes: Axes = None,
+    voxel_size: VoxelSize = None,
+    dtype: DType = "same",
+    memory: Memory = None,
+    overwrite: Overwrite = False,
+    report: Report = True,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """As many slices as make the voxels of a volume isotropic, with the prior."""
+    from ruska.pipeline.restoring import anisotropy
+
+    if factor is None:
+        factor = str(anisotropy(_open(file, axes, voxel_size)))
+    own = {"factor": factor, "steps": steps, "step_size": step_size, "model": model}
+    run = _restoration("isotropic", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    run.one(file, output or _default_output(file, "_isotropic"))
 
 
 @app.command()
@@ -381,19 +467,19 @@ def doctor(json: Json = False) -> None:
 
 
 class _Run:
-    """``ruska denoise`` with its options, for one file or a folder of them."""
+    """A restoration with its options, for one file or a folder of them."""
 
     def __init__(
-        self, method: str, settings: dict[str, str], options: Options, opening: tuple[str | None, ...],
+        self, task: str, method: str, settings: dict[str, str], options: Options, opening: tuple[str | None, ...],
         overwrite: bool, report: bool, dry_run: bool, json: bool,
     ) -> None:  # fmt: skip
-        self.method, self.settings, self.options, self.opening = method, settings, options, opening
+        self.task, self.method, self.settings, self.options, self.opening = task, method, settings, options, opening
         self.overwrite, self.report, self.dry_run, self.json = overwrite, report, dry_run, json
 
     def one(self, file: str, output: Path) -> None:
         from ruska.cli import show
 
-        facts = self._denoise(file, output)
+        facts = self._restore(file, output)
         if self.json:
             show.json(facts)
         elif self.dry_run:
@@ -413,7 +499,7 @@ class _Run:
         failed: list[RuskaError] = []
         for file in members(folder, every_format=True):
             try:
-                done[file.name] = self._denoise(str(file), target / _default_output(str(file), mark="").name)
+                done[file.name] = self._restore(str(file), target / _default_output(str(file), mark="").name)
             except RuskaError as error:
                 failed.append(error)
                 _complain(str(error))
@@ -424,7 +510,7 @@ class _Run:
         if failed:
             raise typer.Exit(failed[0].exit_code)
 
-    def _denoise(self, file: str, output: Path) -> dict[str, Any]:
+    def _restore(self, file: str, output: Path) -> dict[str, Any]:
         from ruska.cli import show
         from ruska.pipeline import predict_job, run_job
 
@@ -434,10 +520,22 @@ class _Run:
             if self.dry_run:
                 return predict_job(image, output, self.method, self.settings, self.options,
                                    overwrite=self.overwrite, progress=progress)  # fmt: skip
-            result = run_job("denoise", image, output, self.method, self.settings, self.options,
+            result = run_job(self.task, image, output, self.method, self.settings, self.options,
                              overwrite=self.overwrite, report=self.report, progress=progress)  # fmt: skip
         report = str(result.report) if result.report else None
         return {**result.record, "report": report, "written": str(output)}
+
+
+def _restoration(
+    task: str, own: dict[str, Any], set_: list[str] | None, dtype: str, memory: str | None,
+    opening: tuple[str | None, ...], overwrite: bool, report: bool, dry_run: bool, json: bool,
+) -> _Run:  # fmt: skip
+    """A run of ``task`` with its own options, those that were given, before ``--set``."""
+    from ruska.pipeline import Options
+
+    settings = {name: str(value) for name, value in own.items() if value is not None} | _settings(set_)
+    options = Options(dtype, 0, memory)  # type: ignore[arg-type]
+    return _Run(task, task, settings, options, opening, overwrite, report, dry_run, json)
 
 
 def _reuse_memory(method: str) -> None:

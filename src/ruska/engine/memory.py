@@ -7,8 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ruska.errors import SettingsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
           "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}  # fmt: skip
@@ -70,6 +74,7 @@ class Budget:
     workers : blocks that are worked on side by side.
     folder : where a method may keep what it has learned, so that an interrupted job need not learn it again.
     progress : told how far a long preparation is.
+    read : opens a file that a method's settings name, e.g. a point spread function.
     rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
     """
 
@@ -77,6 +82,7 @@ class Budget:
     workers: int = field(default_factory=usable_cores)
     folder: Path | None = None
     progress: Callable[[str, int, int], None] | None = None
+    read: Callable[[str], NDArray[Any]] | None = None
     rehearsal: bool = False
 
     def __post_init__(self) -> None:

@@ -53,6 +53,7 @@ class Told:
     mean, signal : mean, and standard deviation of the noise-free image. std : of the noise.
     level : how the noise grows with the grey level; None when it is the same everywhere.
     lags : correlation of the noise with that 1 and 2 pixels further along X, and along Y.
+    texture : what neighbours along both axes share of that which passed for noise: fine texture does, noise seldom.
     """
 
     mean: float
@@ -60,6 +61,7 @@ class Told:
     std: float
     level: NoiseLevel | None = None
     lags: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    texture: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class PriorMethod:
         import torch
         from torch.nn import functional
 
-        *leading, height, width = y.shape
+        height, width = y.shape[-2:]
         planes = y.reshape(-1, 1, height, width).to(torch.float32)
         step = self.network.multiple
         padded = functional.pad(planes, (0, -width % step, 0, -height % step), mode="replicate")
@@ -178,7 +180,8 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
         level = None
     note = f"noise {found.std:.3g} of the intensity range"
     note += ", growing with the signal. " if level is not None else ". "
-    return Told(mean, _signal(variance, found.std), found.std, level, _lags(found)), note + found.reason
+    told = Told(mean, _signal(variance, found.std), found.std, level, _lags(found), max(0.0, min(found.lag1)))
+    return told, note + found.reason
 
 
 def _signal(variance: float, noise: float) -> float:
@@ -207,8 +210,8 @@ def load(folder: str | None) -> tuple[Denoiser, str]:
     from ruska.weights.embedded import EMBEDDED
 
     if folder is None and not EMBEDDED.exists():
-        raise InputError("the prior", "does not come with this copy of Ruska", "Train one (`ruska train prior`) and pass "
-                         "it with --model, or use --method auto.")  # fmt: skip
+        raise InputError("the prior", "does not come with this copy of Ruska",
+                         "Train one (`ruska train prior`) and pass it with --model, or use --method auto.")  # fmt: skip
     model = load_model(Path(folder) if folder is not None else EMBEDDED)
     if model.card.method != "prior":
         raise InputError(folder or "the embedded model", f"is a model for {model.card.method}, not for prior",

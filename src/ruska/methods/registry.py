@@ -21,6 +21,9 @@ METHODS = {
     "noise2void": "ruska.methods.blindspot:Noise2Void",
     "udvd": "ruska.methods.blindspot:Udvd",
     "shine": "ruska.methods.blindspot:Shine",
+    "deblur": "ruska.methods.posterior:Deblur",
+    "superres": "ruska.methods.posterior:Superres",
+    "isotropic": "ruska.methods.posterior:Isotropic",
 }
 
 
@@ -37,6 +40,11 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Any:
 def learns(name: str) -> bool:
     """Whether the method trains or runs a network."""
     return name in METHODS and bool(getattr(_recipe(name), "learns", False))
+
+
+def task(name: str) -> str:
+    """What the method is for: denoise, deblur, superres or isotropic; ``auto`` denoises."""
+    return "denoise" if name == "auto" else getattr(_recipe(name), "task", "denoise")
 
 
 def describe(name: str) -> dict[str, Any]:

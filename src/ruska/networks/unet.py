@@ -12,6 +12,7 @@ convolutions). Differs: the noise modulates every block (scale and shift) instea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,9 @@ class Modulated(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.told = nn.Conv2d(_TOLD, 2 * width, 1)
         nn.init.zeros_(self.told.weight)
-        nn.init.zeros_(self.told.bias)
+        nn.init.zeros_(self.told.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         scale, shift = self.told(told).chunk(2, 1)
@@ -65,8 +66,8 @@ class UNet(nn.Module):
         self.enter = nn.Conv2d(inputs * _FOLD**2, widths[0], 3, padding=1)
         self.leave = nn.Conv2d(widths[0], outputs * _FOLD**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Modulated(w) for w, n in zip(widths, blocks, strict=True) for _ in range(n))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in reversed(pairs))

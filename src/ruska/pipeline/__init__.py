@@ -5,6 +5,7 @@ from ruska.pipeline.inspect import describe, predict_job
 from ruska.pipeline.prepare import Options, Prepared, correct_detector, prepare
 from ruska.pipeline.registering import register
 from ruska.pipeline.restore import Result, denoise, run_job
+from ruska.pipeline.restoring import deblur, isotropic, superres
 from ruska.pipeline.training import train
 
 __all__ = [
@@ -13,12 +14,15 @@ __all__ = [
     "Prepared",
     "Result",
     "correct_detector",
+    "deblur",
     "denoise",
     "describe",
     "evaluate",
+    "isotropic",
     "predict_job",
     "prepare",
     "register",
     "run_job",
+    "superres",
     "train",
 ]

@@ -113,7 +113,7 @@ def prepare(
     options = options or Options()
     remembered = remembered or {}
     started = time.perf_counter()
-    budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal)
+    budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal, read=_read)
     whole = ArraySource(image.data, image.axes)
     if "statistics" in remembered:
         statistics = IntensityStatistics(**remembered["statistics"])
@@ -141,6 +141,10 @@ def prepare(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, seconds, outside_domain(image, card_of(settings)),
     )  # fmt: skip
+
+
+def _read(file: str) -> np.ndarray[Any, Any]:
+    return io.read(file).numpy()
 
 
 def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:

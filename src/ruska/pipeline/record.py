@@ -93,13 +93,14 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
         words[-1] = f"{source}:{job.image.name.partition(':')[2]}"
     if output is not None:
         words += ["-o", str(output)]
-    words += ["--method", job.method_name]
+    words += ["--method", job.method_name] if task == "denoise" else []
     for name, value in settings.items():
         if value is not None:
             words += ["--set", f"{name}={value}"]
     for name, reference in job.image.provenance.get("detector", {}).items():
         words += [f"--{name}", reference["path"]]
-    words += ["--axes", job.image.axes, "--dtype", job.options.dtype, "--seed", str(job.options.seed)]
+    words += ["--axes", job.image.axes, "--dtype", job.options.dtype]
+    words += ["--seed", str(job.options.seed)] if task == "denoise" else []
     if job.options.memory:
         words += ["--memory", job.options.memory]
     if job.options.roi:

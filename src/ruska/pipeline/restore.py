@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruska import io
+from ruska import io, methods
 from ruska.engine import (
     BlockStore,
     CanonicalSink,
@@ -25,10 +26,11 @@ from ruska.engine import (
     run,
     work_folder,
 )
-from ruska.errors import InputError, OutputError
-from ruska.image import Image
+from ruska.errors import InputError, OutputError, SettingsError
+from ruska.image import Image, Quantity
 from ruska.io.digest import digest_image
 from ruska.io.registry import format_of_name
+from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
 
@@ -120,6 +122,8 @@ def run_job(
     progress: Progress | None = None,
 ) -> Result:
     """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again."""
+    if (own := methods.task(method)) != task:
+        raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
         job = prepare(image, method, settings, options, progress=progress)
         store = MemoryStore(job.plan.output_shape, job.out_dtype)
@@ -184,7 +188,24 @@ def _full_mask(image: Image) -> Any:
 
 
 def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
-    return job.image.with_data(data, provenance=record, path=None)
+    changes: dict[str, Any] = {"provenance": record, "path": None}
+    scale = getattr(job.method, "scale", ())
+    if any(s != 1 for s in scale):
+        changes |= regridded(job.image, job.layout.spatial_axes, scale)
+    return job.image.with_data(data, **changes)
+
+
+def regridded(image: Image, axes: str, scale: Sequence[Fraction]) -> dict[str, Any]:
+    """Spacing and origin of ``image`` on a grid with ``scale`` times as many voxels; a mask does not carry over."""
+    spacing, origin = dict(image.spacing), dict(image.origin)
+    for axis, factor in zip(axes, scale, strict=True):
+        if factor == 1 or axis not in spacing:
+            continue
+        unit, start = spacing[axis].unit, origin.get(axis)
+        old = Geometry((spacing[axis].value,), (start.to(unit) if start is not None else 0.0,))
+        new = old.after((factor,))
+        spacing[axis], origin[axis] = Quantity(new.spacing[0], unit), Quantity(new.origin[0], unit)
+    return {"spacing": spacing, "origin": origin, "mask": None}
 
 
 def _is_zarr(target: Path) -> bool:
@@ -227,7 +248,16 @@ def _deliver(
         if report:
             if progress is not None:
                 progress("drawing the report", 0, 1)
-            html.append(write_report(target, job.image, restored, record, overwrite=True).html)
+            html.append(
+                write_report(
+                    target,
+                    job.image,
+                    restored,
+                    record,
+                    explained=getattr(job.method, "explained", None),
+                    overwrite=True,
+                ).html
+            )
         path = sidecar(target, ".record.json")
         part = path.with_suffix(".part")
         part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ruska.errors import OutputError
 from ruska.image import Image
-from ruska.report.pictures import Shown, choose_shown, draw
+from ruska.report.pictures import Explained, Shown, choose_shown, draw
 from ruska.report.verdict import Verdict, judge
 
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
@@ -37,12 +37,14 @@ def sidecar(target: Path, suffix: str) -> Path:
 
 
 def write_report(
-    target: Path, before: Image, after: Image, record: Mapping[str, Any], *, overwrite: bool = False
-) -> ReportPaths:
+    target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
+    explained: Explained | None = None, overwrite: bool = False,
+) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
     before, after : the input and the result; only what is shown is read. Their grids may differ.
     record : the run record; every key is optional.
+    explained : what the instrument would make of a plane of the result, to be compared with the input.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
@@ -50,7 +52,7 @@ def write_report(
     for path in (paths.html, paths.png):
         if path.exists() and not overwrite:
             raise OutputError(path, "exists already", "Choose another output name, or pass --overwrite.")
-    shown = choose_shown(before, after)
+    shown = choose_shown(before, after, explained)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
     place(paths.png, picture)
@@ -82,7 +84,7 @@ def _verdict(shown: Shown, record: Mapping[str, Any]) -> Verdict:
     count = int(clipped) if isinstance(clipped, int | np.integer) else 0
     if count:  # said in our own words
         warnings = [w for w in warnings if "clipped" not in w]
-    return judge(shown.before, shown.after, clipped=count, warnings=warnings)
+    return judge(shown.before, shown.before - shown.residual, clipped=count, warnings=warnings)
 
 
 def _listed(value: Any) -> list[Any]:

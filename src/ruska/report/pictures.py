@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,19 @@ _RESLICE_BYTES = 256 << 20  # a compressed file may have to be read whole for on
 _BEFORE, _AFTER, _RESIDUAL = "#7a7a7a", "#0b6fa4", "#c2571a"  # distinct in grey as well
 
 
+Explained = Callable[["Plane"], "Plane | None"]
+
+
 @dataclass(frozen=True)
 class Shown:
     """The planes a report shows.
 
     before, after : (Y, X), float64, NaN and infinite values replaced by the plane's median.
-    residual : before minus after, or None when the two have different grids.
+    residual : before minus after (or minus what the instrument would make of it), or None when grids differ.
     before_xz, after_xz : (Z, X) re-slices through the middle, or None.
     pixel_nm : pixel size of ``before`` and of ``after`` along X, None where unknown.
     depth_ratio : Z spacing over X spacing of ``before`` and ``after``, 1 where unknown.
-    caption : which part of the data this is.
+    caption : which part of the data this is. residual_title : what the residual is.
     """
 
     before: Plane
@@ -43,23 +47,30 @@ class Shown:
     pixel_nm: tuple[float | None, float | None]
     depth_ratio: tuple[float, float]
     caption: str
+    residual_title: str = "Residual (before − after)"
 
 
-def choose_shown(before: Image, after: Image) -> Shown:
-    """Read the middle plane (its central part when it is large) of both images, and a re-slice where it is cheap."""
+def choose_shown(before: Image, after: Image, explained: Explained | None = None) -> Shown:
+    """Read the middle plane (its central part when it is large) of both images, and a re-slice where it is cheap.
+
+    explained : see `write_report`; the residual is then what it leaves unexplained.
+    """
     same = before.axes == after.axes and before.shape == after.shape
     side = MOST_PIXELS
     zoom = max(1.0, after.shape[-1] / before.shape[-1])
     b, a = _read(before, side, "plane"), _read(after, round(side * zoom), "plane")
+    seen = a if explained is None else explained(a)
+    comparable = (same or explained is not None) and (seen is None or seen.shape == b.shape)
     xz = all("Z" in i.axes and i.size("Z") >= 8 and i.nbytes <= _RESLICE_BYTES for i in (before, after))
     ratio = tuple(
         i.voxel_size_nm["Z"] / i.voxel_size_nm["X"] if {"Z", "X"} <= set(i.voxel_size_nm) else 1.0
         for i in (before, after)
     )
     return Shown(
-        b, a, b - a if same else None,
+        b, a, b - seen if seen is not None and comparable else None,
         _read(before, side, "reslice") if xz else None, _read(after, round(side * zoom), "reslice") if xz else None,
         (before.voxel_size_nm.get("X"), after.voxel_size_nm.get("X")), (ratio[0], ratio[1]), _caption(before),
+        "Residual (before − after)" if explained is None else "Unexplained (before − after as it would be recorded)",
     )  # fmt: skip
 
 
@@ -131,7 +142,7 @@ def _draw_images(row: Any, shown: Shown, columns: int, window: tuple[slice, slic
         scale_bar(axes, plane.shape[1], plane.shape[0], nm)
         outline(axes, _scaled(window, shown.after, plane))
     if shown.residual is not None:
-        residual_panel(row, panels[2], shown.residual, shown.residual, "Residual (before − after)", bar=True)
+        residual_panel(row, panels[2], shown.residual, shown.residual, shown.residual_title, bar=True)
 
 
 def _draw_details(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:
@@ -145,7 +156,7 @@ def _draw_details(row: Any, shown: Shown, columns: int, window: tuple[slice, sli
         show(axes, plane, grey, f"{title} ({plane.shape[1]} x {plane.shape[0]} px)")
         scale_bar(axes, plane.shape[1], plane.shape[0], nm)
     if shown.residual is not None:
-        residual_panel(row, panels[2], shown.residual[window], shown.residual, "Detail of the residual", bar=False)
+        residual_panel(row, panels[2], shown.residual[there], shown.residual, "Detail of the residual", bar=False)
 
 
 def _draw_curves(row: Any, shown: Shown) -> None:

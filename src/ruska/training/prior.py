@@ -65,15 +65,16 @@ def train_prior(
     device = device_of_choice()
     packed = Packed.load(corpus, device)
     torch.manual_seed(own.seed)
-    network = Denoiser(widths=own.widths, blocks=own.blocks).to(memory_format=torch.channels_last)
+    network = Denoiser(widths=own.widths, blocks=own.blocks)
 
     def loss(net: nn.Module, step: int) -> Tensor:
+        assert isinstance(net, Denoiser)
         with torch.autocast(device.type, enabled=False):
             random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
             x, noise = packed.draw(own.batch, own.patch, random)
             x, noise = vary(x, noise, random)
             given = add_noise(x, noise, random)
-        return net.loss(given.y, given.sigma, given.lags, x)  # type: ignore[operator, no-any-return]
+        return net.loss(given.y, given.sigma, given.lags, x)
 
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
                         checkpoint_seconds=180)  # fmt: skip
@@ -117,7 +118,7 @@ def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
     if preset not in PRESETS:
         raise SettingsError("prior.preset", f"'{preset}' is unknown", did_you_mean(preset, PRESETS))
     kinds = {f.name: f.type for f in fields(PriorSettings)}
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in kinds:
             raise SettingsError(f"prior.{name}", "is no setting", did_you_mean(name, kinds))

@@ -1,0 +1,317 @@
+"""Restoring what an instrument blurred, coarsened or sectioned, with the prior: deblur, superres, isotropic.
+
+A few passes go back and forth between two questions: which image near the guess explains the measurement (a
+least-squares step with the operator), and which micrograph is near that image (the prior, at a noise level that falls
+from the signal's own strength to that of the measurement's noise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from ruska.errors import GeometryError, SettingsError
+from ruska.image import Estimate
+from ruska.methods.prior import PriorSettings, Told, load, look
+from ruska.methods.sampling import Readable, Workplace
+from ruska.methods.settings import parse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ruska.networks.denoiser import Denoiser
+    from ruska.physics.operators import Operator
+
+_HALO = 96  # output pixels of context, beyond which nothing was seen to matter
+_HALO_VOLUME = 40
+_TRUST = 0.2  # weight of the prior against the measurement; measured, flat from 0.15 to 0.3
+_TEXTURE = 0.3  # what neighbours share where all that passed for noise is texture; measured on coarsened micrographs
+_LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least taken for noise
+_LEAST_NOISE = 0.004  # of the signal: a measurement is never believed to be better
+_BATCH = 16  # slices of a volume that the network sees together
+_LARGEST = 16  # factor of super-resolution or anisotropy
+
+
+class PosteriorSettings(PriorSettings):
+    """Settings that the tasks share."""
+
+    steps: int = Field(8, ge=1, le=100, description="Passes between measurement and prior, 1 to 100.")
+    step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: from the noise. 0.3 to 0.5 as "
+                             "in EM generalist; less is nearer to the data.")  # fmt: skip
+
+
+class DeblurSettings(PosteriorSettings):
+    """Settings of `Deblur`."""
+
+    sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
+                                "20; none: a psf is given.")  # fmt: skip
+    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes; none: sigma.")
+
+
+class SuperresSettings(PosteriorSettings):
+    """Settings of `Superres`."""
+
+    scale: str = Field("2", description="How many times finer pixels: 2, 3, 4, or a fraction such as 3/2; above 1, up "
+                       "to 16.")  # fmt: skip
+
+    _known = field_validator("scale")(lambda text: str(_factor(text)))
+
+
+class IsotropicSettings(PosteriorSettings):
+    """Settings of `Isotropic`."""
+
+    factor: str = Field("4", description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16.")
+
+    _known = field_validator("factor")(lambda text: str(_factor(text)))
+
+
+def _factor(text: str) -> Fraction:
+    """``"2.5"`` as 5/2; ValueError unless above 1 and up to 16."""
+    try:
+        found = Fraction(text).limit_denominator(12)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError("write a number such as 2, 2.5 or 5/2") from error
+    if not 1 < found <= _LARGEST:
+        raise ValueError(f"must be above 1 and at most {_LARGEST}")
+    return found
+
+
+@dataclass(frozen=True)
+class Deblur:
+    """Undo a known blur."""
+
+    settings: DeblurSettings
+    summary: ClassVar[str] = "Undo a blur of known width or point spread function with the prior; a few passes."
+    task: ClassVar[str] = "deblur"
+    learns: ClassVar[bool] = True
+    record: ClassVar[type[DeblurSettings]] = DeblurSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Deblur:
+        settings = parse(DeblurSettings, "deblur", values)
+        if (settings.sigma is None) == (settings.psf is None):
+            raise SettingsError("deblur.sigma", "and psf: exactly one is needed",
+                                "Give --sigma in pixels, or --psf with a file.")  # fmt: skip
+        return cls(settings)
+
+    def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod:
+        from ruska.physics.operators import Blur, GaussianBlur
+
+        if self.settings.sigma is not None:
+            operator: Operator = GaussianBlur((self.settings.sigma,) * 2)
+            wide = ceil(4 * self.settings.sigma)
+        else:
+            assert self.settings.psf is not None
+            operator = Blur(_read_psf(self.settings.psf, budget))
+            wide = max(operator.psf.shape) // 2
+        return _ready(operator, (wide + _HALO,) * 2, self.settings, source, 2)
+
+
+@dataclass(frozen=True)
+class Superres:
+    """Finer pixels: undo that a pixel is the mean over its area."""
+
+    settings: SuperresSettings
+    summary: ClassVar[str] = "Finer pixels in every slice with the prior; a few passes."
+    task: ClassVar[str] = "superres"
+    learns: ClassVar[bool] = True
+    record: ClassVar[type[SuperresSettings]] = SuperresSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Superres:
+        return cls(parse(SuperresSettings, "superres", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> PosteriorMethod:
+        from ruska.physics.operators import Decimation
+
+        factor = Fraction(self.settings.scale)
+        return _ready(Decimation((factor,) * 2), (ceil(_HALO / factor),) * 2, self.settings, source, 2)
+
+
+@dataclass(frozen=True)
+class Isotropic:
+    """As many slices as the pixel size asks for: undo that a slice is the mean over its thickness."""
+
+    settings: IsotropicSettings
+    summary: ClassVar[str] = "Isotropic voxels from an anisotropic stack with the prior, seen along all three axes."
+    task: ClassVar[str] = "isotropic"
+    learns: ClassVar[bool] = True
+    record: ClassVar[type[IsotropicSettings]] = IsotropicSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Isotropic:
+        return cls(parse(IsotropicSettings, "isotropic", values))
+
+    def prepare(self, source: Readable, normalisation: object, budget: object) -> PosteriorMethod:
+        from ruska.physics.operators import Decimation
+
+        if len(source.shape) < 3:
+            raise GeometryError("image", "is a single slice, isotropic voxels need a stack", "Give a volume (ZYX).")
+        factor = Fraction(self.settings.factor)
+        halo = (ceil(_HALO_VOLUME / factor), _HALO_VOLUME, _HALO_VOLUME)
+        return _ready(Decimation((factor, Fraction(1), Fraction(1))), halo, self.settings, source, 3)
+
+
+def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
+    """A point spread function from a file, as `measured_psf` makes it."""
+    from ruska.physics.operators import measured_psf
+
+    if budget.read is None:
+        raise SettingsError("deblur.psf", "names a file, and nothing here reads files", "Give sigma instead.")
+    values = np.asarray(budget.read(name), dtype=np.float64).squeeze()
+    if values.ndim != 2:
+        raise GeometryError(name, f"has shape {values.shape}, expected a point spread function (Y, X)")
+    return measured_psf(values, name)
+
+
+def _ready(
+    operator: Operator, halo: tuple[int, ...], settings: PosteriorSettings, source: Readable, dimensions: int
+) -> PosteriorMethod:
+    from ruska.training.loop import device_of_choice
+
+    network, about = load(settings.model)
+    told, note = look(source, settings)
+    if told.texture:
+        told = without_texture(told)
+        note += f" Of that, {told.std:.3g} was taken for noise and the rest for texture (--set noise_std=.. if known)."
+    network = network.eval().to(device_of_choice())
+    return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions)
+
+
+def without_texture(told: Told) -> Told:
+    """Less noise where neighbours along both axes share it: sharp, coarse pixels make texture look like noise.
+
+    A denoiser that is told too much smooths a little; here, a measurement that is not believed is not sharpened at all.
+    """
+    share = max(_LEAST_NOISE_SHARE, 1 - told.texture / _TEXTURE)
+    std = told.std * share**0.5
+    return replace(told, std=std, signal=(told.signal**2 + told.std**2 - std**2) ** 0.5)
+
+
+@dataclass(frozen=True)
+class PosteriorMethod:
+    """Passes between an operator and a prior, as a method of the engine.
+
+    Source: Zhang et al. (2021), "Plug-and-play image restoration with deep denoiser prior" (DPIR), eq. 6 and 7, with
+    its weight of the prior. Differs: levels begin at the signal's own standard deviation; volumes are seen by the prior
+    as stacks of slices along the axes in turn.
+    """
+
+    network: Denoiser
+    operator: Operator
+    halo: tuple[int, ...]
+    told: Told
+    own: PosteriorSettings
+    notes: tuple[str, ...] = ()
+    dimensions: int = 2
+    merge: Literal["mean", "none"] = "mean"
+    locality: Literal["exact", "approximate"] = "approximate"
+    domain: Literal["normalised", "raw"] = "normalised"
+    threads: Literal["one", "many"] = "many"
+    trust: float = field(default=_TRUST)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """For the record."""
+        return self.own.model_dump()
+
+    @property
+    def scale(self) -> tuple[Fraction, ...]:
+        return tuple(1 / Fraction(s) for s in self.operator.scale)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        return tuple(s.denominator for s in self.scale)
+
+    @property
+    def bytes_per_voxel(self) -> float:
+        """Of the input: the network's activations are on the output's grid."""
+        finer = float(np.prod([float(s) for s in self.scale]))
+        return finer * (1000.0 if self.dimensions == 2 else 120.0)
+
+    def explained(self, plane: NDArray[Any]) -> NDArray[Any] | None:
+        """What the instrument would make of a plane (Y, X) of the result; None where it works on volumes."""
+        import torch
+
+        if self.dimensions != 2:
+            return None
+        return self.operator.forward(torch.from_numpy(plane)[None, None])[0, 0].numpy()
+
+    def __call__(self, y: Tensor, random: object) -> Estimate:
+        """``y`` : (b, c, *spatial), normalised. Returns it on the finer grid."""
+        import torch
+
+        with torch.inference_mode():
+            flat = y.reshape(-1, 1, *y.shape[2:]).to(torch.float32)
+            restored = torch.cat([self.restore(part[None]) for part in flat])
+        return Estimate(restored.reshape(*y.shape[:2], *restored.shape[2:]).to(y.dtype))
+
+    def restore(self, y: Tensor) -> Tensor:
+        """One image or volume (1, 1, *spatial) on the image's scale, whole."""
+        from ruska.physics.operators import data_step
+
+        told = self.told
+        device = next(self.network.parameters()).device
+        measured = ((y - told.mean) / told.signal).to(device)
+        noise = max(told.std * self.own.strength / told.signal, _LEAST_NOISE)
+        guess = enlarged(measured, [float(s) for s in self.scale])
+        for k, level in enumerate(levels(noise, self.own.steps)):
+            guess = data_step(self.operator, measured, guess, self._ratio(noise, level))
+            guess = self._denoise(guess, level, k)
+        return guess.to(y.device) * told.signal + told.mean
+
+    def _ratio(self, noise: float, level: float) -> float:
+        """Weight of the guess against the measurement."""
+        if self.own.step_size:
+            from ruska.diffusion import guess_error
+
+            return (noise / guess_error(noise, step_size=self.own.step_size)(level)) ** 2
+        return self.trust * (noise / level) ** 2
+
+    def _denoise(self, x: Tensor, level: float, k: int) -> Tensor:
+        if self.dimensions == 2:
+            return self._slices(x, level)
+        # The measured slices are sharp: XZ and YZ are where detail is missing. The last look is from all sides.
+        axes: Sequence[int] = (0, 1, 2) if k + 1 == self.own.steps else (1, 2)
+        volume, total = x[0, 0], x.new_zeros(x.shape[2:])
+        for axis in axes:
+            total += self._slices(volume.movedim(axis, 0)[:, None], level)[:, 0].movedim(0, axis)
+        return (total / len(axes))[None, None]
+
+    def _slices(self, x: Tensor, level: float) -> Tensor:
+        """The prior on (n, 1, Y, X), of any size."""
+        import torch
+        from torch.nn import functional
+
+        from ruska.training.loop import autocast
+
+        height, width = x.shape[-2:]
+        step = self.network.multiple
+        padded = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
+        sigma = torch.full((1, 1, 1, 1), level, device=x.device)
+        with autocast(x.device, self.own.precision):
+            parts = [self.network(p, sigma.expand(len(p), -1, -1, -1)) for p in padded.split(_BATCH)]
+        return torch.cat(parts)[..., :height, :width]
+
+
+def levels(noise: float, steps: int) -> list[float]:
+    """Noise levels of the passes, falling by equal factors from the signal's standard deviation to the noise."""
+    return [float(level) for level in np.geomspace(max(1.0, noise), noise, steps)] if steps > 1 else [noise]
+
+
+def enlarged(y: Tensor, factors: Sequence[float]) -> Tensor:
+    """Linear interpolation between the centres of cells, on a grid that is ``factors`` times finer."""
+    from torch.nn import functional
+
+    if all(f == 1 for f in factors):
+        return y.clone()
+    size = [int(n * f) for n, f in zip(y.shape[2:], factors, strict=True)]
+    mode: Callable[..., Any] = functional.interpolate
+    return mode(y, size=size, mode="bilinear" if y.dim() == 4 else "trilinear", align_corners=False)
