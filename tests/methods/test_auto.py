@@ -20,15 +20,15 @@ def choice(values):
 
 def test_independent_and_scan_line_noise_are_told_apart():
     clean = cell_phantom((256, 256), seed=5)
-    assert choice(PoissonGaussian(50, 0.02).simulate(clean, seed=0)) == "wavelet"
+    assert choice(PoissonGaussian(50, 0.02).simulate(clean, seed=0)) == "prior"
     streaky = PoissonGaussian(50, 0.02, scan_line_kernel=(1.0, 0.7, 0.3)).simulate(clean, seed=0)
-    assert choice(streaky) == "wavelet, streaks"
+    assert choice(streaky) == "prior, streaks"
     assert choice(np.zeros((8, 300))) == "median"
 
 
 def test_real_scan_line_noise_is_seen(micrographs):
     noisy = ruska.read(micrographs / "val/kriss_semdenoising/line_noisy_001.tif").numpy()
-    assert choice(noisy / 255) == "wavelet, streaks"
+    assert choice(noisy / 255) == "prior, streaks"
 
 
 def test_samples_are_spread_over_a_stack_and_cheap():

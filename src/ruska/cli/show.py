@@ -209,6 +209,7 @@ def model(folder: Path, card: ModelCard) -> None:
         "pixel size": f"{sizes[0]:.3g} to {sizes[1]:.3g} nm" if sizes else "unknown",
         "training": " ".join(card.training.get("notes", [])),
         "licence": card.licence,
+        "credits": list(card.credits),
         "sha256": card.sha256,
         "use": f"ruska denoise FILE --model {folder}",
     })  # fmt: skip

@@ -43,12 +43,14 @@ def build(
     output: str | os.PathLike[str],
     *,
     most_planes: int = 64,
+    credits: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Write every plane of ``files`` that can serve as a clean target, at every scale at which it can, into parts.
 
     A part is a safetensors file of float16 pixels; ``manifest.json`` says what they are. A file's ``group`` is the
-    folder it lies in: training draws groups more evenly than their sizes.
+    folder it lies in: training draws groups more evenly than their sizes. ``credits`` (whose data they are, under which
+    licence) end in the card of every model that is trained on them.
 
     Raises InputError when nothing fit is found, OutputError when ``output`` holds something else.
     """
@@ -69,7 +71,8 @@ def build(
                          "they are tried at lower magnification, too.")  # fmt: skip
     writer.finish()
     report.parts = len(writer.parts)
-    manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources}
+    manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources,
+                "credits": list(credits)}  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
     return report
 

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Estimate
-from ruska.methods.prior import PriorSettings, Told, load, look
+from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.methods.sampling import Readable, Workplace
 from ruska.methods.settings import parse
 
@@ -177,11 +177,11 @@ def _ready(
     from ruska.training.loop import device_of_choice
 
     network, about = load(settings.model)
-    told, note = look(source, settings)
-    if told.texture:
-        told = without_texture(told)
-        note += f" Of that, {told.std:.3g} was taken for noise and the rest for texture (--set noise_std=.. if known)."
     network = network.eval().to(device_of_choice())
+    told, note = look(source, settings)
+    if settings.noise_std is None:
+        told = likelier(network, told, source) or without_texture(told)
+        note += f" Of that, {told.std:.3g} was taken for noise and the rest for texture (--set noise_std=.. if known)."
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions)
 
 

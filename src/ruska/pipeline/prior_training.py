@@ -16,6 +16,8 @@ from ruska.pipeline.training import claimed, first_of_many
 from ruska.weights import ModelCard, save_model
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from ruska.engine import Progress
     from ruska.training.loop import Trained
     from ruska.training.prior import PriorSettings
@@ -53,7 +55,7 @@ def train_prior(
         found = train_prior(corpus, folder, own, start=weights, progress=progress)
         if not first_of_many():
             return None
-        return save_model(folder, found.network.state_dict(), _card(folder.name, own, found, corpus, start))
+        return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))
 
 
 def _path(item: Image | str | os.PathLike[str]) -> Path:
@@ -94,4 +96,10 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         "data": manifest["sources"],
+        "credits": manifest["credits"],
     }
+
+
+def _halved(network: nn.Module) -> dict[str, Tensor]:
+    """Weights as float16: half the size, and a restoration differs by less than a thousandth of the noise."""
+    return {name: value.half() for name, value in network.state_dict().items()}

@@ -30,7 +30,8 @@ class ModelCard(BaseModel):
 
     method, network, settings : which method runs it, and how to build its network.
     training : steps, seconds, device, versions, the last scores on held-out pixels.
-    data : the files it was trained on; their licences are the user's to know. ``licence`` is that of the weights.
+    data : the files it was trained on. ``licence`` is that of the weights; ``credits`` name whose data they were, and
+        under which licences.
     sha256 : of the weights file.
     """
 
@@ -43,6 +44,7 @@ class ModelCard(BaseModel):
     training: dict[str, Any]
     data: tuple[Trained, ...]
     licence: str = "that of the training data's owner"
+    credits: tuple[str, ...] = ()
     sha256: str
 
     @property
