@@ -1,0 +1,95 @@
+"""The prior that comes with Ruska: better than what it replaces, sane on what it was never shown, seamless."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.engine import ArraySource, Budget, MemoryStore, NormalisedSource, measure_intensities, run
+from ruska.engine.layout import Layout
+from ruska.engine.plan import plan_blocks
+from ruska.image import Image
+from ruska.methods import create
+from ruska.metrics import psnr
+from ruska.physics import PoissonGaussian, cell_phantom
+from ruska.weights import load_model
+from ruska.weights.embedded import EMBEDDED
+
+LINES = (0.15, 1.0, 0.6)
+
+
+def restored(values, method="prior", **settings):
+    return ruska.denoise(Image(values.astype(np.float32), "YX"), method=method, settings=settings).image.numpy()
+
+
+def test_its_card_says_whose_data_it_was_and_it_is_small():
+    model = load_model(EMBEDDED)
+    assert model.card.method == "prior"
+    assert len(model.card.credits) >= 8
+    assert sum(f.stat().st_size for f in EMBEDDED.iterdir()) < 14e6
+    assert not any("dwell" in d.name for d in model.card.data)  # zero-shot on KRISS is said of it
+
+
+@pytest.mark.parametrize("kernel", [(1.0,), LINES])
+def test_real_micrographs_are_denoised_better_than_by_wavelets(micrographs, kernel):
+    raw = ruska.read(micrographs / "val/cdeep3m_sbem/train_raw_12x1024x1024.tif").numpy()[3, :768, :768]
+    truth = raw.astype(np.float32).reshape(384, 2, 384, 2).mean((1, 3))
+    low, high = np.percentile(truth, (0.1, 99.9))
+    truth = (truth - low) / (high - low)
+    noisy = PoissonGaussian(30, 0.03, kernel).simulate(truth, seed=0)
+    prior, wavelet = (psnr(restored(noisy, method), truth, 1.0) for method in ("prior", "wavelet"))
+    assert prior > wavelet + 0.2
+
+
+@pytest.mark.parametrize("std", [0.02, 1.0, 300.0])
+def test_pure_noise_becomes_flat(std):
+    noise = np.random.default_rng(0).normal(1000, std, (256, 256))
+    out = restored(noise)
+    assert out.std() < 0.12 * std
+    assert out.mean() == pytest.approx(noise.mean(), abs=0.02 * std)
+
+
+@pytest.mark.parametrize("kind", ["constant", "step", "checkerboard", "ramp", "hot pixels", "one bright spot"])
+def test_what_it_was_never_shown_comes_back_sane(kind):
+    y, x = np.mgrid[:160, :192].astype(float)
+    image = {
+        "constant": 0 * x,
+        "step": (x > 96) * 1.0,
+        "checkerboard": (x + y) % 2,
+        "ramp": x / 192,
+        "hot pixels": ((x * 7 + y * 13) % 997 == 0) * 1000.0,
+        "one bright spot": np.exp(-((x - 90) ** 2 + (y - 70) ** 2) / 20),
+    }[kind]
+    noisy = image + np.random.default_rng(1).normal(0, 0.02, image.shape)
+    out = restored(noisy)
+    assert np.isfinite(out).all()
+    assert noisy.min() - 0.1 * np.ptp(noisy) <= out.min()
+    assert out.max() <= noisy.max() + 0.1 * np.ptp(noisy)
+
+
+def test_grey_scale_and_inversion_hardly_matter():
+    truth = cell_phantom((192, 192), seed=3)
+    noisy = PoissonGaussian(40, 0.05).simulate(truth, seed=0)
+    plain = restored(noisy)
+    scaled = restored(5000 * noisy + 300)
+    assert np.abs((scaled - 300) / 5000 - plain).max() < 1e-3
+    assert psnr(1 - restored(1 - noisy), truth, 1.0) > psnr(plain, truth, 1.0) - 0.5
+
+
+def test_blocks_equal_the_whole():
+    values = np.tile(PoissonGaussian(40, 0.05).simulate(cell_phantom((280, 320), seed=3), seed=0), (3, 3))
+    source = ArraySource(values, "YX")
+    statistics = measure_intensities(source)
+    normalised = NormalisedSource(source, statistics.normalisation(), statistics.mean)
+    method = create("prior", {}).prepare(normalised, None, Budget())
+    whole, parts = (blocks(source, method, statistics, edge) for edge in (1024, 512))
+    assert np.abs(whole - parts).max() < 1e-4 * np.ptp(whole)
+
+
+def blocks(source, method, statistics, edge):
+    plan = plan_blocks(Layout("YX", source.shape, 2), method, Budget(memory_bytes=16 << 30), dtype="f4",
+                       out_dtype="f4", edge=edge)  # fmt: skip
+    sink = MemoryStore(plan.output_shape, np.dtype("f4"))
+    run(source, method, sink, plan, normalisation=statistics.normalisation())
+    return sink.values[0]
