@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ruska
+from benchmarks import em_generalist
 from benchmarks.cases import Case
 from benchmarks.peers_env import CAREAMICS, DEEPINVERSE, Environment
 from ruska.image import Image
 from ruska.physics import PoissonGaussian, anscombe, estimate_noise, inverse_anscombe, noise_level
 from ruska.physics.operators import data_step
+from ruska.weights import ModelCard
+from ruska.weights.embedded import EMBEDDED
 
 Restore = Callable[[Case], NDArray[Any]]
 _BACK_PROJECTIONS = 10
@@ -84,6 +87,11 @@ def ruska_enlarge(case: Case, noise: float | None = None) -> NDArray[Any]:
     if case.task == "isotropic":
         return ruska.isotropic(image, factor=factor, settings=settings, dtype="float32").image.numpy()
     return ruska.superres(image, scale=factor, settings=settings, dtype="float32").image.numpy()
+
+
+def told(restore: Callable[[Case, float | None], NDArray[Any]]) -> Restore:
+    """``restore`` told the true noise."""
+    return lambda case: restore(case, _told(case))
 
 
 def _noise_setting(case: Case, noise: float | None) -> dict[str, Any]:
@@ -263,10 +271,13 @@ def _sigma(case: Case) -> float:
     return case.operator.sigmas[0]
 
 
+_PRIOR = int(ModelCard.read(EMBEDDED / "card.json").sha256[:8], 16)  # other weights, other results
 DENOISE = (
     Peer("noisy", lambda case: case.measurement),
-    Peer("Ruska auto", ours("auto"), ours=True),
-    Peer("Ruska prior", ours("prior"), ours=True),
+    Peer("Ruska auto", ours("auto"), ours=True, version=_PRIOR),
+    Peer("Ruska prior", ours("prior"), ours=True, passes=1, version=_PRIOR),
+    Peer("flow PnP, same prior", em_generalist.flow, slow=True, passes=100, version=_PRIOR),
+    Peer("DPS, same prior", em_generalist.gradient, slow=True, passes=1000, version=_PRIOR),
     Peer("Ruska blindspot", ours("blindspot"), ours=True, slow=True, passes=1),
     Peer("Ruska tv", ours("tv"), ours=True),
     Peer("Ruska nlm", ours("nlm"), ours=True),
@@ -292,8 +303,12 @@ DENOISE = (
     Peer("Noise2Void", ours("noise2void", minutes=6, steps=1_000_000), slow=True, passes=1),
 )
 DEBLUR = (
-    Peer("Ruska deblur", ruska_deblur, ours=True),
-    Peer("Ruska deblur (true noise)", lambda case: ruska_deblur(case, _told(case)), ours=True),
+    Peer("Ruska deblur", ruska_deblur, ours=True, passes=8, version=_PRIOR),
+    Peer(
+        "Ruska deblur (true noise)", lambda case: ruska_deblur(case, _told(case)), ours=True, passes=8, version=_PRIOR
+    ),
+    Peer("flow PnP, same prior (true noise)", em_generalist.flow, slow=True, passes=100, version=_PRIOR),
+    Peer("DPS, same prior (true noise)", em_generalist.gradient, slow=True, passes=1000, version=_PRIOR),
     Peer("blurred", lambda case: case.measurement),
     Peer("Richardson-Lucy", richardson_lucy),
     Peer("unsupervised Wiener", unsupervised_wiener),
@@ -307,8 +322,11 @@ DEBLUR = (
     ),
 )
 ENLARGE = (
-    Peer("Ruska prior", ruska_enlarge, ours=True),
-    Peer("Ruska prior (true noise)", lambda case: ruska_enlarge(case, _told(case)), ours=True),
+    Peer("Ruska prior", ruska_enlarge, ours=True, passes=8, version=_PRIOR),
+    Peer(
+        "Ruska prior (true noise)", lambda case: ruska_enlarge(case, _told(case)), ours=True, passes=8, version=_PRIOR
+    ),
+    Peer("flow PnP, same prior (true noise)", em_generalist.flow, slow=True, passes=100, version=_PRIOR),
     Peer("nearest", nearest),
     Peer("cubic", cubic),
     Peer("cubic, back-projection", back_projection),
