@@ -93,3 +93,14 @@ def blocks(source, method, statistics, edge):
     sink = MemoryStore(plan.output_shape, np.dtype("f4"))
     run(source, method, sink, plan, normalisation=statistics.normalisation())
     return sink.values[0]
+
+
+def test_an_image_that_hardly_speaks_is_said_to():
+    truth = cell_phantom((192, 192), seed=3)
+    said = [
+        " ".join(ruska.denoise(Image(truth + np.random.default_rng(0).normal(0, noise, truth.shape), "YX"),
+                               method="prior").record["noise"])
+        for noise in (0.05, 1.0)
+    ]  # fmt: skip
+    assert "as strong as the signal" not in said[0]
+    assert "as strong as the signal" in said[1]

@@ -32,6 +32,7 @@ _FAINTEST = 0.01
 _SMOOTH = 6  # pixels that the look at the brightness reaches
 _PLAUSIBLE = (0.8, 1.25)  # noise at the fitted line over noise as measured, where the line is believed
 _SMALLEST = 64  # pixels each way, of a plane that a line over the grey level can be fitted to
+_WEAK = 1.5  # noise over signal, above which the result says more of the prior than of the image
 _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is too small to measure it
 
 
@@ -98,7 +99,7 @@ class Prior:
         network = network.eval().to(device_of_choice())
         told, note = look(source, self.settings)
         return PriorMethod(network, told, self.settings.strength, self.settings.precision,
-                           self.settings.model_dump(), (about, note))  # fmt: skip
+                           self.settings.model_dump(), (about, note, *doubts(told)))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,14 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     note += ", growing with the signal. " if level is not None else ". "
     told = Told(mean, _signal(variance, found.std), found.std, level, _lags(found), max(0.0, min(found.lag1)))
     return told, note + found.reason
+
+
+def doubts(told: Told) -> tuple[str, ...]:
+    """What to say of an image that hardly speaks for itself."""
+    if told.std <= _WEAK * told.signal:
+        return ()
+    return (f"The noise is {told.std / told.signal:.1f} times as strong as the signal: much of what the result shows is "
+            "what is usual in micrographs of cells and materials, not what was recorded here.",)  # fmt: skip
 
 
 def likelier(network: Denoiser, told: Told, source: Readable) -> Told | None:
