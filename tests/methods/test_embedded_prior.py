@@ -104,3 +104,9 @@ def test_an_image_that_hardly_speaks_is_said_to():
     ]  # fmt: skip
     assert "as strong as the signal" not in said[0]
     assert "as strong as the signal" in said[1]
+
+
+@pytest.mark.parametrize("method", ["auto", "prior"])
+def test_the_record_names_the_weights(method):
+    record = ruska.denoise(np.random.default_rng(0).random((64, 64)), method=method).record
+    assert record["weights"] == load_model(EMBEDDED).card.sha256

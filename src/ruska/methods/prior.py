@@ -198,8 +198,8 @@ def doubts(told: Told) -> tuple[str, ...]:
     """What to say of an image that hardly speaks for itself."""
     if told.std <= _WEAK * told.signal:
         return ()
-    return (f"The noise is {told.std / told.signal:.1f} times as strong as the signal: much of what the result shows is "
-            "what is usual in micrographs of cells and materials, not what was recorded here.",)  # fmt: skip
+    return (f"The noise is {told.std / told.signal:.1f} times as strong as the signal: much of what the result shows "
+            "is what is usual in micrographs of cells and materials, not what was recorded here.",)  # fmt: skip
 
 
 def likelier(network: Denoiser, told: Told, source: Readable) -> Told | None:

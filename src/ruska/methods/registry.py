@@ -25,6 +25,8 @@ METHODS = {
     "superres": "ruska.methods.posterior:Superres",
     "isotropic": "ruska.methods.posterior:Isotropic",
 }
+WITH_PRIOR = ("auto", "prior", "deblur", "superres", "isotropic")
+"""Methods that take, or may take, the prior that comes with Ruska."""
 
 
 def names() -> tuple[str, ...]:

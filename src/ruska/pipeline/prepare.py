@@ -139,7 +139,7 @@ def prepare(
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
-        budget, out_dtype, options, seconds, outside_domain(image, card_of(settings)),
+        budget, out_dtype, options, seconds, outside_domain(image, card_of(settings, name)),
     )  # fmt: skip
 
 
@@ -158,12 +158,16 @@ def correct_detector(image: Image, dark: str | None = None, gain: str | None = N
     return replace(result, provenance={**image.provenance, "detector": done})
 
 
-def card_of(settings: Mapping[str, Any] | None) -> ModelCard | None:
-    """The card of the model that ``settings`` name, or None when they name none."""
+def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None:
+    """The card of the model that ``settings`` name, or of the one that comes with Ruska where ``method`` takes it."""
     from ruska.weights import ModelCard
+    from ruska.weights.embedded import EMBEDDED
 
     named = (settings or {}).get("model")
-    return None if named in (None, "", "none") else ModelCard.read(Path(str(named)) / "card.json")
+    if named not in (None, "", "none", "auto"):
+        return ModelCard.read(Path(str(named)) / "card.json")
+    own = method in methods.WITH_PRIOR and EMBEDDED.exists()
+    return ModelCard.read(EMBEDDED / "card.json") if own else None
 
 
 def outside_domain(image: Image, card: ModelCard | None) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def job_identity(
     image: Image, digest: str, task: str, method: str, settings: Mapping[str, Any] | None, options: Options
 ) -> dict[str, Any]:
     """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job."""
-    card = card_of(settings)
+    card = card_of(settings, method)
     return {
         "ruska": ruska.__version__,
         "task": task,
@@ -62,7 +62,7 @@ def make_record(job: Prepared, task: str, digest: str, output: Path | None, outc
         "method": job.method_name,
         "method_reason": job.reason,
         "settings": settings,
-        "weights": card.sha256 if (card := card_of(settings)) else None,
+        "weights": card.sha256 if (card := card_of(settings, job.method_name)) else None,
         "noise": list(getattr(job.method, "notes", ())),
         "seed": job.options.seed,
         "input": {
