@@ -167,6 +167,9 @@ def deblur(
     output: Restored = None,
     sigma: Annotated[float | None, typer.Option(help="Standard deviation of a Gaussian blur, in pixels.")] = None,
     psf: Annotated[str | None, typer.Option(help="File of a measured point spread function.")] = None,
+    blind: Annotated[
+        str | None, typer.Option(metavar="FAMILY", help="Find the blur: gaussian, defocus, astigmatic or free.")
+    ] = None,
     steps: Steps = None,
     step_size: StepSize = None,
     set_: Set = None,
@@ -180,8 +183,8 @@ def deblur(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Undo a known blur in every slice, with the prior."""
-    own = {"sigma": sigma, "psf": psf, "steps": steps, "step_size": step_size, "model": model}
+    """Undo a blur in every slice, with the prior: a known one, or one that has to be found."""
+    own = {"sigma": sigma, "psf": psf, "blind": blind, "steps": steps, "step_size": step_size, "model": model}
     run = _restoration("deblur", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
     run.one(file, output or _default_output(file, "_deblurred"))
 

@@ -19,8 +19,10 @@ from pydantic import Field, field_validator
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Estimate
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
-from ruska.methods.sampling import Readable, Workplace
+from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
 from ruska.methods.settings import parse
+from ruska.methods.slices import SliceMethod
+from ruska.physics.operators.families import BlurShape, Family, blur_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,8 +53,19 @@ class DeblurSettings(PosteriorSettings):
     """Settings of `Deblur`."""
 
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
-                                "20; none: a psf is given.")  # fmt: skip
-    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes; none: sigma.")
+                                "20; none: another blur is given.")  # fmt: skip
+    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes.")
+    blind: Family | None = Field(None, description="Family of an unknown blur that is to be found: gaussian, defocus, "
+                                 "astigmatic or free.")  # fmt: skip
+    radius: float | None = Field(None, gt=0, le=40, description="Of an even disc in pixels, 0 to 40: defocus.")
+    astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
+                                    "in pixels, and degrees from X towards Y.")  # fmt: skip
+    kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
+
+    def given(self) -> BlurShape | None:
+        """The blur that numbers describe; None where a file does or where it has to be found."""
+        texts = {"gaussian": self.sigma, "defocus": self.radius, "astigmatic": self.astigmatism, "free": self.kernel}
+        return next((blur_shape(family, text) for family, text in texts.items() if text is not None), None)
 
 
 class SuperresSettings(PosteriorSettings):
@@ -85,10 +98,10 @@ def _factor(text: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Deblur:
-    """Undo a known blur."""
+    """Undo a blur: known, or to be found within a family."""
 
     settings: DeblurSettings
-    summary: ClassVar[str] = "Undo a blur of known width or point spread function with the prior; a few passes."
+    summary: ClassVar[str] = "Undo a blur, known or to be found, with the prior; a few passes."
     task: ClassVar[str] = "deblur"
     learns: ClassVar[bool] = True
     record: ClassVar[type[DeblurSettings]] = DeblurSettings
@@ -96,22 +109,46 @@ class Deblur:
     @classmethod
     def create(cls, values: Mapping[str, Any]) -> Deblur:
         settings = parse(DeblurSettings, "deblur", values)
-        if (settings.sigma is None) == (settings.psf is None):
-            raise SettingsError("deblur.sigma", "and psf: exactly one is needed",
-                                "Give --sigma in pixels, or --psf with a file.")  # fmt: skip
+        ways = (settings.sigma, settings.psf, settings.blind, settings.radius, settings.astigmatism, settings.kernel)
+        if sum(way is not None for way in ways) != 1:
+            raise SettingsError("deblur.sigma", ", psf, blind, radius, astigmatism, kernel: exactly one is needed",
+                                "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
+        settings.given()
         return cls(settings)
 
-    def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod:
-        from ruska.physics.operators import Blur, GaussianBlur
+    def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod | SliceMethod:
+        from ruska.physics.operators import Blur
 
-        if self.settings.sigma is not None:
-            operator: Operator = GaussianBlur((self.settings.sigma,) * 2)
-            wide = ceil(4 * self.settings.sigma)
-        else:
-            assert self.settings.psf is not None
-            operator = Blur(_read_psf(self.settings.psf, budget))
-            wide = max(operator.psf.shape) // 2
-        return _ready(operator, (wide + _HALO,) * 2, self.settings, source, 2)
+        if self.settings.blind is not None:
+            return self._find(source, budget)
+        if (shape := self.settings.given()) is not None:
+            return _ready(shape.operator(), _halo(shape), self.settings, source, 2)
+        assert self.settings.psf is not None
+        operator = Blur(_read_psf(self.settings.psf, budget))
+        return _ready(operator, (max(operator.psf.shape) // 2 + _HALO,) * 2, self.settings, source, 2)
+
+    def _find(self, source: Readable, budget: Workplace) -> PosteriorMethod | SliceMethod:
+        """Look at a typical slice for the blur of all."""
+        from ruska.methods.blind import find_blur, unchanged
+
+        assert self.settings.blind is not None
+        start = BlurShape("gaussian", (2.0,))
+        method = _ready(start.operator(), _halo(start), self.settings, source, 2)
+        if budget.rehearsal:
+            return method
+        plane = typical_plane(source)
+        found = find_blur(sample_planes(source)[0] if plane is None else plane, method, self.settings.blind)
+        notes = (*method.notes, str(found))
+        if found.shape is None:
+            return unchanged(method, notes)
+        # of the settings that the record says, so that they repeat it
+        own = self.settings.model_copy(update={"blind": None, **found.shape.settings()})
+        shape = own.given() or found.shape
+        return replace(method, operator=shape.operator(), halo=_halo(shape), own=own, notes=notes)
+
+
+def _halo(shape: BlurShape) -> tuple[int, ...]:
+    return (ceil(4 * shape.width) + _HALO,) * 2
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ruska.errors import GeometryError
 from ruska.pipeline.prepare import DTypes, Options
@@ -24,6 +24,7 @@ def deblur(
     *,
     sigma: float | None = None,
     psf: str | os.PathLike[str] | None = None,
+    blind: Literal["gaussian", "defocus", "astigmatic", "free"] | None = None,
     settings: Mapping[str, Any] | None = None,
     dtype: DTypes = "same",
     seed: int = 0,
@@ -36,11 +37,15 @@ def deblur(
 ) -> Result:
     """Undo a blur of ``sigma`` pixels (Gaussian), or of the point spread function in the file ``psf``, in every slice.
 
+    blind : the blur is not known, and to be found within a family: ``gaussian``, ``defocus`` (an even disc),
+        ``astigmatic`` (an elliptic Gaussian) or ``free``. The record's settings and notes say what was found; an image
+        in which no blur is found comes back as it was.
     settings : of method ``deblur`` (see `docs/methods.md`); the rest as for `denoise`.
     """
     given = dict(settings or {})
     given |= {"sigma": sigma} if sigma is not None else {}
     given |= {"psf": os.fspath(psf)} if psf is not None else {}
+    given |= {"blind": blind} if blind is not None else {}
     return run_job("deblur", as_image(image), output, "deblur", given, Options(dtype, seed, memory, workers, roi),
                    overwrite=overwrite, report=report, progress=progress)  # fmt: skip
 

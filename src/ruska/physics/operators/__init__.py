@@ -5,15 +5,19 @@ from ruska.physics.operators.compose import Composition, Identity
 from ruska.physics.operators.contract import Geometry, Operator
 from ruska.physics.operators.custom import load_operator
 from ruska.physics.operators.decimate import Decimation
+from ruska.physics.operators.families import FAMILIES, BlurShape, Family, blur_shape, free_shape
 from ruska.physics.operators.mask import Mask
 from ruska.physics.operators.normal import data_step
-from ruska.physics.operators.psf import airy_psf, astigmatic_psf, gaussian_psf, measured_psf
+from ruska.physics.operators.psf import airy_psf, astigmatic_psf, disc_psf, gaussian_psf, measured_psf
 
 __all__ = [
+    "FAMILIES",
     "AxialBlur",
     "Blur",
+    "BlurShape",
     "Composition",
     "Decimation",
+    "Family",
     "GaussianBlur",
     "Geometry",
     "Identity",
@@ -21,7 +25,10 @@ __all__ = [
     "Operator",
     "airy_psf",
     "astigmatic_psf",
+    "blur_shape",
     "data_step",
+    "disc_psf",
+    "free_shape",
     "gaussian_psf",
     "load_operator",
     "measured_psf",

@@ -37,6 +37,15 @@ def astigmatic_psf(sigma_long: float, sigma_short: float, angle_degrees: float) 
     return _binned(np.exp(-((along / sigma_long) ** 2 + (across / sigma_short) ** 2) / 2))
 
 
+def disc_psf(radius: float) -> NDArray[np.float64]:
+    """Even disc of ``radius`` pixels, (Y, X): a lens out of focus, seen as rays."""
+    if not 0 < radius <= 100:
+        raise SettingsError("radius", f"is {radius}, expected more than 0 and at most 100 pixels")
+    y, x = _grid(radius)
+    # the edge falls off over one sampling point, so that the disc grows evenly with its radius
+    return _binned(np.clip((radius - np.hypot(y, x)) * _FINE + 0.5, 0, 1))
+
+
 def airy_psf(first_zero: float) -> NDArray[np.float64]:
     """Airy pattern of a round aperture, (Y, X): a fluorescence microscope in focus.
 
