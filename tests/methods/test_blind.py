@@ -82,7 +82,7 @@ def test_other_families(model, shape):
 
 
 def test_a_free_kernel_is_physical(model):
-    plane = seen(BlurShape("gaussian", (1.5,)), (80, 80))
+    plane = seen(BlurShape("gaussian", (1.5,)), (64, 64))
     found = find_blur(plane, method(model, plane), "free").shape
     assert found.psf().min() >= 0
     assert found.psf().sum() == pytest.approx(1)

@@ -18,7 +18,7 @@ import numpy as np
 from ruska.errors import GeometryError
 from ruska.methods.slices import SliceMethod
 from ruska.physics.blur_spectrum import blur_of_spectrum, stretched
-from ruska.physics.operators.families import WIDEST, BlurShape, Family, free_shape
+from ruska.physics.operators.families import FAMILIES, WIDEST, BlurShape, Family, free_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,11 +67,14 @@ def find_blur(plane: NDArray[Any], method: PosteriorMethod, family: Family) -> F
     if min(plane.shape) < _SMALLEST:
         raise GeometryError("blur", f"cannot be found on {plane.shape[1]} x {plane.shape[0]} pixels, at least "
                             f"{_SMALLEST} are needed", "Give --sigma or --psf.")  # fmt: skip
-    part = _busiest(plane)
-    first = blur_of_spectrum(part, method.told.std, "gaussian" if family == "free" else family)
+    trial = Trial(_busiest(plane), method)
+    return _of_any(trial) if family == "free" else _of_family(trial, family)
+
+
+def _of_family(trial: Trial, family: Family) -> Found:
+    first = blur_of_spectrum(trial.plane, trial.method.told.std, family)
     if first.width < _SHARP:
         return Found(None)
-    trial = Trial(part, method)
     size = _lowest(trial, first.scaled, _SIZES)
     if family == "astigmatic":
         first = stretched(first, _lowest(trial, partial(stretched, first.scaled(size)), _RATIOS))
@@ -80,7 +83,22 @@ def find_blur(plane: NDArray[Any], method: PosteriorMethod, family: Family) -> F
     if shape.width < _SHARP:
         return Found(None)
     shape = shape.scaled(float(np.sqrt(1 - (_OWN / shape.width) ** 2)))
-    return Found(_freed(trial, shape) if family == "free" else shape, max(_ERROR, abs(float(np.log(size))) / 2))
+    return Found(shape, max(_ERROR, abs(float(np.log(size))) / 2))
+
+
+def _of_any(trial: Trial) -> Found:
+    """A free kernel, from the family that predicts best."""
+    best, least = Found(None), float("inf")
+    for family in FAMILIES[:-1]:
+        found = _of_family(trial, family)
+        if found.shape is None:
+            return found
+        misfits = [trial.misfit(found.shape, trust) for trust in _TRUSTS]
+        if min(misfits) < least:
+            best, least, trust = found, min(misfits), _TRUSTS[int(np.argmin(misfits))]
+    assert best.shape is not None
+    trial.trust = trust
+    return Found(_freed(trial, best.shape), best.error)
 
 
 def _busiest(plane: NDArray[Any]) -> NDArray[Any]:
@@ -158,7 +176,7 @@ def _bottom(x: NDArray[Any], y: NDArray[Any]) -> float:
 
 
 def _freed(trial: Trial, shape: BlurShape) -> BlurShape:
-    """From a Gaussian to any kernel, as long as the measurement is predicted better."""
+    """From a shape with a name to any kernel, as long as the measurement is predicted better."""
     best = free_shape(shape.psf())
     least = trial.misfit(best)
     for _ in range(_ROUNDS):
