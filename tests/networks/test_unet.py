@@ -86,3 +86,20 @@ def test_the_embedded_size_keeps_to_its_budget():
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, 512, 512), torch.ones(1, 1, 1, 1))
     assert counter.get_total_flops() <= 60e9
+
+
+def test_whatever_the_network_says_a_pixel_moves_by_little_more_than_the_noise():
+    network = awake(Denoiser(**SMALL))
+    with torch.no_grad():
+        network.network.leave.bias.fill_(1e6)
+    y = torch.randn(1, 1, 32, 32)
+    for sigma in (0.001, 0.05, 0.3):
+        moved = (network(y, torch.full((1, 1, 1, 1), sigma)) - y).abs()
+        assert (moved <= 6 * sigma + 2 * sigma**2 * (1 + y.abs())).all()
+
+
+def test_faint_noise_is_taken_in_proportion_to_its_variance():
+    network = awake(Denoiser(**SMALL)).double()
+    y = torch.randn(1, 1, 32, 32).double()
+    taken = [network(y, torch.full((1, 1, 1, 1), sigma).double()) - y for sigma in (0.08, 0.02)]
+    torch.testing.assert_close(taken[1], taken[0] / 16)

@@ -12,6 +12,9 @@ from ruska.networks.unet import UNet
 
 TOLD = 5  # numbers a pixel: log of sigma, correlation 1 and 2 pixels further along X, and along Y
 
+_FAINTEST = 0.08  # noise that the network is told of at least
+_MOST = 5.0  # standard deviations of the noise by which a pixel may be off
+
 
 class Denoiser(nn.Module):
     """Mean of the clean image given y = x + noise, where x has mean near 0 and standard deviation near 1.
@@ -38,9 +41,17 @@ class Denoiser(nn.Module):
         return self.network.reach
 
     def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> Tensor:
-        """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), float32."""
-        said, total = self.say(y, sigma, lags)
-        return (y + sigma * total * said) / total**2
+        """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), dtype of y.
+
+        Below sigma 0.08, of which training sees little, what is taken away is that at 0.08 times the ratio of variances:
+        Tweedie's formula with the same score. No pixel is changed by more than five standard deviations of the noise
+        and what the image itself can be: a guard against inputs unlike all in training.
+        """
+        known = sigma.clamp(min=_FAINTEST)
+        said, total = self.say(y, known, lags)
+        most = ((y.abs() + _MOST * known) * known + _MOST) / total
+        clean = (y + known * total * said.clamp(-most, most)) / total**2
+        return y + (sigma / known) ** 2 * (clean - y)
 
     def say(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the network says, and the square root of 1 + sigma^2."""
