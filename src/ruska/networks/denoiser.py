@@ -43,7 +43,7 @@ class Denoiser(nn.Module):
     def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> Tensor:
         """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), dtype of y.
 
-        Below sigma 0.08, of which training sees little, what is taken away is that at 0.08 times the ratio of variances:
+        Below sigma 0.08, which training sees seldom, what is taken away is that at 0.08 times the ratio of variances:
         Tweedie's formula with the same score. No pixel is changed by more than five standard deviations of the noise
         and what the image itself can be: a guard against inputs unlike all in training.
         """
