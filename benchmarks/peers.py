@@ -322,7 +322,7 @@ DEBLUR = (
     ),
 )
 ENLARGE = (
-    Peer("Ruska prior", ruska_enlarge, ours=True, passes=8, version=_PRIOR),
+    Peer("Ruska prior", ruska_enlarge, ours=True, passes=8, version=_PRIOR + 1),
     Peer(
         "Ruska prior (true noise)", lambda case: ruska_enlarge(case, _told(case)), ours=True, passes=8, version=_PRIOR
     ),
