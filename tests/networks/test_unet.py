@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ruska.networks.denoiser import Denoiser
-from ruska.networks.unet import UNet
+from ruska.networks.unet import Bounds, Modulated, UNet
 
 SMALL = {"widths": (8, 12, 16), "blocks": (1, 1, 2)}
 
@@ -103,3 +103,18 @@ def test_faint_noise_is_taken_in_proportion_to_its_variance():
     y = torch.randn(1, 1, 32, 32).double()
     taken = [network(y, torch.full((1, 1, 1, 1), sigma).double()) - y for sigma in (0.08, 0.02)]
     torch.testing.assert_close(taken[1], taken[0] / 16)
+
+
+def test_bounds_hold_what_was_seen_and_stop_what_was_not():
+    network = awake(Denoiser(**SMALL))
+    y, sigma = torch.randn(4, 1, 32, 32), torch.full((4, 1, 1, 1), 0.5)
+    before = network(y, sigma)
+    with torch.inference_mode(), Bounds(network.network, slack=2.0, share=1.0):
+        network(y, sigma)
+    blocks = [m for m in network.modules() if isinstance(m, Modulated)]
+    assert all(torch.isfinite(block.limit) for block in blocks)
+    torch.testing.assert_close(network(y, sigma), before)  # what was seen passes unchanged
+    wild = {}
+    blocks[0].second.register_forward_pre_hook(lambda _, given: wild.update(most=float(given[0].max())))
+    network(1000 * y, sigma)
+    assert wild["most"] <= float(blocks[0].limit)

@@ -23,13 +23,20 @@ _TOLD = 32  # channels that describe the noise
 
 
 class Modulated(nn.Module):
-    """Residual block: two 3 x 3 convolutions; what is known of the noise scales and shifts the middle."""
+    """Residual block: two 3 x 3 convolutions; what is known of the noise scales and shifts the middle.
+
+    limit : largest value in the middle, infinite until `Bounds` has seen what training needs. Without norms, an image
+        unlike all in training can otherwise make blocks drive each other to values a hundred times as large.
+    """
+
+    limit: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.told = nn.Conv2d(_TOLD, 2 * width, 1)
+        self.register_buffer("limit", torch.tensor(torch.inf))
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.second.weight)
@@ -38,7 +45,35 @@ class Modulated(nn.Module):
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         scale, shift = self.told(told).chunk(2, 1)
         middle = functional.silu(torch.addcmul(shift, self.first(x), 1 + scale))
-        return x + self.second(middle)
+        return x + self.second(middle.clamp(max=self.limit.to(middle.dtype)))
+
+
+class Bounds:
+    """Sets the limits of all blocks from what passes through them between ``with`` and its end.
+
+    Each is ``slack`` times the value that ``share`` of the passes stay below.
+    """
+
+    def __init__(self, network: nn.Module, slack: float = 1.5, share: float = 0.98) -> None:
+        self.blocks = [module for module in network.modules() if isinstance(module, Modulated)]
+        self.slack, self.share = slack, share
+
+    def __enter__(self) -> Bounds:
+        self._seen: list[list[float]] = [[] for _ in self.blocks]
+        for block in self.blocks:
+            block.limit.fill_(torch.inf)
+        self._hooks = [
+            block.second.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(float(given[0].max())))
+            for block, seen in zip(self.blocks, self._seen, strict=True)
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        for block, seen in zip(self.blocks, self._seen, strict=True):
+            if seen:
+                block.limit.fill_(self.slack * float(torch.quantile(torch.tensor(seen), self.share)))
 
 
 class UNet(nn.Module):

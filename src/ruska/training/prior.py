@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from ruska.errors import SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
+from ruska.networks.unet import Bounds
 from ruska.training.checkpoint import save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
-from ruska.training.noising import add_noise
+from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
 
 Decay = Literal["cosine", "flat"]
+_LOOKS = 60  # batches that tell how large values in the network become
 CHECKPOINT, WEIGHTS = "training.safetensors", "weights.safetensors"
 
 
@@ -67,13 +69,16 @@ def train_prior(
     torch.manual_seed(own.seed)
     network = Denoiser(widths=own.widths, blocks=own.blocks)
 
-    def loss(net: nn.Module, step: int) -> Tensor:
-        assert isinstance(net, Denoiser)
+    def batch(step: int) -> tuple[Noised, Tensor]:
         with torch.autocast(device.type, enabled=False):
             random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
             x, noise = packed.draw(own.batch, own.patch, random)
             x, noise = vary(x, noise, random)
-            given = add_noise(x, noise, random)
+            return add_noise(x, noise, random), x
+
+    def loss(net: nn.Module, step: int) -> Tensor:
+        assert isinstance(net, Denoiser)
+        given, x = batch(step)
         return net.loss(given.y, given.sigma, given.lags, x)
 
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
@@ -81,6 +86,10 @@ def train_prior(
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
                   identity=json.dumps(own.identity(), sort_keys=True), start=start, progress=progress)  # fmt: skip
+    with torch.inference_mode(), Bounds(found.network):
+        for step in range(_LOOKS):
+            given, _ = batch(own.steps + step)  # not seen in training
+            found.network(given.y, given.sigma, given.lags)
     facts = {"network": {"widths": own.widths, "blocks": own.blocks}, "steps": found.steps, "seconds": found.seconds}
     save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
     return found
