@@ -63,7 +63,7 @@ class Bounds:
         for block in self.blocks:
             block.limit.fill_(torch.inf)
         self._hooks = [
-            block.second.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(float(given[0].max())))
+            block.second.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0].max().item()))
             for block, seen in zip(self.blocks, self._seen, strict=True)
         ]
         return self
