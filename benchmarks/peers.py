@@ -274,7 +274,7 @@ def _sigma(case: Case) -> float:
 _PRIOR = int(ModelCard.read(EMBEDDED / "card.json").sha256[:8], 16)  # other weights, other results
 DENOISE = (
     Peer("noisy", lambda case: case.measurement),
-    Peer("Ruska auto", ours("auto"), ours=True, version=_PRIOR),
+    Peer("Ruska auto", ours("auto"), ours=True, passes=1, version=_PRIOR),
     Peer("Ruska prior", ours("prior"), ours=True, passes=1, version=_PRIOR),
     Peer("flow PnP, same prior", em_generalist.flow, slow=True, passes=100, version=_PRIOR),
     Peer("DPS, same prior", em_generalist.gradient, slow=True, passes=1000, version=_PRIOR),
