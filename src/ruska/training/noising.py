@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _MIDDLE, _SPREAD = -0.6, 1.15  # of the normal distribution of log sigma
-_FAINTEST, _STRONGEST = 0.01, 50.0
+_FAINTEST, _STRONGEST = 0.06, 50.0  # fainter noise is never told (see `Denoiser`), and made losses of thousands
 _ABOVE = 2.5  # how many times stronger than a target's own noise is what is added to it
 _MOST_SHOT = 0.95  # share of the variance: where nothing is bright there is read noise still
 _REACH = 2  # pixels up to which neighbours share noise, along each axis
@@ -46,10 +46,10 @@ def add_noise(x: Tensor, own_noise: Tensor, random: torch.Generator) -> Noised:
         return Noised(x + level * white, level, lags)
     excess = brightness_excess(x, random)
     share = _MOST_SHOT * _uniform((count, 1, 1, 1), random)
-    sigma = level * growth(excess(x), share)
+    sigma = (level * growth(excess(x), share)).clamp(min=_FAINTEST)
     y = x + sigma * white
     # what is known of the brightness when the noise is to be removed: the smoothed noisy image
-    seen = level * growth(excess(smooth(y)), share)
+    seen = (level * growth(excess(smooth(y)), share)).clamp(min=_FAINTEST)
     return Noised(y, seen, lags)
 
 
