@@ -1,0 +1,33 @@
+"""``ruska corpus``: packing micrographs for training a prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ruska.cli.arguments import training_files
+from ruska.cli.options import Json
+
+corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a prior.", no_args_is_help=True)
+
+
+@corpus_app.command("build")
+def build_corpus(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the parts.")],
+    planes: Annotated[int, typer.Option(min=1, help="At most so many planes of each stack.")] = 64,
+    credit: Annotated[list[str] | None, typer.Option(help="Whose data, under which licence; for the card.")] = None,
+    json: Json = False,
+) -> None:
+    """Pack what is clean enough of many micrographs, at every scale at which it is; masks are left out."""
+    from dataclasses import asdict
+
+    from ruska import corpus
+    from ruska.cli import show
+
+    with show.progress(quiet=json) as progress:
+        report = corpus.build(training_files(data, stacks=False), output, most_planes=planes, credits=credit or (),
+                              progress=progress)  # fmt: skip
+    show.json(asdict(report)) if json else show.corpus(output, report)
