@@ -7,28 +7,16 @@ import pytest
 import torch
 
 import ruska
-from ruska.corpus import build
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image
 from ruska.methods.blind import Found, Trial, _bottom, find_blur
-from ruska.methods.posterior import DeblurSettings, PosteriorMethod
+from ruska.methods.deblur import DeblurSettings
+from ruska.methods.posterior import PosteriorMethod
 from ruska.methods.prior import Told, load
 from ruska.physics import cell_phantom
 from ruska.physics.operators import BlurShape
 
-SETTINGS = {"widths": "[16, 24]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002"}
 NOISE = 0.02
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small prior of phantoms."""
-    folder = tmp_path_factory.mktemp("prior")
-    for seed in range(2):
-        ruska.write(folder / f"{seed}.tif", Image(cell_phantom((160, 160), seed=seed).astype(np.float32), "YX"))
-    build(sorted(folder.glob("*.tif")), folder / "packed")
-    ruska.train([folder / "packed"], folder / "model", method="prior", settings={**SETTINGS, "steps": 60})
-    return str(folder / "model")
 
 
 def power_law(size):

@@ -10,27 +10,15 @@ import pytest
 import torch
 
 import ruska
-from ruska.corpus import build
+from ruska.engine import ArraySource, Budget
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, Quantity
+from ruska.methods import create
 from ruska.methods.posterior import PosteriorMethod, levels, without_texture
 from ruska.methods.prior import Told
 from ruska.metrics import psnr
 from ruska.physics import cell_phantom
 from ruska.physics.operators import Decimation, GaussianBlur
-
-SETTINGS = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002"}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small prior of phantoms."""
-    folder = tmp_path_factory.mktemp("prior")
-    for seed in range(4):
-        ruska.write(folder / f"{seed}.tif", Image(cell_phantom((192, 192), seed=seed).astype(np.float32), "YX"))
-    build(sorted(folder.glob("*.tif")), folder / "packed")
-    ruska.train([folder / "packed"], folder / "model", method="prior", settings={**SETTINGS, "steps": 250})
-    return str(folder / "model")
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +86,9 @@ def test_a_measured_psf_does_what_its_width_does(model, truth, tmp_path):
 
 
 def test_blocks_agree_with_the_whole(model, truth):
-    from ruska.engine import Budget, MemoryStore, NormalisedSource, measure_intensities, run
-    from ruska.engine.layout import ArraySource, Layout
+    from ruska.engine import MemoryStore, NormalisedSource, measure_intensities, run
+    from ruska.engine.layout import Layout
     from ruska.engine.plan import plan_blocks
-    from ruska.methods import create
 
     big = np.tile(seen(GaussianBlur((1.0, 1.0)), truth), (4, 3))
     source = ArraySource(big, "YX")
@@ -138,6 +125,29 @@ def test_texture_is_not_counted_as_noise():
     assert without_texture(Told(0.5, 0.2, 0.1, texture=0.6)).std == pytest.approx(0.1 * 0.1**0.5)
 
 
+def test_coarse_images_are_told_less_noise_than_was_found(model, truth):
+    source = ArraySource(seen(GaussianBlur((1.0, 1.0)), truth), "YX")
+    blurred, coarse = (create(*named).prepare(source, None, Budget()).told for named in (
+        ("deblur", {"sigma": 1, "model": model}), ("superres", {"model": model})))  # fmt: skip
+    assert coarse.std == pytest.approx(0.7 * blurred.std)
+    assert coarse.signal**2 + coarse.std**2 == pytest.approx(blurred.signal**2 + blurred.std**2)
+    told = create("superres", {"model": model, "noise_std": 0.05}).prepare(source, None, Budget()).told
+    assert told.std == 0.05  # what the user says stays
+
+
+def test_a_smaller_step_size_stays_nearer_to_the_data(model, truth):
+    blurred = seen(GaussianBlur((1.5, 1.5)), truth)
+
+    def unexplained(step_size):
+        given = {"model": model, "noise_std": 0.02, "steps": 4, "step_size": step_size}
+        result = ruska.deblur(Image(blurred, "YX"), sigma=1.5, settings=given).image.numpy()
+        again = GaussianBlur((1.5, 1.5)).forward(torch.from_numpy(result)[None, None])[0, 0].numpy()
+        return np.std(again - blurred)
+
+    near, middle, far = (unexplained(step_size) for step_size in (0.05, 0.5, 5))
+    assert 1.02 * near < middle < far / 1.02
+
+
 def test_the_residual_of_the_report_is_what_is_unexplained(model, truth):
     method = PosteriorMethod(None, GaussianBlur((2.0, 2.0)), (8, 8), Told(0, 1, 0.1), None)
     assert method.explained(truth.astype(float)).std() < truth.std()
@@ -146,17 +156,23 @@ def test_the_residual_of_the_report_is_what_is_unexplained(model, truth):
 
 
 @pytest.mark.parametrize(("call", "error", "said"), [
-    (lambda image, own: ruska.deblur(image, settings=own), SettingsError, "exactly one"),
-    (lambda image, own: ruska.deblur(image, sigma=1, psf="x.tif", settings=own), SettingsError, "exactly one"),
+    (lambda image, own: ruska.deblur(image, settings=own), SettingsError, "deblur: no blur was given, exactly one"),
+    (lambda image, own: ruska.deblur(image, sigma=1, psf="x.tif", settings=own), SettingsError, "sigma and psf were"),
     (lambda image, own: ruska.deblur(image, psf="absent.tif", settings=own), InputError, "absent.tif"),
     (lambda image, own: ruska.superres(image, scale=1, settings=own), SettingsError, "above 1"),
     (lambda image, own: ruska.superres(image, scale="two", settings=own), SettingsError, "number"),
     (lambda image, own: ruska.superres(image, scale=100, settings=own), SettingsError, "at most 16"),
-    (lambda image, own: ruska.isotropic(image, factor=4, settings=own), GeometryError, "stack|volume"),
-    (lambda image, own: ruska.isotropic(image, settings=own), GeometryError, "factor"),
+    (lambda image, own: ruska.isotropic(image, factor=4, settings=own), GeometryError, "^plane.tif: is a single slice"),
+    (lambda image, own: ruska.isotropic(image, settings=own), GeometryError, "^plane.tif: is a single slice"),
+    (lambda image, own: ruska.isotropic(stack(image), settings=own), GeometryError, "factor"),
     (lambda image, own: ruska.denoise(image, method="deblur", settings=own), SettingsError, "ruska deblur"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_said(model, call, error, said):
-    image = Image(cell_phantom((40, 48), seed=1).astype(np.float32), "YX")
-    with pytest.raises(error, match=said):
+    image = Image(cell_phantom((40, 48), seed=1).astype(np.float32), "YX", name="plane.tif")
+    with pytest.raises(error, match=said) as raised:
         call(image, {"model": model})
+    assert "Value error" not in str(raised.value)
+
+
+def stack(image):
+    return Image(np.stack([image.numpy()] * 2), "ZYX")

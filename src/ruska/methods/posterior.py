@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import ceil
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ruska.errors import GeometryError, SettingsError
 from ruska.image import Estimate
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
-from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
-from ruska.methods.settings import parse
-from ruska.methods.slices import SliceMethod
-from ruska.physics.operators.families import BlurShape, Family, blur_shape
+from ruska.methods.sampling import Readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +26,7 @@ if TYPE_CHECKING:
     from ruska.networks.denoiser import Denoiser
     from ruska.physics.operators import Operator
 
-_HALO = 96  # output pixels of context, beyond which nothing was seen to matter
-_HALO_VOLUME = 40
+HALO = 96  # output pixels of context, beyond which nothing was seen to matter
 _TRUST = 0.2  # weight of the prior against the measurement, where a blur may amplify noise; flat from 0.15 to 0.3
 _TRUST_COARSE = 0.05  # the same where pixels or slices are means over an area: 0.085 dB better than 0.2 for x2 and x3
 _TOO_LITTLE = 0.7  # of the noise found is told there: half of the true noise costs 0.01 dB, twice as much 0.18
@@ -40,7 +34,6 @@ _TEXTURE = 0.3  # what neighbours share where all that passed for noise is textu
 _LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least taken for noise
 _LEAST_NOISE = 0.004  # of the signal: a measurement is never believed to be better
 _BATCH = 16  # slices of a volume that the network sees together
-_LARGEST = 16  # factor of super-resolution or anisotropy
 
 
 class PosteriorSettings(PriorSettings):
@@ -51,168 +44,10 @@ class PosteriorSettings(PriorSettings):
                              "in EM generalist; less is nearer to the data.")  # fmt: skip
 
 
-class DeblurSettings(PosteriorSettings):
-    """Settings of `Deblur`."""
-
-    sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
-                                "20; none: another blur is given.")  # fmt: skip
-    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes.")
-    blind: Family | None = Field(None, description="Family of an unknown blur that is to be found: gaussian, defocus, "
-                                 "astigmatic or free.")  # fmt: skip
-    radius: float | None = Field(None, gt=0, le=40, description="Of an even disc in pixels, 0 to 40: defocus.")
-    astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
-                                    "in pixels, and degrees from X towards Y.")  # fmt: skip
-    kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
-
-    def given(self) -> BlurShape | None:
-        """The blur that numbers describe; None where a file does or where it has to be found."""
-        texts = {"gaussian": self.sigma, "defocus": self.radius, "astigmatic": self.astigmatism, "free": self.kernel}
-        return next((blur_shape(family, text) for family, text in texts.items() if text is not None), None)
-
-
-class SuperresSettings(PosteriorSettings):
-    """Settings of `Superres`."""
-
-    scale: str = Field("2", description="How many times finer pixels: 2, 3, 4, or a fraction such as 3/2; above 1, up "
-                       "to 16.")  # fmt: skip
-
-    _known = field_validator("scale")(lambda text: str(_factor(text)))
-
-
-class IsotropicSettings(PosteriorSettings):
-    """Settings of `Isotropic`."""
-
-    factor: str = Field("4", description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16.")
-
-    _known = field_validator("factor")(lambda text: str(_factor(text)))
-
-
-def _factor(text: str) -> Fraction:
-    """``"2.5"`` as 5/2; ValueError unless above 1 and up to 16."""
-    try:
-        found = Fraction(text).limit_denominator(12)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError("write a number such as 2, 2.5 or 5/2") from error
-    if not 1 < found <= _LARGEST:
-        raise ValueError(f"must be above 1 and at most {_LARGEST}")
-    return found
-
-
-@dataclass(frozen=True)
-class Deblur:
-    """Undo a blur: known, or to be found within a family."""
-
-    settings: DeblurSettings
-    summary: ClassVar[str] = "Undo a blur, known or to be found, with the prior; a few passes."
-    task: ClassVar[str] = "deblur"
-    learns: ClassVar[bool] = True
-    record: ClassVar[type[DeblurSettings]] = DeblurSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Deblur:
-        settings = parse(DeblurSettings, "deblur", values)
-        ways = (settings.sigma, settings.psf, settings.blind, settings.radius, settings.astigmatism, settings.kernel)
-        if sum(way is not None for way in ways) != 1:
-            raise SettingsError("deblur.sigma", ", psf, blind, radius, astigmatism, kernel: exactly one is needed",
-                                "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
-        settings.given()
-        return cls(settings)
-
-    def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod | SliceMethod:
-        from ruska.physics.operators import Blur
-
-        if self.settings.blind is not None:
-            return self._find(source, budget)
-        if (shape := self.settings.given()) is not None:
-            return _ready(shape.operator(), _halo(shape), self.settings, source, 2)
-        assert self.settings.psf is not None
-        operator = Blur(_read_psf(self.settings.psf, budget))
-        return _ready(operator, (max(operator.psf.shape) // 2 + _HALO,) * 2, self.settings, source, 2)
-
-    def _find(self, source: Readable, budget: Workplace) -> PosteriorMethod | SliceMethod:
-        """Look at a typical slice for the blur of all."""
-        from ruska.methods.blind import find_blur, unchanged
-
-        assert self.settings.blind is not None
-        start = BlurShape("gaussian", (2.0,))
-        method = _ready(start.operator(), _halo(start), self.settings, source, 2)
-        if budget.rehearsal:
-            return method
-        plane = typical_plane(source)
-        found = find_blur(sample_planes(source)[0] if plane is None else plane, method, self.settings.blind)
-        notes = (*method.notes, str(found))
-        if found.shape is None:
-            return unchanged(method, notes)
-        # of the settings that the record says, so that they repeat it
-        own = self.settings.model_copy(update={"blind": None, **found.shape.settings()})
-        shape = own.given() or found.shape
-        return replace(method, operator=shape.operator(), halo=_halo(shape), own=own, notes=notes)
-
-
-def _halo(shape: BlurShape) -> tuple[int, ...]:
-    return (ceil(4 * shape.width) + _HALO,) * 2
-
-
-@dataclass(frozen=True)
-class Superres:
-    """Finer pixels: undo that a pixel is the mean over its area."""
-
-    settings: SuperresSettings
-    summary: ClassVar[str] = "Finer pixels in every slice with the prior; a few passes."
-    task: ClassVar[str] = "superres"
-    learns: ClassVar[bool] = True
-    record: ClassVar[type[SuperresSettings]] = SuperresSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Superres:
-        return cls(parse(SuperresSettings, "superres", values))
-
-    def prepare(self, source: Readable, normalisation: object, budget: object) -> PosteriorMethod:
-        from ruska.physics.operators import Decimation
-
-        factor = Fraction(self.settings.scale)
-        return _ready(Decimation((factor,) * 2), (ceil(_HALO / factor),) * 2, self.settings, source, 2)
-
-
-@dataclass(frozen=True)
-class Isotropic:
-    """As many slices as the pixel size asks for: undo that a slice is the mean over its thickness."""
-
-    settings: IsotropicSettings
-    summary: ClassVar[str] = "Isotropic voxels from an anisotropic stack with the prior, seen along all three axes."
-    task: ClassVar[str] = "isotropic"
-    learns: ClassVar[bool] = True
-    record: ClassVar[type[IsotropicSettings]] = IsotropicSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Isotropic:
-        return cls(parse(IsotropicSettings, "isotropic", values))
-
-    def prepare(self, source: Readable, normalisation: object, budget: object) -> PosteriorMethod:
-        from ruska.physics.operators import Decimation
-
-        if len(source.shape) < 3:
-            raise GeometryError("image", "is a single slice, isotropic voxels need a stack", "Give a volume (ZYX).")
-        factor = Fraction(self.settings.factor)
-        halo = (ceil(_HALO_VOLUME / factor), _HALO_VOLUME, _HALO_VOLUME)
-        return _ready(Decimation((factor, Fraction(1), Fraction(1))), halo, self.settings, source, 3)
-
-
-def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
-    """A point spread function from a file, as `measured_psf` makes it."""
-    from ruska.physics.operators import measured_psf
-
-    if budget.read is None:
-        raise SettingsError("deblur.psf", "names a file, and nothing here reads files", "Give sigma instead.")
-    values = np.asarray(budget.read(name), dtype=np.float64).squeeze()
-    if values.ndim != 2:
-        raise GeometryError(name, f"has shape {values.shape}, expected a point spread function (Y, X)")
-    return measured_psf(values, name)
-
-
-def _ready(
+def ready(
     operator: Operator, halo: tuple[int, ...], settings: PosteriorSettings, source: Readable, dimensions: int
 ) -> PosteriorMethod:
+    """The method that undoes ``operator``, told of the noise of ``source``."""
     from ruska.physics.operators import Decimation
     from ruska.training.loop import device_of_choice
 

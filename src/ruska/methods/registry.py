@@ -21,9 +21,9 @@ METHODS = {
     "noise2void": "ruska.methods.blindspot:Noise2Void",
     "udvd": "ruska.methods.blindspot:Udvd",
     "shine": "ruska.methods.blindspot:Shine",
-    "deblur": "ruska.methods.posterior:Deblur",
-    "superres": "ruska.methods.posterior:Superres",
-    "isotropic": "ruska.methods.posterior:Isotropic",
+    "deblur": "ruska.methods.deblur:Deblur",
+    "superres": "ruska.methods.superres:Superres",
+    "isotropic": "ruska.methods.isotropic:Isotropic",
 }
 WITH_PRIOR = ("auto", "prior", "deblur", "superres", "isotropic")
 """Methods that take, or may take, the prior that comes with Ruska."""

@@ -25,7 +25,7 @@ from ruska.engine import (
     plan_blocks,
 )
 from ruska.engine.layout import in_stack_order
-from ruska.errors import SettingsError, did_you_mean
+from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
 
@@ -124,6 +124,8 @@ def prepare(
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, normalised)
     recipe = methods.create(name, settings)
+    if methods.task(name) == "isotropic":
+        check_stack(image)
     ready = recipe.prepare(normalised, normalisation, budget)
     part = crop(image, options.roi) if options.roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
@@ -141,6 +143,13 @@ def prepare(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, seconds, outside_domain(image, card_of(settings, name)),
     )  # fmt: skip
+
+
+def check_stack(image: Image) -> None:
+    """Raises GeometryError where there is one slice only."""
+    if not set(image.axes) & set("ZQT"):
+        raise GeometryError(image.name, "is a single slice, isotropic voxels need a stack",
+                            "Give a volume (ZYX), or a folder of its slices.")  # fmt: skip
 
 
 def _read(file: str) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from ruska.errors import GeometryError
-from ruska.pipeline.prepare import DTypes, Options
+from ruska.pipeline.prepare import DTypes, Options, check_stack
 from ruska.pipeline.restore import Result, as_image, run_job
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def isotropic(
 
 
 def anisotropy(image: Image) -> Fraction:
-    """Slice distance over pixel size, to a twelfth."""
+    """Slice distance over pixel size, to a twelfth. Raises GeometryError where it is not to be told, or not above 1."""
+    check_stack(image)
     sizes = image.voxel_size_nm
     if "Z" not in sizes or "X" not in sizes:
         raise GeometryError(image.name, "does not say how far apart its slices are",

@@ -1,0 +1,110 @@
+"""Undoing a blur with the prior: a known one, or one that has to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ruska.errors import GeometryError, SettingsError
+from ruska.methods.posterior import HALO, PosteriorMethod, PosteriorSettings, ready
+from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
+from ruska.methods.settings import parse
+from ruska.methods.slices import SliceMethod
+from ruska.physics.operators.families import BlurShape, Family, blur_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WAYS = ("sigma", "psf", "blind", "radius", "astigmatism", "kernel")
+
+
+class DeblurSettings(PosteriorSettings):
+    """Settings of `Deblur`."""
+
+    sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
+                                "20; none: another blur is given.")  # fmt: skip
+    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes.")
+    blind: Family | None = Field(None, description="Family of an unknown blur that is to be found: gaussian, defocus, "
+                                 "astigmatic or free.")  # fmt: skip
+    radius: float | None = Field(None, gt=0, le=40, description="Of an even disc in pixels, 0 to 40: defocus.")
+    astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
+                                    "in pixels, and degrees from X towards Y.")  # fmt: skip
+    kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
+
+    def given(self) -> BlurShape | None:
+        """The blur that numbers describe; None where a file does or where it has to be found."""
+        texts = {"gaussian": self.sigma, "defocus": self.radius, "astigmatic": self.astigmatism, "free": self.kernel}
+        return next((blur_shape(family, text) for family, text in texts.items() if text is not None), None)
+
+
+@dataclass(frozen=True)
+class Deblur:
+    """Undo a blur: known, or to be found within a family."""
+
+    settings: DeblurSettings
+    summary: ClassVar[str] = "Undo a blur, known or to be found, with the prior; a few passes."
+    task: ClassVar[str] = "deblur"
+    learns: ClassVar[bool] = True
+    record: ClassVar[type[DeblurSettings]] = DeblurSettings
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Deblur:
+        settings = parse(DeblurSettings, "deblur", values)
+        given = [way for way in _WAYS if getattr(settings, way) is not None]
+        if len(given) != 1:
+            found = "no blur was given" if not given else f"{' and '.join(given)} were given"
+            raise SettingsError("deblur", f"{found}, exactly one of {', '.join(_WAYS)} is needed",
+                                "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
+        settings.given()
+        return cls(settings)
+
+    def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod | SliceMethod:
+        from ruska.physics.operators import Blur
+
+        if self.settings.blind is not None:
+            return self._find(source, budget)
+        if (shape := self.settings.given()) is not None:
+            return ready(shape.operator(), _halo(shape), self.settings, source, 2)
+        assert self.settings.psf is not None
+        operator = Blur(_read_psf(self.settings.psf, budget))
+        return ready(operator, (max(operator.psf.shape) // 2 + HALO,) * 2, self.settings, source, 2)
+
+    def _find(self, source: Readable, budget: Workplace) -> PosteriorMethod | SliceMethod:
+        """Look at a typical slice for the blur of all."""
+        from ruska.methods.blind import find_blur, unchanged
+
+        assert self.settings.blind is not None
+        start = BlurShape("gaussian", (2.0,))
+        method = ready(start.operator(), _halo(start), self.settings, source, 2)
+        if budget.rehearsal:
+            return method
+        plane = typical_plane(source)
+        found = find_blur(sample_planes(source)[0] if plane is None else plane, method, self.settings.blind)
+        notes = (*method.notes, str(found))
+        if found.shape is None:
+            return unchanged(method, notes)
+        # of the settings that the record says, so that they repeat it
+        own = self.settings.model_copy(update={"blind": None, **found.shape.settings()})
+        shape = own.given() or found.shape
+        return replace(method, operator=shape.operator(), halo=_halo(shape), own=own, notes=notes)
+
+
+def _halo(shape: BlurShape) -> tuple[int, ...]:
+    return (ceil(4 * shape.width) + HALO,) * 2
+
+
+def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
+    """A point spread function from a file, as `measured_psf` makes it."""
+    from ruska.physics.operators import measured_psf
+
+    if budget.read is None:
+        raise SettingsError("deblur.psf", "names a file, and nothing here reads files", "Give sigma instead.")
+    values = np.asarray(budget.read(name), dtype=np.float64).squeeze()
+    if values.ndim != 2:
+        raise GeometryError(name, f"has shape {values.shape}, expected a point spread function (Y, X)")
+    return measured_psf(values, name)
