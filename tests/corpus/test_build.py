@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -83,6 +84,17 @@ def test_built_parts_hold_what_the_manifest_says(tmp_path, clean):
     assert packed.pixels.numel() == report.pixels
     first = packed.pixels[: 256 * 320].view(256, 320).float().numpy()
     assert np.corrcoef(first.ravel(), clean.ravel())[0, 1] > 0.999
+
+
+def test_jpeg_files_start_at_half_resolution(tmp_path, clean):
+    grey = np.clip(clean, 0, 255).astype(np.uint8)
+    for suffix in ("jpg", "JPEG", "png"):
+        file = tmp_path / suffix / f"plane.{suffix}"
+        file.parent.mkdir()
+        PIL.Image.fromarray(grey).save(file, **({} if suffix == "png" else {"quality": 95}))
+        build([file], tmp_path / "packed" / suffix)
+        manifest = json.loads((tmp_path / "packed" / suffix / "manifest.json").read_text())
+        assert min(p["level"] for p in manifest["planes"]) == (1 if suffix == "png" else 2)
 
 
 def test_patches_are_pieces_of_the_planes(tmp_path, clean):

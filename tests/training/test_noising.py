@@ -63,3 +63,16 @@ def test_smoothing_keeps_the_mean_and_takes_the_noise():
     found = smooth(y)
     assert found.mean().item() == pytest.approx(3, abs=0.02)
     assert found.std().item() == pytest.approx(1 / (2 * 2 * 3.14159**0.5), rel=0.15)
+
+
+def test_no_noise_fainter_than_a_prior_is_told_is_made_or_told():
+    dark = torch.full((8, 1, 32, 32), -10.0)  # where noise grows with the signal, hardly any is left
+    at_the_limit = 0
+    for seed in range(60):
+        found = add_noise(dark, torch.zeros(8), random(seed))
+        assert found.sigma.min() >= 0.06
+        made, told = (found.y - dark).std(dim=(1, 2, 3)), found.sigma.mean((1, 2, 3))
+        at_the_limit += int((told < 0.0601).sum())
+        if found.lags.abs().max() == 0:
+            assert (made > 0.05).all()
+    assert at_the_limit > 3

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import ruska
 from ruska.corpus import build
@@ -13,6 +14,7 @@ from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image
 from ruska.metrics import psnr
 from ruska.physics import PoissonGaussian, cell_phantom
+from ruska.training.checkpoint import load_weights
 from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
 from ruska.weights import load_model
 
@@ -38,6 +40,15 @@ def test_a_trained_prior_denoises_what_it_has_not_seen(corpus, tmp_path):
     restored = (result.image.numpy() - 40) / 500
     assert psnr(restored, truth, 1.0) > psnr((noisy - 40) / 500, truth, 1.0) + 6
     assert restored.mean() == pytest.approx(truth.mean(), abs=0.01)
+
+
+def test_limits_of_a_trained_prior_are_set(corpus, tmp_path):
+    found = train_prior(corpus, tmp_path, settings_of("cpu", {**TINY, "steps": "3"}))
+    limits = {name: value for name, value in found.network.state_dict().items() if name.endswith("limit")}
+    assert len(limits) == 3  # one a block
+    assert all(0 < float(value) < 1e4 for value in limits.values())
+    kept, _ = load_weights(tmp_path / WEIGHTS)
+    assert all(torch.equal(kept[name], value) for name, value in limits.items())
 
 
 def test_more_steps_go_on_and_other_settings_are_refused(corpus, tmp_path):

@@ -62,10 +62,11 @@ class Packed:
         return cls(pixels.to(device), **{name: value.to(device) for name, value in columns.items()})
 
     def draw(self, count: int, edge: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Patches (count, 1, edge, edge), float32, and the noise in each of them, (count,).
+        """Patches (count, 1, edge, edge), float32, and the most noise there can be in each of them, (count,).
 
-        Turned and mirrored at random, and zoomed out by up to 1.45 (the same for the whole batch), which takes noise
-        away. Planes that are too small are mirrored at their borders.
+        Turned and mirrored at random, and zoomed out by up to 1.45 (the same for the whole batch), which divides noise
+        by the zoom at least: interpolation leaves two thirds of that. Planes that are too small are
+        mirrored at their borders.
         """
         device = self.pixels.device
         which = torch.multinomial(self.share, count, replacement=True, generator=random)
