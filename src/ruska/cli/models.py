@@ -1,4 +1,4 @@
-"""``ruska models``: looking at trained models."""
+"""``ruska models``: looking at trained models, and getting those of others."""
 
 from __future__ import annotations
 
@@ -11,53 +11,103 @@ from ruska.cli.arguments import complain
 from ruska.cli.options import Json
 from ruska.errors import RuskaError
 
-models_app = typer.Typer(name="models", help="Look at trained models.", no_args_is_help=True)
+models_app = typer.Typer(name="models", help="Look at trained models, and get those of others.", no_args_is_help=True)
+
+Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model: its folder, or its name.")]
 
 
 @models_app.command("list")
 def list_models(
-    folder: Annotated[Path, typer.Argument(help="Where to look, and up to three folders below.")] = Path(),
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to look, and up to three folders below. Default: what has a name.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the models in a folder and below."""
+    """List the models that come with Ruska and those that were fetched or added; or those in a folder and below."""
     from ruska.cli import show
     from ruska.weights import ModelCard, find_models
+    from ruska.weights.store import installed, models_folder
 
-    cards = {str(found): ModelCard.read(found / "card.json") for found in find_models(folder)}
+    if folder is None:
+        cards = {str(found): card for found, card in installed()}
+    else:
+        cards = {str(found): ModelCard.read(found / "card.json") for found in find_models(folder)}
     if json:
         show.json({path: card.model_dump(mode="json") for path, card in cards.items()})
-    elif cards:
-        for path, card in cards.items():
-            print(f"{path}: {card.method}, trained on {card.trained_on}")
-    else:
-        print(f"There is no model in {folder.resolve()}. `ruska train` makes one.")
+        return
+    for path, card in cards.items():
+        called = f"{card.name}: " if folder is None else ""
+        print(f"{called}{path}: {card.method}, trained on {card.trained_on}")
+    if not cards:
+        print(f"There is no model in {(folder or models_folder()).resolve()}. `ruska train` makes one.")
 
 
 @models_app.command("info")
-def model_info(
-    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the model.")], json: Json = False
-) -> None:
+def model_info(model: Named, json: Json = False) -> None:
     """Show a model's card."""
     from ruska.cli import show
-    from ruska.weights import ModelCard
+    from ruska.weights import find_card, locate
 
-    card = ModelCard.read(folder / "card.json")
-    show.json(card.model_dump(mode="json")) if json else show.model(folder, card)
+    card = find_card(model)
+    show.json(card.model_dump(mode="json")) if json else show.model(locate(model), card)
 
 
 @models_app.command("verify")
 def verify_models(
-    folders: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Folders of models.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models: their folders, or their names.")],
 ) -> None:
     """Check that weights are the ones their card speaks of."""
+    from ruska.weights import locate
     from ruska.weights.model import verify
 
     failed = None
-    for folder in folders:
+    for model in models:
         try:
-            print(f"{folder}: whole, sha256 {verify(folder).sha256[:12]}")
+            print(f"{model}: whole, sha256 {verify(locate(model)).sha256[:12]}")
         except RuskaError as error:
             failed = error
             complain(str(error))
     if failed is not None:
         raise typer.Exit(failed.exit_code)
+
+
+@models_app.command("fetch")
+def fetch_model(
+    model: Annotated[str, typer.Argument(metavar="NAME|SHA256", help="Its name, or the sha256 of its weights.")],
+    mirrors: Annotated[
+        list[str] | None, typer.Option("--from", metavar="MIRROR", help="https:// address or folder; may be repeated.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the network; RUSKA_OFFLINE=1 does so.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Get a model from a mirror, unless it is here; it is checked against its hash before it takes its place."""
+    from ruska.cli import show
+    from ruska.weights.mirror import fetch
+
+    with show.progress(quiet=json) as progress:
+        folder = fetch(model, mirrors or (), offline=offline, progress=progress)
+    _say_where(folder, json)
+
+
+@models_app.command("add")
+def add_model(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="A model's folder, or a zip file of it.")],
+    json: Json = False,
+) -> None:
+    """Copy a model to where it is found by its name."""
+    from ruska.weights.store import add
+
+    _say_where(add(source), json)
+
+
+def _say_where(folder: Path, json: bool) -> None:
+    from ruska.cli import show
+    from ruska.weights import ModelCard
+
+    card = ModelCard.read(folder / "card.json")
+    if json:
+        show.json({"name": card.name, "sha256": card.sha256, "method": card.method, "folder": str(folder)})
+    else:
+        print(f"{card.name} ({card.method}, sha256 {card.sha256[:12]}) is in {folder}. Use it: --model {card.name}")

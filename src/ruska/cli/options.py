@@ -17,10 +17,12 @@ Workers = Annotated[int | None, typer.Option(help="Blocks side by side. Default:
 Roi = Annotated[str | None, typer.Option(help="Region, e.g. 100:612,0:512 (Y,X) or Z=3:9,Y=0:512,X=0:512.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
-Model = Annotated[str | None, typer.Option(help="Folder of a model that `ruska train` wrote.")]
+Model = Annotated[str | None, typer.Option(help="A model: its folder, or its name (`ruska models list`).")]
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
 Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: multiplied with every frame.")]
-Prior = Annotated[str | None, typer.Option("--model", help="Folder of a trained prior. Default: Ruska's own.")]
+Prior = Annotated[
+    str | None, typer.Option("--model", help="A trained prior: its folder, or its name. Default: Ruska's own.")
+]
 Steps = Annotated[int | None, typer.Option(help="Passes between measurement and prior. Default: 8.")]
 StepSize = Annotated[float | None, typer.Option(help="Weight of the measurement, e.g. 0.3; 0: from its noise.")]
 DType = Annotated[str, typer.Option(help="same as the input, or float32.")]

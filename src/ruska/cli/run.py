@@ -99,9 +99,9 @@ def with_model(model: str | None, method: str, settings: dict[str, str]) -> tupl
     """The method that runs ``model``, and the settings with it among them."""
     if model is None:
         return method, settings
-    from ruska.weights import ModelCard
+    from ruska.weights import find_card
 
-    card = ModelCard.read(Path(model) / "card.json")
+    card = find_card(model)
     if method not in ("auto", card.method):
         raise SettingsError("--model", f"{model} is a model for {card.method}, not for {method}", "Leave --method out.")
     return card.method, {**settings, "model": model}

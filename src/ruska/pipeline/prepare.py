@@ -169,12 +169,12 @@ def correct_detector(image: Image, dark: str | None = None, gain: str | None = N
 
 def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None:
     """The card of the model that ``settings`` name, or of the one that comes with Ruska where ``method`` takes it."""
-    from ruska.weights import ModelCard
+    from ruska.weights import ModelCard, find_card
     from ruska.weights.embedded import EMBEDDED
 
     named = (settings or {}).get("model")
     if named not in (None, "", "none", "auto"):
-        return ModelCard.read(Path(str(named)) / "card.json")
+        return find_card(str(named))
     own = method in methods.WITH_PRIOR and EMBEDDED.exists()
     return ModelCard.read(EMBEDDED / "card.json") if own else None
 

@@ -13,7 +13,8 @@ import ruska
 from ruska.errors import InputError
 from ruska.image import Image
 from ruska.pipeline.training import claimed, first_of_many
-from ruska.weights import ModelCard, save_model
+from ruska.weights import ModelCard, locate, save_model
+from ruska.weights.model import WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +52,7 @@ def train_prior(
     request = {"method": "prior", "settings": own.identity(), "data": sorted(map(str, paths)), "start": start}
     with claimed(folder, request, overwrite):
         corpus = _corpus(paths, folder, progress)
-        weights = Path(start) / "weights.safetensors" if start else None
+        weights = locate(start) / WEIGHTS if start else None
         found = train_prior(corpus, folder, own, start=weights, progress=progress)
         if not first_of_many():
             return None

@@ -62,15 +62,20 @@ class ModelCard(BaseModel):
     def read(cls, path: Path) -> ModelCard:
         """Read a card; InputError when it is missing or says something a card cannot."""
         try:
-            text = path.read_text(encoding="utf-8")
-            return cls.model_validate_json(text)
+            return cls.parse(path.read_text(encoding="utf-8"), path)
         except FileNotFoundError as error:
             raise InputError(path.parent, f"is no model: it holds no {path.name}",
                              "Give the folder that `ruska train` wrote.") from error  # fmt: skip
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(path, f"cannot be read ({error})") from error
+
+    @classmethod
+    def parse(cls, text: str, subject: object) -> ModelCard:
+        """The card that ``text`` is; InputError about ``subject`` when it is none."""
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise InputError(path, f"is no model card ({where}: {first['msg']})",
+            raise InputError(subject, f"is no model card ({where}: {first['msg']})",
                              "Train the model again, or get its folder whole.") from error  # fmt: skip
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(path, f"cannot be read ({error})") from error

@@ -52,7 +52,7 @@ def save_model(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     return card
 
 
-def load_model(folder: Path) -> Model:
+def read_model(folder: Path) -> Model:
     """Read a model and check it against its card; InputError when it is none, is changed or is damaged."""
     from ruska.training.checkpoint import load_weights
 
