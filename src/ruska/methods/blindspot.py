@@ -180,9 +180,8 @@ class BlindSpot:
             return method
         if method.network.outputs == 2 and method.network.spot == (1, 1):
             return replace(method, folding=Posterior(level_of([source])))
-        noise = typical_noise(source)
         folding = Folding.fit([(slope * p + offset, noisy) for p, _, noisy in pairs], method.network.spot,
-                              noise.std if noise else None)  # fmt: skip
+                              typical_noise(source))  # fmt: skip
         if folding is None:
             return replace(method, notes=(*method.notes, "The prediction's error is too small to fold anything in."))
         return replace(method, folding=folding)

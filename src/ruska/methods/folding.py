@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ruska.physics import NoiseLevel
+    from ruska.physics.noise_statistics import NoiseEstimate
 
 _BRIGHTNESS = 6  # groups of pixels by brightness, because noise grows with the signal
 _ACTIVITY = 8  # groups of pixels by how steep the prediction is around them
@@ -27,7 +28,9 @@ _LEAST_EXCESS = 0.02  # of the noise variance, in the steep places: below, nothi
 _LEVELS = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])  # error over noise variance that filters are made for
 _TAPER = 8.0  # pixels over which the measured correlation of the error is trusted
 _SMALL = 1e-12
-_TRUST = 0.9  # estimated noise variances may be this much too low without anything being folded in
+# Noise variance as estimated, over what flat places hold: where it is lower than the first, the rest is the
+# prediction's error; from the second on the estimate may be too low by as much, and the flat places are believed.
+_BELIEVED = (0.7, 0.9)
 REACH = 4  # pixels that the steepness looks away
 
 
@@ -48,12 +51,15 @@ class Folding:
 
     @classmethod
     def fit(
-        cls, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], spot: tuple[int, int], noise_std: float | None = None
+        cls,
+        pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+        spot: tuple[int, int],
+        known: NoiseEstimate | None = None,
     ) -> Folding | None:
         """From (prediction, noisy) planes (Y, X); None when the prediction's error cannot be told from zero.
 
-        noise_std : of a pixel, as the noisy planes themselves show it. Where structure fills the image, the prediction
-            is wrong in its flat places too, and what they say would be too much noise.
+        known : the noise as the noisy planes themselves show it. Where structure fills the image, the prediction is
+            wrong in its flat places too, and what they say would be too much noise, shared too far.
         """
         predicted = [np.asarray(p, dtype=np.float64) for p, _ in pairs]
         steep = [steepness(p) for p in predicted]
@@ -69,8 +75,8 @@ class Folding:
             brightness.append(level[quiet].mean())
             variance.append(np.mean(difference[quiet] ** 2))
         noise_variance = np.maximum(variance, _SMALL)
-        if noise_std is not None:
-            noise_variance *= min(1.0, noise_std**2 / _TRUST / np.mean(difference[flat] ** 2))
+        share = 1.0 if known is None else _share_of_noise(known.std**2 / float(np.mean(difference[flat] ** 2)))
+        noise_variance *= share
         whitened = difference / np.sqrt(np.interp(level, brightness, noise_variance))
 
         at = np.cumsum([0, *(p.size for p in predicted)])
@@ -81,6 +87,8 @@ class Folding:
         total = _autocovariance(planes, [s >= threshold for s in steep], spot)
         middle = tuple(n // 2 for n in noise.shape)
         noise /= max(noise[middle], _SMALL)
+        if known is not None and share < 1:
+            noise = np.outer(_both_ways(known.lags_y, spot[0]), _both_ways(known.lags_x, spot[1]))
         error = total - noise
         if error[middle] < _LEAST_EXCESS:
             return None
@@ -88,9 +96,9 @@ class Folding:
         error = np.clip(error / error[middle], 0, 1) * np.exp(-distance / _TAPER)
 
         edges = np.quantile(slope, np.linspace(0, 1, _ACTIVITY + 1)[1:-1])
-        share = np.searchsorted(edges, slope)
-        activity = [slope[share == i].mean() for i in np.unique(share)]
-        excess = [max(float(np.mean(whitened[share == i] ** 2)) - 1, 0.0) for i in np.unique(share)]
+        steps = np.searchsorted(edges, slope)
+        activity = [slope[steps == i].mean() for i in np.unique(steps)]
+        excess = [max(float(np.mean(whitened[steps == i] ** 2)) - 1, 0.0) for i in np.unique(steps)]
         filters = np.stack([_filter(value * error, noise, spot) for value in _LEVELS])
         return cls(np.array(brightness), noise_variance, np.array(activity), np.array(excess), filters)
 
@@ -129,6 +137,20 @@ class Posterior:
         assert variance is not None  # of a network with two outputs
         share = variance / (variance + self.level.std(predicted) ** 2)
         return (predicted + share * (noisy - predicted)).astype(predicted.dtype)
+
+
+def _share_of_noise(ratio: float) -> float:
+    """Of what flat places hold, from the ratio of the estimated noise to it."""
+    low, high = _BELIEVED
+    return ratio if ratio < low else min(1.0, low + (1 - low) * (ratio - low) / (high - low))
+
+
+def _both_ways(lags: Sequence[float], length: int) -> NDArray[np.float64]:
+    """Correlation at lags -(length - 1) .. length - 1, from that at 1, 2, ..; 0 beyond."""
+    right = np.zeros(length)
+    right[0], known = 1.0, np.asarray(lags[: length - 1])
+    right[1 : 1 + len(known)] = known
+    return np.concatenate([right[:0:-1], right])
 
 
 def steepness(predicted: NDArray[np.float64]) -> NDArray[np.float64]:
