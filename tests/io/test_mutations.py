@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.io.mutate import mutated
+from tests.io.specimens import READERS
 
 from ruska.errors import RuskaError
 from ruska.image import Image, Quantity
@@ -126,42 +126,16 @@ def test_damaged_velox_files_in_a_process_of_their_own(micrographs: Path, tmp_pa
 # Stores of many files: one of them is damaged at a time
 
 
-def n5(folder: Path) -> list[Path]:
-    """A small container, packed by gzip; its damaged parts are the attributes and a block."""
-    dataset = folder / "a.n5" / "raw"
-    (dataset / "0" / "0").mkdir(parents=True)
-    size = {"dimensions": [4.0, 4.0, 40.0], "unit": "nm"}
-    attributes = {"dimensions": [9, 8, 4], "blockSize": [9, 8, 4], "dataType": "uint16",
-                  "compression": {"type": "gzip"}, "pixelResolution": size}  # fmt: skip
-    (dataset / "attributes.json").write_text(json.dumps(attributes))
-    values = np.arange(4 * 8 * 9, dtype=">u2").tobytes()
-    head = b"\0\0\0\3" + np.array([9, 8, 4], ">u4").tobytes()
-    (dataset / "0" / "0" / "0").write_bytes(head + gzip.compress(values))
-    return [dataset / "attributes.json", dataset / "0" / "0" / "0"]
-
-
-def precomputed(folder: Path) -> list[Path]:
-    """A small volume of one chunk; its damaged parts are the info file and the chunk."""
-    volume = folder / "a.precomputed"
-    (volume / "4").mkdir(parents=True)
-    scale = {"key": "4", "size": [9, 8, 4], "resolution": [4, 4, 40], "voxel_offset": [1, 0, 0],
-             "chunk_sizes": [[16, 16, 8]], "encoding": "raw"}  # fmt: skip
-    (volume / "info").write_text(json.dumps({"type": "image", "data_type": "uint8", "num_channels": 1,
-                                             "scales": [scale]}))  # fmt: skip
-    (volume / "4" / "1-10_0-8_0-4.gz").write_bytes(gzip.compress(bytes(9 * 8 * 4)))
-    return [volume / "info", volume / "4" / "1-10_0-8_0-4.gz"]
-
-
-@pytest.mark.parametrize("make", [n5, precomputed])
-def test_damaged_stores(tmp_path: Path, make: Callable[[Path], list[Path]]) -> None:
-    parts = make(tmp_path)
-    store = next(tmp_path.iterdir())
-    assert attempt(store)
-    for part in parts:
+@pytest.mark.parametrize("reader", ["N5", "precomputed"])
+def test_damaged_stores(tmp_path: Path, reader: str) -> None:
+    one = next(one for one in READERS[reader](tmp_path, tmp_path) if one.target.startswith("small"))
+    assert attempt(tmp_path / one.target)
+    for name in one.parts:
+        part = tmp_path / name
         data = part.read_bytes()
         for seed in range(MUTATIONS):
             part.write_bytes(mutated(data, seed, text=data[:1] == b"{"))
-            assert "cannot be read as" not in problem_of(lambda: corner(store))
+            assert "cannot be read as" not in problem_of(lambda: corner(tmp_path / one.target))
         part.write_bytes(data)
 
 

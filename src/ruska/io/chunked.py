@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LARGEST_CHUNK = 1 << 30  # bytes
 _XZ_MEMORY = 256 << 20
 _LZ4_BLOCK = b"LZ4Block"
+_LARGEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 1 << 20, "xz": 1 << 16, "zstd": 1 << 20}
+_STEP = 1 << 20
 COMPRESSIONS = ("raw", "gzip", "zlib", "bzip2", "xz", "lz4", "zstd", "blosc")
 
 
@@ -75,6 +77,61 @@ def decompress_at_most(kind: str, data: bytes, limit: int) -> bytes:
     if len(out) > limit:
         raise ValueError(f"{kind} data unpack to more than {limit} bytes")
     return out
+
+
+def check_packed(kind: str, data: bytes | memoryview, limit: int) -> None:
+    """ValueError unless ``data`` are complete as far as they tell, and unpack to ``limit`` bytes at most.
+
+    For decoders that are not ours. Blosc and zstd say how much they hold; a stream that does not is unpacked piece by
+    piece, and thrown away, where it is long enough to hold more than `LARGEST_CHUNK`.
+    """
+    claimed = _claimed(kind, data)
+    if claimed is None and kind in _LARGEST_RATIO and len(data) * _LARGEST_RATIO[kind] > max(limit, LARGEST_CHUNK):
+        claimed = _streamed(kind, data, limit)
+    if claimed is not None and claimed > limit:
+        raise ValueError(f"{kind} data unpack to {claimed} bytes or more, of {limit} that a chunk may take")
+
+
+def _claimed(kind: str, data: bytes | memoryview) -> int | None:
+    """Bytes that ``data`` say they unpack to; None where they do not say. ValueError when they are truncated."""
+    if kind == "blosc":
+        stated = int.from_bytes(data[12:16], "little")
+        if len(data) < max(16, stated):
+            raise ValueError(f"blosc data are truncated: {len(data)} bytes of {stated}")
+        return int.from_bytes(data[4:8], "little")
+    if kind == "lz4":  # numcodecs puts the size before the block
+        return int.from_bytes(data[:4], "little")
+    if kind == "zstd" and data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5:
+        return _zstd_size(data)
+    return None
+
+
+def _zstd_size(data: bytes | memoryview) -> int | None:
+    """The content size in the head of a zstd frame (RFC 8878, 3.1.1.1), None when it is not there."""
+    descriptor = data[4]
+    single, width = bool(descriptor & 0x20), (0, 2, 4, 8)[descriptor >> 6]
+    at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    if width == 0:
+        return data[at] if single and at < len(data) else None
+    return int.from_bytes(data[at : at + width], "little") + (256 if width == 2 else 0)
+
+
+def _streamed(kind: str, data: bytes | memoryview, limit: int) -> int:
+    """Bytes that ``data`` unpack to, counted up to a little more than ``limit``."""
+    decoder: Any = {"bzip2": bz2.BZ2Decompressor, "xz": lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)}.get(
+        kind, lambda: zlib.decompressobj(47)
+    )()
+    count, rest = 0, data
+    while count <= limit:
+        try:
+            piece = decoder.decompress(rest, _STEP)
+        except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+            raise ValueError(f"{kind} data are damaged ({error})") from error
+        count += len(piece)
+        rest = getattr(decoder, "unconsumed_tail", b"")
+        if decoder.eof or not (piece or rest):
+            break
+    return count
 
 
 def _zlib(data: bytes, size: int) -> bytes:

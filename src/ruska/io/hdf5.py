@@ -16,7 +16,8 @@ from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.io import metadata
 from ruska.io.binary import First
-from ruska.io.hdf5_layouts import Facts, facts_about, is_velox, title_of
+from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
+from ruska.io.hdf5_limits import check_chunks, check_heaps
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
 
@@ -41,7 +42,9 @@ class Hdf5Pixels(LazyPixels):
 
         try:
             with h5py.File(self.path, "r") as file:
-                return np.asarray(file[self.inner][box], dtype=self.dtype)
+                dataset = file[self.inner]
+                check_chunks(self.path, dataset, box)
+                return np.asarray(dataset[box], dtype=self.dtype)
         except (OSError, KeyError) as error:
             raise InputError(self.path, f"dataset {self.inner} cannot be read ({error})",
                              "The file is truncated or damaged: copy it again.") from error  # fmt: skip
@@ -55,6 +58,7 @@ def read(path: Path, inner: str | None) -> Image:
     """
     import h5py
 
+    check_heaps(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -186,7 +190,7 @@ def _frames_elsewhere(group: Any) -> list[str]:
     found: list[str] = []
 
     def visit(_: str, item: Any) -> None:
-        if isinstance(item, h5py.Group) and "NXdata" in str(item.attrs.get("NX_class", "")):
+        if isinstance(item, h5py.Group) and "NXdata" in str(attribute(item, "NX_class", "")):
             links = (item.get(name, getlink=True) for name in item)
             found.extend(str(link.filename) for link in links if isinstance(link, h5py.ExternalLink))
 

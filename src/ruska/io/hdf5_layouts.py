@@ -20,6 +20,7 @@ from ruska.io.kinds import check_image_units
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d+)$")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
 _LONGEST_JSON = 1 << 24
+_LONGEST_ATTRIBUTE = 1 << 20
 
 
 @dataclass
@@ -51,6 +52,20 @@ def _size(scale: Any, unit: Any) -> Quantity | None:
     known = canonical_unit(_text(unit))
     value = abs(_number(scale))
     return Quantity(value, known) if known is not None and 0 < value < math.inf else None
+
+
+def attribute(item: Any, name: str, default: Any = None) -> Any:
+    """The attribute ``name`` of a group or dataset, unless it is absent or longer than any word or list of sizes.
+
+    A damaged one may claim terabytes, which the library would set about to read.
+    """
+    try:
+        found = item.attrs.get_id(name)
+    except KeyError:
+        return default
+    if found.get_storage_size() > _LONGEST_ATTRIBUTE or math.prod(found.shape) > _LONGEST_ATTRIBUTE:
+        return default
+    return item.attrs[name]
 
 
 def _number(value: Any) -> float:
@@ -98,7 +113,8 @@ def _described_axes(dataset: Any) -> Iterator[dict[str, Any]]:
             found[int(match[1])] = parent[name]
     for number in sorted(found):
         item = found[number]
-        axis = dict(item.attrs)
+        said = {word: attribute(item, word) for word in ("name", "scale", "offset", "units", "navigate")}
+        axis = {word: value for word, value in said.items() if value is not None}
         if isinstance(item, h5py.Dataset):
             steps: Any = item[:2] if item.ndim == 1 and item.dtype.kind in "uif" else ()
             axis.pop("navigate", None)
@@ -182,7 +198,7 @@ def _attributes(dataset: Any) -> Facts:
     facts = Facts()
     _axistags(dataset, facts)
     for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
-        values = np.asarray(dataset.attrs.get(name, ())).ravel()
+        values = np.asarray(attribute(dataset, name, ())).ravel()
         if values.dtype.kind not in "uif" or len(values) not in (2, 3):
             continue
         sizes = dict(zip("ZYX"[-len(values) :], (Quantity(float(v), unit) for v in values), strict=True))
@@ -198,7 +214,7 @@ def _attributes(dataset: Any) -> Facts:
 
 def _axistags(dataset: Any, facts: Facts) -> None:
     try:
-        tags = json.loads(_text(dataset.attrs["axistags"]))["axes"]
+        tags = json.loads(_text(attribute(dataset, "axistags", "")))["axes"]
         letters = "".join(str(tag["key"]).upper() for tag in tags)
     except (KeyError, ValueError, TypeError):
         return

@@ -11,6 +11,7 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image
 from ruska.io import metadata
+from ruska.io.archive import check_ratio
 from ruska.io.lazy import LazyPixels, planes, transposed
 from ruska.io.registry import assumed_axes, not_carried
 
@@ -38,10 +39,21 @@ class NpyPixels(LazyPixels):
 
 
 def _map(path: Path) -> Any:
+    _check_head(path)
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise _refusal(path, error) from error
+
+
+def _check_head(path: Path) -> None:
+    """InputError when the head is longer than the file: NumPy would take memory for all of it first."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    length = int.from_bytes(head[8:12] if head[6:7] > b"\1" else head[8:10], "little")
+    if length > path.stat().st_size:
+        raise InputError(path, f"is truncated or damaged (its head takes {length} bytes)",
+                         "Copy it again, or save the array anew.")  # fmt: skip
 
 
 def _refusal(path: Path, error: Exception) -> InputError:
@@ -107,6 +119,7 @@ def _choose(path: Path, names: list[str], inner: str | None) -> str:
 
 
 def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
+    check_ratio(path, archive.zip.getinfo(f"{name}.npy"))
     try:
         values = np.asarray(archive[name])
     except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from ruska.errors import InputError, ResourceError
+from ruska.io.archive import ALWAYS_FINE, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from ruska.image import Image
 
 _STEP = 1 << 20
-_ALWAYS_FINE = 1 << 30  # bytes that may be unpacked from however small a file
-_LARGEST_RATIO = 200  # beyond that, of unpacked to packed bytes. Micrographs reach 2, label images 100
-_LARGEST_CHUNK = 1 << 31
 _SPARE_DISK = 256 << 20
 _MOST_MEMBERS = 1_000_000
 _PACKED = ("compressed file", "zip archive")
@@ -76,14 +74,14 @@ class _Folder:
 
 def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:
     """Unpack ``stream``; what it is must show in its first piece, before more is written."""
-    limit = max(_ALWAYS_FINE, _LARGEST_RATIO * path.stat().st_size)
+    limit = max(ALWAYS_FINE, LARGEST_RATIO * path.stat().st_size)
     room = shutil.disk_usage(target.parent).free - _SPARE_DISK
     written, known = 0, None
     with target.open("wb") as out:
         for piece in _pieces(path, stream):
             written += len(piece)
             if written > limit:
-                raise InputError(path, f"unpacks to more than {limit >> 20} MB, {_LARGEST_RATIO} times its size: it "
+                raise InputError(path, f"unpacks to more than {limit >> 20} MB, {LARGEST_RATIO} times its size: it "
                                  "may be a decompression bomb", "If you trust it, unpack it yourself.")  # fmt: skip
             if written > room:
                 raise ResourceError(path, f"unpacks to more than the {max(0, room) >> 20} MB free in {target.parent}",
@@ -152,11 +150,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for m in members:
         if m.flag_bits & 1:
             raise InputError(path, f"'{m.filename}' in it is encrypted", "Unpack it yourself.")
-        if m.file_size > _LARGEST_CHUNK and m.file_size > _LARGEST_RATIO * max(1, m.compress_size):
-            raise InputError(
-                path, f"'{m.filename}' in it unpacks to {m.file_size >> 20} MB from {m.compress_size} bytes: it may be "
-                "a decompression bomb", "If you trust it, unpack it yourself.",
-            )  # fmt: skip
+        check_ratio(path, m)
 
 
 def _read_store(path: Path, root: str, inner: str | None) -> Image:

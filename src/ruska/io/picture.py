@@ -49,6 +49,7 @@ def _open(path: Path) -> Any:
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
+    _check_png(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
@@ -58,6 +59,21 @@ def _open(path: Path) -> Any:
                          "Save it as TIFF, which is read piece by piece.") from error  # fmt: skip
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(path, f"cannot be read as a picture ({error})", "Copy it again.") from error
+
+
+def _check_png(path: Path) -> None:
+    """InputError when a chunk of a PNG claims more bytes than the file has: Pillow would take memory for them."""
+    with path.open("rb") as file:
+        if file.read(8)[:4] != b"\x89PNG":
+            return
+        place, size = 8, path.stat().st_size
+        while place + 8 <= size:
+            file.seek(place)
+            length = int.from_bytes(file.read(4), "big")
+            if place + 12 + length > size:
+                raise InputError(path, f"is truncated or damaged (a chunk of {length} bytes at byte {place} of {size})",
+                                 "Copy it again.")  # fmt: skip
+            place += 12 + length
 
 
 def _is_16_bit_colour(path: Path) -> bool:

@@ -56,7 +56,7 @@ class PrecomputedPixels(ChunkedPixels):
         try:
             data = self._bytes(place, sizes)
             return None if data is None else self._decode(data, sizes)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, SyntaxError) as error:  # the last is Pillow's word for a broken PNG
             where = ", ".join(map(str, place[1:]))
             raise InputError(self.path, f"chunk {where} (z, y, x) is damaged ({str(error)[:150]})",
                              "Copy the store again.") from error  # fmt: skip

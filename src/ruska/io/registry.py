@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruska.errors import InputError, OutputError, RuskaError, SettingsError, did_you_mean
+from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 
@@ -82,6 +82,9 @@ def _read_file(file: Path, inner: str | None) -> Image:
         image = known.load().read(file, inner)
     except RuskaError:
         raise
+    except MemoryError as error:
+        raise ResourceError(file, "takes more memory to open than there is", "The file may be damaged: copy it again, "
+                            "or open it on a machine with more memory.") from error  # fmt: skip
     except Exception as error:  # a broken file can fail anywhere inside a format's library
         first_line = (str(error).splitlines() or [""])[0][:200]
         raise InputError(

@@ -13,6 +13,7 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
+from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels, luminance
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
@@ -45,6 +46,8 @@ def read(path: Path, inner: str | None) -> Image:
     path = path.absolute()
     check_directories(path)
     with tifffile.TiffFile(path) as file:
+        if file.is_ome and file.ome_metadata:
+            check_ome(path, file.ome_metadata)
         series, notes = choose_series(file, path)
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)

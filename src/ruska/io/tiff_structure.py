@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ruska.errors import InputError
+from ruska.io.tiff_limits import check_files, check_unpacked
 from ruska.io.tiff_pixels import Page, Stored
 from ruska.io.tiff_write import RECORD_TAG
 
@@ -152,7 +153,9 @@ def stored_pages(series: Any, layout: Layout, path: Path) -> Stored:
         dtype=dtype if raw else np.dtype(first.dtype).newbyteorder("="),
         raw=raw, whole=whole is not None, decode=first.decode, transform=series.transform,
     )  # fmt: skip
+    check_files(path, stored)
     _check_segments(stored, layout, path)
+    check_unpacked(path, stored, first.shaped[-1])
     if int(first.compression) == 1:
         _check_bytes(stored, path)
     return stored

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,20 +26,19 @@ class ZarrPixels(LazyPixels):
     """One Zarr array. ``path`` is what errors name: the folder, the archive or the address of the store."""
 
     def __init__(self, path: Path | str, array: Any) -> None:
+        from ruska.io.zarr_guard import guarded
+
         super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
-        self.path, self.array = path, array
         self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
-        guarded = getattr(array.store, "blosc", None)
-        if guarded is not None and uses_blosc(array):
-            guarded.add(array.path)
+        try:
+            self.path, self.array = path, guarded(array)
+        except ValueError as error:
+            raise InputError(path, f"array '{array.path}' cannot be read: {error}", "Write it in smaller chunks.") \
+                from error  # fmt: skip
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            if isinstance(self.path, Path) and self.path.is_dir():
-                _check_blosc(self.path, self.array, box)
             return np.asarray(self.array[box], dtype=self.dtype)
-        except InputError:
-            raise
         except Exception as error:  # codecs fail in as many ways as there are codecs
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
@@ -48,37 +46,16 @@ class ZarrPixels(LazyPixels):
                              "A chunk is truncated or damaged: copy the store again.") from error  # fmt: skip
 
 
-def _check_blosc(path: Path, array: Any, box: tuple[slice, ...]) -> None:
-    """Raise InputError for a truncated Blosc chunk, which the decoder would take what lies behind it in memory for.
-
-    A Blosc chunk states its length in bytes 12 to 16. Shards and checksummed chunks (ours) need no such care.
-    """
-    if not uses_blosc(array):
-        return
-    ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, array.chunks, strict=True))
-    for place in product(*ranges):
-        file = path / array.path / array.metadata.encode_chunk_key(place)
-        if not file.exists():
-            continue
-        with file.open("rb") as chunk:
-            stated, size = int.from_bytes(chunk.read(16)[12:16], "little"), chunk.seek(0, 2)
-        if size < max(16, stated):
-            raise InputError(path, f"chunk {file.relative_to(path).as_posix()} is damaged: {size} bytes of {stated}",
-                             "Copy the store again.")  # fmt: skip
-
-
-def uses_blosc(array: Any) -> bool:
-    """Whether the chunks of an array are Blosc's, without a checksum around them."""
-    codecs = getattr(array.metadata, "codecs", None) or (getattr(array.metadata, "compressor", None),)
-    return type(codecs[-1]).__name__ in ("Blosc", "BloscCodec")
-
-
 def read(path: Path, inner: str | None) -> Image:
     """Open an image group (its finest level) or array lazily: the one named by ``inner``, else the only one.
 
     Raises InputError when there are several and none is named, and when the store is damaged or unfinished.
     """
-    return read_store(path, str(path), inner)
+    from zarr.storage import LocalStore
+
+    from ruska.io.checked_store import CheckedStore
+
+    return read_store(path, CheckedStore(LocalStore(path, read_only=True)), inner)
 
 
 def read_store(path: Path | str, store: Any, inner: str | None) -> Image:

@@ -1,0 +1,31 @@
+"""How much may be unpacked from how little: the bounds that packed files and archives are held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ruska.errors import InputError
+
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
+
+ALWAYS_FINE = 1 << 30
+"""Bytes that may be unpacked from however small a file."""
+
+LARGEST_RATIO = 200
+"""Beyond that, of unpacked to packed bytes. Micrographs reach 2, label images 100."""
+
+
+def is_bomb(packed: int, unpacked: int) -> bool:
+    """Whether so few bytes that claim so many look like a decompression bomb."""
+    return unpacked > ALWAYS_FINE and unpacked > LARGEST_RATIO * packed
+
+
+def check_ratio(path: Path, member: ZipInfo) -> None:
+    """InputError when a member of the archive ``path`` claims too much."""
+    if is_bomb(max(1, member.compress_size), member.file_size):
+        raise InputError(
+            path, f"'{member.filename}' in it unpacks to {member.file_size >> 20} MB from {member.compress_size} "
+            "bytes: it may be a decompression bomb", "If you trust it, unpack it yourself.",
+        )  # fmt: skip

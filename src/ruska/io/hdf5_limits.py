@@ -1,0 +1,80 @@
+"""What the HDF5 library is not asked to do: unpack more than a chunk can hold, or walk a heap that leads in circles."""
+
+from __future__ import annotations
+
+import mmap
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ruska.errors import InputError
+from ruska.io import chunked
+
+_LOOKED_AT = 8 << 20  # bytes at either end of a file
+_HEAP, _HEAP_HEAD = b"GCOL\1\0\0\0", 16
+_SPARE = 1 << 16
+_DEFLATE, _DEFLATE_RATIO = 1, 1032
+
+
+def check_heaps(path: Path) -> None:
+    """InputError when a global heap, where HDF5 keeps texts, has an object of impossible size.
+
+    The library would go round it for ever (HDF5 2.0, and every version before). Looks at both ends of the file,
+    where heaps are as a rule.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for start, stop in ((0, min(size, _LOOKED_AT)), (max(_LOOKED_AT, size - _LOOKED_AT), size)):
+            at = data.find(_HEAP, start, stop)
+            while at >= 0:
+                if not _is_sound(data, at):
+                    raise InputError(path, "is damaged (a heap of texts in it leads in circles)", "Copy it again.")
+                at = data.find(_HEAP, at + 1, stop)
+
+
+def _is_sound(data: mmap.mmap, at: int) -> bool:
+    """Whether the objects of the heap at ``at`` follow one another to its end. Source: HDF5 file format, III.E."""
+    end = at + int.from_bytes(data[at + 8 : at + 16], "little")
+    place = at + _HEAP_HEAD
+    while place + 16 <= end <= len(data):
+        number, length = (
+            int.from_bytes(data[place : place + 2], "little"),
+            int.from_bytes(data[place + 8 : place + 16], "little"),
+        )
+        if number == 0:  # free space to the end, its own head included
+            return 16 <= length <= end - place
+        place += 16 + -(-length // 8) * 8
+    return end <= len(data) and place <= end
+
+
+def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
+    """InputError when a compressed chunk in ``box`` is larger than 1 GB, or has more bytes than it can need.
+
+    What a filter makes of a chunk is hardly longer than the chunk; more would unpack to something else.
+    """
+    filters = dataset.id.get_create_plist()
+    if dataset.chunks is None or not filters.get_nfilters():
+        return
+    deflated = filters.get_filter(filters.get_nfilters() - 1)[0] == _DEFLATE
+    size = int(np.prod(dataset.chunks, dtype=np.int64)) * dataset.dtype.itemsize
+    if size > chunked.LARGEST_CHUNK:
+        raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "
+                         f"{chunked.LARGEST_CHUNK >> 20} at most", "Repack it, e.g. with h5repack.")  # fmt: skip
+    corners = (range(s.start // c * c, s.stop, c) for s, c in zip(box, dataset.chunks, strict=True))
+    for corner in product(*corners):
+        found = dataset.id.get_chunk_info_by_coord(corner)
+        if found.size > 2 * size + _SPARE:
+            raise _damaged(path, dataset, corner, f"takes {found.size} bytes, of {size}")
+        if deflated and found.size * _DEFLATE_RATIO > chunked.LARGEST_CHUNK:
+            try:
+                chunked.check_packed("zlib", dataset.id.read_direct_chunk(corner)[1], 2 * size + _SPARE)
+            except ValueError as error:
+                raise _damaged(path, dataset, corner, f"cannot be unpacked: {error}") from error
+
+
+def _damaged(path: Path, dataset: Any, corner: tuple[int, ...], problem: str) -> InputError:
+    return InputError(path, f"{dataset.name} is damaged: the chunk at {corner} {problem}", "Copy it again.")
