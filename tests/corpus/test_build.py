@@ -75,7 +75,7 @@ def test_built_parts_hold_what_the_manifest_says(tmp_path, clean):
     (tmp_path / "b" / "notes.txt").write_text("no image")
     report = build([*files, tmp_path / "b" / "notes.txt"], tmp_path / "packed")
     assert report.refused == {"is there already": 1, "a mask or a drawing": 1, "cannot be read (InputError)": 1,
-                              "is too noisy or too small at every scale": 1}  # fmt: skip
+                              "is too noisy at every scale": 1}  # fmt: skip
     manifest = json.loads((tmp_path / "packed" / "manifest.json").read_text())
     assert {p["group"] for p in manifest["planes"]} == {"a"}
     assert [s["name"] for s in manifest["sources"]] == ["a/stack.tif"]

@@ -1,4 +1,4 @@
-"""``ruska corpus``: packing micrographs for training a prior."""
+"""``ruska corpus``: packing micrographs for training a prior, and looking at what was packed."""
 
 from __future__ import annotations
 
@@ -31,3 +31,21 @@ def build_corpus(
         report = corpus.build(training_files(data, stacks=False), output, most_planes=planes, credits=credit or (),
                               progress=progress)  # fmt: skip
     show.json(asdict(report)) if json else show.corpus(output, report)
+
+
+@corpus_app.command("show")
+def show_corpus(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `ruska corpus build` wrote.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PNG", help="Where to write small pictures of all planes.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what is in a packed corpus, and draw a small picture of every plane."""
+    from ruska import corpus
+    from ruska.cli import show
+
+    found = corpus.show(folder, output)
+    left_out = [f"{reason} ({count})" for reason, count in found.get("refused", {}).items()]
+    rows = {**show.corpus_rows(found), "left out": left_out or "unknown", "pictures": output}
+    show.json(found) if json else show.table(f"Corpus {folder}", rows)

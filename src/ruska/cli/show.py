@@ -219,12 +219,28 @@ def corpus(folder: Path, report: Report) -> None:
     """What became of the files that were to be packed."""
     left_out = [f"{reason} ({count})" for reason, count in report.refused.most_common()]
     table(f"Corpus {folder}", {
-        "planes": report.planes,
-        "pixels": f"{report.pixels / 1e6:.1f} million",
+        **corpus_rows(report.statistics),
         "parts": report.parts,
         "left out": left_out or "nothing",
+        "pictures": folder / "contact.png",
         "use": f"ruska train prior {folder} -o MODEL",
     })  # fmt: skip
+
+
+def corpus_rows(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a corpus, for a table."""
+    sizes = found["pixel_size"]
+    known = f", {sizes['nm'][0]:.3g} to {sizes['nm'][1]:.3g} nm" if sizes["nm"] else ""
+    return {
+        "planes": found["planes"],
+        "pixels": f"{found['pixels'] / 1e6:.1f} million",
+        "scales": [f"1/{level}: {of['planes']} planes, noise {of['noise']['median']:.3f} (largest "
+                   f"{of['noise']['largest']:.3f}) of the signal" for level, of in found["levels"].items()],
+        "groups": [f"{name}: {of['planes']} planes, {of['pixels'] / 1e6:.1f} million pixels"
+                   for name, of in found["groups"].items()],
+        "pixel size": f"known of {sizes['known']} planes{known}, unknown of {sizes['unknown']}",
+        "cut off": [f"{kind} ({count} planes)" for kind, count in found["cut"].items()] or "nothing",
+    }  # fmt: skip
 
 
 def methods(found: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.corpus.planes import LEVELS, grey_planes, targets, unfit
+from ruska.corpus.borders import Trimmed, trim
+from ruska.corpus.contact import Tile, tile_left_out, tile_of, write_sheet
+from ruska.corpus.planes import LEVELS, SMALLEST, grey_planes, targets, unfit
+from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PART_BYTES = 44 << 20  # of pixels in one part: it travels, with its list, in less than 48 MiB
-MANIFEST = "manifest.json"
+MANIFEST, STATISTICS, SHEET = "manifest.json", "statistics.json", "contact.png"
 _FORM = 1
 
 
@@ -30,12 +33,14 @@ class Report:
     """What became of the files.
 
     planes : targets written. pixels : in them. refused : why files or planes were left out, with how many.
+    statistics : numbers of what was written, as of `corpus.statistics`.
     """
 
     planes: int = 0
     pixels: int = 0
     parts: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    statistics: dict[str, Any] = field(default_factory=dict)
 
 
 def build(
@@ -48,7 +53,9 @@ def build(
 ) -> Report:
     """Write every plane of ``files`` that can serve as a clean target, at every scale at which it can, into parts.
 
-    A part is a safetensors file of float16 pixels; ``manifest.json`` says what they are. A file's ``group`` is the
+    Frames, data bars and rows with scale bars are cut off first (`corpus.borders`). A part is a safetensors file of
+    float16 pixels; ``manifest.json`` says what they are, ``statistics.json`` how many of which kind and what was left
+    out, and ``contact.png`` shows them, small. A file's ``group`` is the
     folder it lies in: training draws groups more evenly than their sizes. ``credits`` (whose data they are, under which
     licence) end in the card of every model that is trained on them.
 
@@ -59,7 +66,7 @@ def build(
         raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    report, writer, seen = Report(), _Writer(folder), set[bytes]()
+    report, writer, seen = Report(), _Writer(folder), _Seen()
     for done, file in enumerate(files):
         if progress is not None:
             progress("packing", done, len(files))
@@ -71,38 +78,67 @@ def build(
                          "they are tried at lower magnification, too.")  # fmt: skip
     writer.finish()
     report.parts = len(writer.parts)
+    report.statistics = statistics(writer.planes)
+    _describe(folder, report, seen)
     manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources,
                 "credits": list(credits)}  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
     return report
 
 
-def _add(file: Path, most: int, writer: _Writer, report: Report, seen: set[bytes]) -> None:
+@dataclass
+class _Seen:
+    """Marks of the planes that are in, small pictures of all, and the planes that were left out with the reason."""
+
+    marks: set[bytes] = field(default_factory=set)
+    tiles: list[Tile] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+
+    def leave_out(self, report: Report, source: str, reason: str, plane: NDArray[np.float32] | None = None) -> None:
+        report.refused[reason.split(": ")[-1]] += 1
+        self.left_out.append({"source": source, "reason": reason})
+        if plane is not None and plane.size:
+            self.tiles.append(tile_left_out(plane, source, reason.split(": ")[-1]))
+
+
+def _describe(folder: Path, report: Report, seen: _Seen) -> None:
+    found = {**report.statistics, "refused": dict(report.refused), "left_out": seen.left_out}
+    (folder / STATISTICS).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    refused = sum(report.refused.values())
+    write_sheet(folder / SHEET, seen.tiles, f"{report.planes} planes, {report.pixels / 1e6:.1f} million pixels, "
+                f"{refused} left out")  # fmt: skip
+
+
+def _add(file: Path, most: int, writer: _Writer, report: Report, seen: _Seen) -> None:
     try:
         image = read(file)
         found = list(grey_planes(image, most))
     except RuskaError as error:
-        report.refused[f"cannot be read ({type(error).__name__})"] += 1
+        seen.leave_out(report, file.name, f"cannot be read ({type(error).__name__})")
         return
     before = report.planes
-    for name, plane in found:
-        reason = unfit(plane)
-        if reason is None and (mark := _fingerprint(plane)) in seen:
+    # blocks of a JPEG file are 8 pixels wide and plain to see
+    levels = LEVELS[1:] if file.suffix.lower() in (".jpg", ".jpeg") else LEVELS
+    for name, whole in found:
+        source = file.name + (f":{name}" if name else "")
+        trimmed = trim(whole) if np.isfinite(whole).all() else Trimmed(whole)
+        reason = unfit(trimmed.plane)
+        if reason is None and (mark := _fingerprint(trimmed.plane)) in seen.marks:
             reason = "is there already"
         if reason is not None:
-            report.refused[reason.split(": ")[-1]] += 1
+            seen.leave_out(report, source, reason, whole)
             continue
-        seen.add(mark)
-        # blocks of a JPEG file are 8 pixels wide and plain to see
-        levels = LEVELS[1:] if file.suffix.lower() in (".jpg", ".jpeg") else LEVELS
-        kept = list(targets(plane, levels))
+        seen.marks.add(mark)
+        kept = list(targets(trimmed.plane, levels))
         if not kept:
-            report.refused["is too noisy or too small at every scale"] += 1
+            small_one = min(trimmed.plane.shape) // levels[0] < SMALLEST
+            seen.leave_out(report, source, "is too small" if small_one else "is too noisy at every scale", whole)
         for target in kept:
-            writer.add(target.values, {
-                "source": file.name + (f":{name}" if name else ""), "group": file.parent.name, "level": target.level,
-                "noise": round(target.noise, 4), "pixel_nm": image.voxel_size_nm.get("X"),
-            })  # fmt: skip
+            facts = {"source": source, "group": file.parent.name, "level": target.level,
+                     "noise": round(target.noise, 4), "pixel_nm": image.voxel_size_nm.get("X"),
+                     **({"cut": trimmed.rows()} if trimmed.cuts else {})}  # fmt: skip
+            writer.add(target.values, facts)
+            seen.tiles.append(tile_of(target.values, facts))
             report.planes += 1
             report.pixels += target.values.size
     if report.planes > before:

@@ -61,7 +61,7 @@ def unfit(plane: NDArray[np.float32]) -> str | None:
     if equal > _EQUAL:
         return f"{equal:.0%} of neighbouring pixels are equal: a mask or a drawing"
     clipped = max(float((plane == low).mean()), float((plane == high).mean()))
-    return f"{clipped:.0%} of its pixels are clipped" if clipped > _CLIPPED else None
+    return f"{clipped:.0%} of its pixels have one grey level: clipped" if clipped > _CLIPPED else None
 
 
 def targets(plane: NDArray[np.float32], levels: tuple[int, ...] = LEVELS) -> Iterator[Plane]:
