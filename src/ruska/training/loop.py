@@ -85,6 +85,7 @@ def train(
     start: Mapping[str, Tensor] | Path | None = None,
     log: Path | None = None,
     progress: Progress | None = None,
+    watch: Callable[[nn.Module, int], None] | None = None,
     stage: str = "training",
 ) -> Trained:
     """Minimise ``loss(network, batch)``, which must be the same whenever it is asked for the same batch number.
@@ -98,6 +99,7 @@ def train(
     start : weights to begin with instead of the network's own, as a state dict or a file of `save_weights`.
     log : folder for ``log.csv`` and, where TensorBoard is installed, its files.
     progress : called as ``progress(stage, done, total)``.
+    watch : shown the averaged network after every step, with the number of steps; it must leave it as it is.
 
     Raises ResourceError when the loss is no longer a number, InputError when ``start`` does not fit.
     """
@@ -157,6 +159,8 @@ def train(
             state.torn = False
             if progress is not None and ranks.first:
                 progress(stage, *_share(state, schedule))
+            if watch is not None and ranks.first:
+                watch(state.average, state.step)
             if kept is not None and time.perf_counter() - saved > schedule.checkpoint_seconds:
                 state.save(kept, identity)
                 saved = time.perf_counter()
