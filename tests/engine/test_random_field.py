@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+import torch
 
 from ruska.engine.random_field import PlacedRandomField
 
@@ -36,3 +39,17 @@ def test_every_argument_gives_another_field(other):
 def test_a_crop_sees_the_numbers_of_the_whole():
     whole = field()
     np.testing.assert_array_equal(whole[30:60, 100:190], field(origin=(30, 100), shape=(30, 90)))
+
+
+def test_blocks_agree_on_a_finer_grid():
+    scale = (Fraction(3, 2), Fraction(2))
+    whole = PlacedRandomField(5, (0, 0), (20, 12), 2).finer(scale).normal(1)
+    part = PlacedRandomField(5, (6, 4), (8, 5), 2).finer(scale).normal(1)
+    assert whole.shape == (1, 30, 24)
+    assert torch.equal(part, whole[:, 9:21, 8:18])
+
+
+def test_only_space_becomes_finer():
+    stack = PlacedRandomField(5, (3, 0, 0), (2, 4, 4), 2)
+    assert stack.finer((Fraction(2), Fraction(2))).normal(0).shape == (2, 8, 8)
+    assert torch.equal(stack.finer((Fraction(1),) * 2).normal(0), stack.normal(0))

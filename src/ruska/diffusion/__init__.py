@@ -1,5 +1,6 @@
 """Generative priors as denoisers, and how an operator and a measurement guide them. Knows nothing of tiles or files."""
 
+from ruska.diffusion.analytic import analytic, measure_spreads
 from ruska.diffusion.baselines import FlowGuided, GradientGuided, dps, flow_plug_and_play
 from ruska.diffusion.consistency import DataTerm, GuessError, bounded_error, data_weight, guess_error, measured_error
 from ruska.diffusion.gaussian import DenseCovariance, GaussianPrior, StationaryCovariance
@@ -59,6 +60,7 @@ __all__ = [
     "StationaryCovariance",
     "Step",
     "VariancePreservingPath",
+    "analytic",
     "ancestral",
     "bounded_error",
     "convert",
@@ -76,6 +78,7 @@ __all__ = [
     "heun",
     "level_at",
     "mean_levels",
+    "measure_spreads",
     "measured_error",
     "proximal_sampler",
     "restore",

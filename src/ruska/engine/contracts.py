@@ -5,7 +5,7 @@ A box is a tuple of slices with explicit bounds and step 1, one per axis of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -53,6 +53,7 @@ class RandomField(Protocol):
     """Standard normal numbers that belong to places: the same voxel gets the same number in any block."""
 
     def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor: ...
+    def finer(self, scale: Sequence[Fraction]) -> RandomField: ...
 
 
 class Method(Protocol):

@@ -6,7 +6,9 @@ plans and any number of workers see the same noise at the same voxel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,16 @@ class PlacedRandomField:
     origin: tuple[int, ...]
     shape: tuple[int, ...]
     spatial: int
+
+    def finer(self, scale: Sequence[Fraction]) -> PlacedRandomField:
+        """The field over the same place on a grid with ``scale`` times as many voxels along each spatial axis.
+
+        Origin and shape in voxels become whole: blocks begin and end where both grids do.
+        """
+        factors = (*(Fraction(1),) * (len(self.shape) - self.spatial), *scale)
+        origin, shape = (tuple(int(n * f) for n, f in zip(sizes, factors, strict=True))
+                         for sizes in (self.origin, self.shape))  # fmt: skip
+        return replace(self, origin=origin, shape=shape)
 
     def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor:
         """Return (b, *spatial) float32 standard normal numbers of this (step, sample, channel)."""

@@ -33,6 +33,8 @@ _TOO_LITTLE = 0.7  # of the noise found is told there: half of the true noise co
 _TEXTURE = 0.3  # what neighbours share where all that passed for noise is texture; measured on coarsened micrographs
 _LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least taken for noise
 _LEAST_NOISE = 0.004  # of the signal: a measurement is never believed to be better
+EVERY_SIDE = (0, 1, 2)
+_ACROSS = (1, 2)  # the measured slices are sharp: XZ and YZ are where detail is missing
 _BATCH = 16  # slices of a volume that the network sees together
 
 
@@ -135,15 +137,25 @@ class PosteriorMethod:
         """One image or volume (1, 1, *spatial) on the image's scale, whole."""
         from ruska.physics.operators import data_step
 
-        told = self.told
-        device = next(self.network.parameters()).device
-        measured = ((y - told.mean) / told.signal).to(device)
-        noise = max(told.std * self.own.strength / told.signal, _LEAST_NOISE)
+        measured, noise = self.measured(y), self.noise
         guess = enlarged(measured, [float(s) for s in self.scale])
         for k, level in enumerate(levels(noise, self.own.steps)):
             guess = data_step(self.operator, measured, guess, self._ratio(noise, level))
-            guess = self._denoise(guess, level, k)
-        return guess.to(y.device) * told.signal + told.mean
+            guess = self.denoise(guess, level, EVERY_SIDE if k + 1 == self.own.steps else _ACROSS)
+        return self.image(guess).to(y.device)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation, over that of the signal."""
+        return max(self.told.std * self.own.strength / self.told.signal, _LEAST_NOISE)
+
+    def measured(self, y: Tensor) -> Tensor:
+        """What the prior knows as images of unit signal, where the network is."""
+        return ((y - self.told.mean) / self.told.signal).to(next(self.network.parameters()).device)
+
+    def image(self, guess: Tensor) -> Tensor:
+        """Inverse of `measured`."""
+        return guess * self.told.signal + self.told.mean
 
     def _ratio(self, noise: float, level: float) -> float:
         """Weight of the guess against the measurement."""
@@ -153,11 +165,10 @@ class PosteriorMethod:
             return (noise / guess_error(noise, step_size=self.own.step_size)(level)) ** 2
         return self.trust * (noise / level) ** 2
 
-    def _denoise(self, x: Tensor, level: float, k: int) -> Tensor:
+    def denoise(self, x: Tensor, level: float, axes: Sequence[int] = _ACROSS) -> Tensor:
+        """The prior on an image or volume (1, 1, *spatial) of unit signal; of a volume, its slices across ``axes``."""
         if self.dimensions == 2:
             return self._slices(x, level)
-        # The measured slices are sharp: XZ and YZ are where detail is missing. The last look is from all sides.
-        axes: Sequence[int] = (0, 1, 2) if k + 1 == self.own.steps else (1, 2)
         volume, total = x[0, 0], x.new_zeros(x.shape[2:])
         for axis in axes:
             total += self._slices(volume.movedim(axis, 0)[:, None], level)[:, 0].movedim(0, axis)

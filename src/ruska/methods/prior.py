@@ -144,8 +144,12 @@ class PriorMethod:
             restored = torch.cat([self.denoise(plane[None]) for plane in padded])[..., :height, :width]
         return Estimate(restored.reshape(y.shape).to(y.dtype))
 
-    def denoise(self, plane: Tensor) -> Tensor:
-        """(1, 1, Y, X) on the image's scale, sizes multiples of the network's."""
+    def denoise(self, plane: Tensor, level: float = 1.0, noise: Tensor | None = None) -> Tensor:
+        """(1, 1, Y, X) on the image's scale, sizes multiples of the network's.
+
+        level : of the noise in ``plane``, in that of the image. noise : the image's `noise_map`, where ``plane`` is not
+        the image itself.
+        """
         import torch
 
         from ruska.training.loop import autocast
@@ -153,7 +157,8 @@ class PriorMethod:
         device = next(self.network.parameters()).device
         told, signal = self.told, self.told.signal
         x = ((plane - told.mean) / signal).to(device)
-        sigma = (self.noise_map(plane) * (self.strength / signal)).clamp(_FAINTEST, _STRONGEST).to(device)
+        noise = self.noise_map(plane) if noise is None else noise
+        sigma = (noise * (self.strength * level / signal)).clamp(_FAINTEST, _STRONGEST).to(device)
         lags = torch.tensor(told.lags, device=device).view(1, 4, 1, 1)
         with autocast(device, self.precision):
             restored = self.network(x, sigma, lags)
