@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,35 @@ def test_the_bare_command_trains_with_nothing_but_the_corpus(corpus, tmp_path, m
     main()
     assert "3 steps" in capsys.readouterr().out
     assert (tmp_path / "out" / WEIGHTS).exists()
+
+
+def test_samples_are_drawn_unless_told_not_to(corpus, tmp_path):
+    train_prior(corpus, tmp_path / "with", settings_of("cpu", {**TINY, "steps": "2"}))
+    assert [file.name for file in (tmp_path / "with" / "samples").glob("*.png")] == ["step-0000001.png"]
+    train_prior(corpus, tmp_path / "without", settings_of("cpu", {**TINY, "steps": "2", "samples": "0"}))
+    assert not (tmp_path / "without" / "samples").exists()
+    assert settings_of("cpu", {"samples": "0"}).identity() == settings_of("cpu", {}).identity()
+
+
+def test_nothing_is_needed_but_torch_numpy_and_safetensors(corpus, tmp_path):
+    others = "PIL tensorboard scipy skimage pywt tifffile mrcfile h5py zarr matplotlib typer rich pydantic psutil"
+    program = f"""
+import sys
+from importlib.machinery import PathFinder
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {others.split()} else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
+from ruska.training.prior import main
+main()
+"""
+    flags = [f"--set={name}={value}" for name, value in {**TINY, "steps": "2"}.items()]
+    words = [sys.executable, "-c", program, corpus, "-o", tmp_path / "out", *flags]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / WEIGHTS).exists()
+    assert not list((tmp_path / "out").rglob("*.png"))
 
 
 def test_a_model_of_another_method_is_refused(corpus, tmp_path):

@@ -23,8 +23,10 @@ from ruska.training.checkpoint import save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
+from ruska.training.samples import Samples
 
 Decay = Literal["cosine", "flat"]
+_SAMPLES = 3  # patches that are drawn while it is trained
 _LOOKS = 60  # batches that tell how large values in the network become
 CHECKPOINT, WEIGHTS = "training.safetensors", "weights.safetensors"
 
@@ -34,6 +36,7 @@ class PriorSettings:
     """How a prior is built and trained.
 
     widths, blocks : of the U-Net (see `UNet`). patch, batch : pixels and number of the patches of one step.
+    samples : minutes between drawings of what it makes of a few patches (see `Samples`); 0: none.
     """
 
     widths: tuple[int, ...] = (48, 96, 128, 192)
@@ -46,10 +49,12 @@ class PriorSettings:
     average: float = 0.9995
     seed: int = 0
     minutes: float | None = None
+    samples: float = 5
 
     def identity(self) -> dict[str, Any]:
         """What makes a training another one: not how long it is, nor how it ends."""
-        return {k: v for k, v in asdict(self).items() if k not in ("steps", "minutes", "decay", "learning_rate")}
+        passing = ("steps", "minutes", "decay", "learning_rate", "samples")
+        return {k: v for k, v in asdict(self).items() if k not in passing}
 
 
 PRESETS: dict[str, PriorSettings] = {
@@ -85,7 +90,8 @@ def train_prior(
                         checkpoint_seconds=180)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=json.dumps(own.identity(), sort_keys=True), start=start, progress=progress)  # fmt: skip
+                  identity=json.dumps(own.identity(), sort_keys=True), start=start, progress=progress,
+                  watch=_samples(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):
             given, _ = batch(own.steps + step)  # not seen in training
@@ -93,6 +99,13 @@ def train_prior(
     facts = {"network": {"widths": own.widths, "blocks": own.blocks}, "steps": found.steps, "seconds": found.seconds}
     save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
     return found
+
+
+def _samples(folder: Path, packed: Packed, own: PriorSettings) -> Samples | None:
+    if not own.samples:
+        return None
+    clean, _ = packed.draw(_SAMPLES, own.patch, torch.Generator(packed.pixels.device).manual_seed(own.seed))
+    return Samples(folder / "samples", clean, own.samples)
 
 
 def vary(x: Tensor, noise: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -148,6 +161,8 @@ def _check(own: PriorSettings) -> None:
         value = getattr(own, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
             raise SettingsError(f"prior.{name}", f"{value!r} is not valid", "Give a positive number.")
+    if isinstance(own.samples, bool) or not isinstance(own.samples, int | float) or own.samples < 0:
+        raise SettingsError("prior.samples", f"{own.samples!r} is not valid", "Give minutes, or 0 for none.")
     if own.decay not in get_args(Decay):
         raise SettingsError("prior.decay", f"is {own.decay!r}", did_you_mean(str(own.decay), get_args(Decay)))
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
