@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,13 +40,13 @@ class Ledger(NoLedger):
         self._open(fingerprint(job))
 
     def _open(self, identity: str) -> None:
-        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True) if self.file.exists() else []
-        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = self.file.read_bytes().splitlines(keepends=True) if self.file.exists() else []
+        entries = [json.loads(line) for line in lines if line.endswith(b"\n")]
         if entries and entries[0].get("job") == identity:
             self.entries = {e.pop("key"): e for e in entries[1:]}
             self.resumed = bool(self.entries)
-            # Cut a torn last line off, or the next entry would be glued to it.
-            self.file.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
+            # Cut a torn last line off, or the next entry would be glued to it. Never rewritten: the disk may be full.
+            os.truncate(self.file, sum(len(line) for line in lines if line.endswith(b"\n")))
             return
         empty_work(self.file.parent)
         self.file.write_text(json.dumps({"job": identity}) + "\n", encoding="utf-8")

@@ -48,10 +48,7 @@ class BlockStore:
             inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
             assert part == self._bounds(cell), "a write must cover whole grains"
             target = self._file(cell)
-            scratch = target.with_suffix(".part")
-            with scratch.open("wb") as file:
-                np.save(file, np.ascontiguousarray(values[inside], self.dtype), allow_pickle=False)
-            os.replace(scratch, target)
+            save_tile(target, np.ascontiguousarray(values[inside], self.dtype))
 
     def read(self, box: Box) -> NDArray[Any]:
         out = np.zeros(tuple(s.stop - s.start for s in box), self.dtype)
@@ -94,11 +91,20 @@ def _load_part(file: Path, inside: Box) -> NDArray[Any]:
 
 
 def save_tile(file: Path, values: NDArray[Any]) -> None:
-    """Save a scratch tile so that it appears whole or not at all."""
+    """Save an ``.npy`` file so that it appears whole or not at all.
+
+    Raises OSError with the system's reason; `np.save` would not say that the disk is full.
+    """
     scratch = file.with_suffix(".part")
-    with scratch.open("wb") as out:
-        np.save(out, values, allow_pickle=False)
-    os.replace(scratch, file)
+    values = np.ascontiguousarray(values)
+    try:
+        with scratch.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, np.lib.format.header_data_from_array_1_0(values))
+            out.write(values.data)
+        os.replace(scratch, file)
+    except OSError:
+        scratch.unlink(missing_ok=True)  # its space is wanted for what is finished
+        raise
 
 
 def describe(shape: tuple[int, ...], dtype: Any, grain: tuple[int, ...]) -> str:

@@ -90,8 +90,8 @@ class RawPixels(LazyPixels):
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
             mapped = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        except (OSError, ValueError) as error:
-            raise InputError(self.path, f"can no longer be read ({error})", "Was it moved or changed?") from error
+        except ValueError as error:
+            raise InputError(self.path, f"can no longer be read ({error})", "Was it changed?") from error
         values = np.array(mapped[box], dtype=self.dtype, order="C")
         mapped._mmap.close()  # type: ignore[attr-defined]  # mapped pages would count as our memory
         return values

@@ -36,6 +36,10 @@ class ChunkedPixels(LazyPixels):
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
         """The values of the chunk at ``place`` in the grid (those outside the array may be missing), or None."""
 
+    @abstractmethod
+    def check_there(self) -> None:
+        """Raise `lost` when the whole store is gone: a chunk that is missing from it is no chunk of zeros."""
+
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         out = np.zeros(tuple(s.stop - s.start for s in box), self.dtype)
         if 0 in out.shape:
@@ -44,6 +48,7 @@ class ChunkedPixels(LazyPixels):
         for place in product(*grid):
             values = self.read_chunk(place)
             if values is None:
+                self.check_there()
                 continue
             source, target = [], []
             for i, c, n, s in zip(place, self.chunks, values.shape, box, strict=True):

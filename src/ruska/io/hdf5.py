@@ -16,6 +16,7 @@ from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.io import metadata
 from ruska.io.binary import First
+from ruska.io.hdf5_files import PatientFile
 from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
 from ruska.io.hdf5_limits import check_chunks, check_heaps
 from ruska.io.lazy import LazyPixels, boxes, transposed
@@ -45,7 +46,9 @@ class Hdf5Pixels(LazyPixels):
                 dataset = file[self.inner]
                 check_chunks(self.path, dataset, box)
                 return np.asarray(dataset[box], dtype=self.dtype)
-        except (OSError, KeyError) as error:
+        except FileNotFoundError:
+            raise
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise InputError(self.path, f"dataset {self.inner} cannot be read ({error})",
                              "The file is truncated or damaged: copy it again.") from error  # fmt: skip
 
@@ -251,15 +254,17 @@ def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:
 
     if image.dtype.itemsize > 8:
         raise OutputError(path, f"HDF5 files of {image.dtype} are not portable", "Pass --dtype float64.")
-    with h5py.File(path, "x") as file:
-        data = _copy(file, _DATA, image.data, compression)
-        if image.mask is not None:
-            _copy(file, _MASK, image.mask, compression)
-        # A dataset, because HDF5 attributes end at 64 KB.
-        file.create_dataset(_RECORD, data=metadata.dumps(image), dtype=h5py.string_dtype())
-        sizes = _sizes_um(image)
-        if sizes is not None:
-            data.attrs["element_size_um"] = sizes
+    with PatientFile(path, "x+") as out:
+        with h5py.File(out, "w") as file:
+            data = _copy(file, _DATA, image.data, compression, out)
+            if image.mask is not None:
+                _copy(file, _MASK, image.mask, compression, out)
+            # A dataset, because HDF5 attributes end at 64 KB.
+            file.create_dataset(_RECORD, data=metadata.dumps(image), dtype=h5py.string_dtype())
+            sizes = _sizes_um(image)
+            if sizes is not None:
+                data.attrs["element_size_um"] = sizes
+        out.check()
     return ()
 
 
@@ -269,8 +274,8 @@ def _sizes_um(image: Image) -> NDArray[np.float64] | None:
     return None if None in sizes else np.asarray(sizes, np.float64)
 
 
-def _copy(file: Any, name: str, values: Any, compression: int) -> Any:
-    """Stream an array into a new dataset by boxes of whole chunks."""
+def _copy(file: Any, name: str, values: Any, compression: int, out: PatientFile) -> Any:
+    """Stream an array into a new dataset by boxes of whole chunks; OSError when ``out`` has failed."""
     if 0 in values.shape or len(values.shape) == 0:
         return file.create_dataset(name, data=np.asarray(values))
     chunks = _chunk_shape(tuple(values.shape))
@@ -278,6 +283,7 @@ def _copy(file: Any, name: str, values: Any, compression: int) -> Any:
     dataset = file.create_dataset(name, tuple(values.shape), np.dtype(values.dtype), chunks=chunks, **filters)
     for box in boxes(dataset.shape, chunks, _BOX_VOXELS):
         dataset[box] = np.asarray(values[box])
+        out.check()
     return dataset
 
 

@@ -55,17 +55,17 @@ def _size(scale: Any, unit: Any) -> Quantity | None:
 
 
 def attribute(item: Any, name: str, default: Any = None) -> Any:
-    """The attribute ``name`` of a group or dataset, unless it is absent or longer than any word or list of sizes.
+    """The attribute ``name`` of a group or dataset, unless it is absent, damaged, or longer than any word or list.
 
     A damaged one may claim terabytes, which the library would set about to read.
     """
     try:
         found = item.attrs.get_id(name)
-    except KeyError:
+        if found.get_storage_size() > _LONGEST_ATTRIBUTE or math.prod(found.shape) > _LONGEST_ATTRIBUTE:
+            return default
+        return item.attrs[name]
+    except (KeyError, OSError, RuntimeError):  # the pixels are worth having without it
         return default
-    if found.get_storage_size() > _LONGEST_ATTRIBUTE or math.prod(found.shape) > _LONGEST_ATTRIBUTE:
-        return default
-    return item.attrs[name]
 
 
 def _number(value: Any) -> float:

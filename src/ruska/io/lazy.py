@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,6 +28,13 @@ class LazyPixels(ABC):
     @abstractmethod
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Read ``box`` (one slice with explicit bounds and step 1 per axis) from any thread."""
+
+    def lost(self, error: OSError | None = None) -> InputError:
+        """The error for a file that could be opened and cannot be read any more."""
+        why = f" ({error.strerror or error})" if error is not None else ""
+        named = getattr(error, "filename", None) or getattr(self, "path", type(self).__name__)
+        return InputError(named, f"cannot be read any more{why}: it was moved, or "
+                          "its disk or share was lost", "Bring it back; the same command resumes.")  # fmt: skip
 
     @property
     def ndim(self) -> int:
@@ -60,7 +69,10 @@ class LazyPixels(ABC):
                     raise IndexError(f"index {int(part)} is out of range for {n}")
                 box.append(slice(i, i + 1))
                 rest.append(0)
-        values = self.read_box(tuple(box))
+        try:
+            values = self.read_box(tuple(box))
+        except OSError as error:
+            raise self.lost(error) from error
         for axis in reversed(range(self.ndim)):
             if not isinstance(rest[axis], slice):
                 values = values.take(rest[axis], axis=axis)

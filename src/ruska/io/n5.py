@@ -50,6 +50,10 @@ class N5Pixels(ChunkedPixels):
             where = file.relative_to(self.path).as_posix()
             raise InputError(self.path, f"block {where} is damaged ({error})", "Copy the store again.") from error
 
+    def check_there(self) -> None:
+        if not (self.path / "attributes.json").is_file():
+            raise self.lost()
+
     def _decode(self, data: bytes) -> NDArray[Any]:
         """A block: mode, number of dimensions and its sizes (big-endian), then the packed values."""
         mode, ndim = struct.unpack_from(">HH", data)

@@ -61,6 +61,10 @@ class PrecomputedPixels(ChunkedPixels):
             raise InputError(self.path, f"chunk {where} (z, y, x) is damaged ({str(error)[:150]})",
                              "Copy the store again.") from error  # fmt: skip
 
+    def check_there(self) -> None:
+        if not (self.path / "info").is_file():
+            raise self.lost()
+
     def _bytes(self, place: tuple[int, ...], sizes: tuple[int, ...]) -> bytes | None:
         limit = 2 * math.prod(self.chunks) * self.dtype.itemsize + (1 << 16)  # what is encoded may be a little larger
         if self.sharding is not None:

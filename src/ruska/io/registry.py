@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -197,8 +198,10 @@ def write(
             before_placing(lost)
         put_in_place(part, target)
     except OSError as error:
-        raise OutputError(target, f"could not be written ({error.strerror or error})",
-                          "Check free space and permissions.") from error  # fmt: skip
+        full = "requested and" in str(error)  # NumPy's words for it
+        reason = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
+        raise OutputError(target, f"could not be written ({reason})",
+                          "Check free space and permissions, then run the same again.") from error  # fmt: skip
     finally:
         remove(part)
     return lost

@@ -181,7 +181,7 @@ class TiffPixels(LazyPixels):
         """Part of a plane, (rows, columns, samples), in native byte order; every failure is an InputError."""
         try:
             return self._plane(plane, rows, columns)
-        except (RuskaError, MemoryError):
+        except (RuskaError, MemoryError, FileNotFoundError):
             raise
         except Exception as error:  # codecs raise whatever their C library reports
             reason = (str(error).splitlines() or [""])[0][:200]

@@ -38,12 +38,15 @@ class ZarrPixels(LazyPixels):
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            return np.asarray(self.array[box], dtype=self.dtype)
+            values = np.asarray(self.array[box], dtype=self.dtype)
         except Exception as error:  # codecs fail in as many ways as there are codecs
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
                              f"({type(error).__name__}: {str(error)[:120]})",
                              "A chunk is truncated or damaged: copy the store again.") from error  # fmt: skip
+        if isinstance(self.path, Path) and not self.path.exists():
+            raise self.lost()  # Zarr takes chunks that are not there for empty ones
+        return values
 
 
 def read(path: Path, inner: str | None) -> Image:
