@@ -10,7 +10,8 @@ from ruska.corpus import build
 from ruska.image import Image
 from ruska.physics import cell_phantom
 
-SETTINGS = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002"}
+SETTINGS = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002",
+            "restoring": "0.1"}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import ruska
+from ruska.diffusion import falling_levels
 from ruska.engine import ArraySource, Budget
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.methods import create
-from ruska.methods.posterior import PosteriorMethod, levels, without_texture
+from ruska.methods.posterior import PosteriorMethod, without_texture
 from ruska.methods.prior import Told
 from ruska.metrics import psnr
 from ruska.physics import cell_phantom
@@ -109,12 +110,12 @@ def blocks(source, method, statistics, edge, layout, plan_blocks, store, run, bu
 
 
 def test_levels_fall_from_signal_to_noise():
-    found = levels(0.05, 6)
+    found = falling_levels(0.05, 6)
     assert found[0] == pytest.approx(1)
     assert found[-1] == pytest.approx(0.05)
     assert all(a > b for a, b in pairwise(found))
-    assert levels(0.05, 1) == [0.05]
-    assert max(levels(3.0, 4)) == pytest.approx(3)  # more noise than signal: the noise
+    assert falling_levels(0.05, 1) == [0.05]
+    assert max(falling_levels(3.0, 4)) == pytest.approx(3)  # more noise than signal: the noise
 
 
 def test_texture_is_not_counted_as_noise():

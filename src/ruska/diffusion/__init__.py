@@ -4,6 +4,7 @@ from ruska.diffusion.analytic import analytic, measure_spreads
 from ruska.diffusion.baselines import FlowGuided, GradientGuided, dps, flow_plug_and_play
 from ruska.diffusion.consistency import DataTerm, GuessError, bounded_error, data_weight, guess_error, measured_error
 from ruska.diffusion.gaussian import DenseCovariance, GaussianPrior, StationaryCovariance
+from ruska.diffusion.half_quadratic import enlarged, falling_levels, half_quadratic
 from ruska.diffusion.levels import flow_time, rho_levels, start_level, trailing_levels, uniform_levels
 from ruska.diffusion.path import (
     EM_GENERALIST,
@@ -70,11 +71,14 @@ __all__ = [
     "ddpm_path",
     "denoising_sampler",
     "dps",
+    "enlarged",
     "euler",
     "exact_sampler",
+    "falling_levels",
     "flow_plug_and_play",
     "flow_time",
     "guess_error",
+    "half_quadratic",
     "heun",
     "level_at",
     "mean_levels",

@@ -7,8 +7,8 @@ from the signal's own strength to that of the measurement's noise).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ruska.physics.operators import Operator
 
 HALO = 96  # output pixels of context, beyond which nothing was seen to matter
-_TRUST = 0.2  # weight of the prior against the measurement, where a blur may amplify noise; flat from 0.15 to 0.3
-_TRUST_COARSE = 0.05  # the same where pixels or slices are means over an area: 0.085 dB better than 0.2 for x2 and x3
 _TOO_LITTLE = 0.7  # of the noise found is told there: half of the true noise costs 0.01 dB, twice as much 0.18
 _TEXTURE = 0.3  # what neighbours share where all that passed for noise is texture; measured on coarsened micrographs
 _LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least taken for noise
@@ -50,6 +48,7 @@ def ready(
     operator: Operator, halo: tuple[int, ...], settings: PosteriorSettings, source: Readable, dimensions: int
 ) -> PosteriorMethod:
     """The method that undoes ``operator``, told of the noise of ``source``."""
+    from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE
     from ruska.physics.operators import Decimation
     from ruska.training.loop import device_of_choice
 
@@ -61,7 +60,7 @@ def ready(
         told = likelier(network, told, source) or without_texture(told)
         told = told.stronger(_TOO_LITTLE) if coarse else told
         note += f" Of that, {told.std:.3g} was taken for noise and the rest for texture (--set noise_std=.. if known)."
-    trust = _TRUST_COARSE if coarse else _TRUST
+    trust = TRUST_COARSE if coarse else TRUST
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions, trust=trust)
 
 
@@ -77,11 +76,9 @@ def without_texture(told: Told) -> Told:
 
 @dataclass(frozen=True)
 class PosteriorMethod:
-    """Passes between an operator and a prior, as a method of the engine.
+    """Passes between an operator and a prior (`diffusion.half_quadratic`), as a method of the engine.
 
-    Source: Zhang et al. (2021), "Plug-and-play image restoration with deep denoiser prior" (DPIR), eq. 6 and 7, with
-    its weight of the prior. Differs: levels begin at the signal's own standard deviation; volumes are seen by the prior
-    as stacks of slices along the axes in turn.
+    Volumes are seen by the prior as stacks of slices along the axes in turn. trust : weight of the prior.
     """
 
     network: Denoiser
@@ -95,7 +92,7 @@ class PosteriorMethod:
     locality: Literal["exact", "approximate"] = "approximate"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
-    trust: float = field(default=_TRUST)
+    trust: float = 0.2  # as `diffusion.half_quadratic` has it for a blur
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -135,14 +132,18 @@ class PosteriorMethod:
 
     def restore(self, y: Tensor) -> Tensor:
         """One image or volume (1, 1, *spatial) on the image's scale, whole."""
-        from ruska.physics.operators import data_step
+        from ruska.diffusion import falling_levels, half_quadratic
+        from ruska.physics.operators import spread
 
-        measured, noise = self.measured(y), self.noise
-        guess = enlarged(measured, [float(s) for s in self.scale])
-        for k, level in enumerate(levels(noise, self.own.steps)):
-            guess = data_step(self.operator, measured, guess, self._ratio(noise, level))
-            guess = self.denoise(guess, level, EVERY_SIDE if k + 1 == self.own.steps else _ACROSS)
-        return self.image(guess).to(y.device)
+        noise, levels = self.noise, falling_levels(self.noise, self.own.steps)
+        averaged = spread(self.operator)
+
+        def denoise(image: Tensor, level: float) -> Tensor:
+            return self.denoise(image, level, EVERY_SIDE if level == levels[-1] else _ACROSS, averaged)
+
+        passes = half_quadratic(self.operator, self.measured(y), levels, lambda s: self._ratio(noise, s), denoise)
+        *_, (_, _, restored) = passes
+        return self.image(restored).to(y.device)
 
     @property
     def noise(self) -> float:
@@ -165,16 +166,23 @@ class PosteriorMethod:
             return (noise / guess_error(noise, step_size=self.own.step_size)(level)) ** 2
         return self.trust * (noise / level) ** 2
 
-    def denoise(self, x: Tensor, level: float, axes: Sequence[int] = _ACROSS) -> Tensor:
-        """The prior on an image or volume (1, 1, *spatial) of unit signal; of a volume, its slices across ``axes``."""
+    def denoise(
+        self, x: Tensor, level: float, axes: Sequence[int] = _ACROSS, averaged: Sequence[float] | None = None
+    ) -> Tensor:
+        """The prior on an image or volume (1, 1, *spatial) of unit signal; a volume is seen as slices across ``axes``.
+
+        averaged : pixels per spatial axis that the instrument averaged over, between the passes of a restoration.
+        """
         if self.dimensions == 2:
-            return self._slices(x, level)
+            return self._slices(x, level, averaged)
         volume, total = x[0, 0], x.new_zeros(x.shape[2:])
         for axis in axes:
-            total += self._slices(volume.movedim(axis, 0)[:, None], level)[:, 0].movedim(0, axis)
+            inside = None if averaged is None else [w for a, w in enumerate(averaged) if a != axis]
+            slices = volume.movedim(axis, 0)[:, None]
+            total += self._slices(slices, level, inside)[:, 0].movedim(0, axis)
         return (total / len(axes))[None, None]
 
-    def _slices(self, x: Tensor, level: float) -> Tensor:
+    def _slices(self, x: Tensor, level: float, averaged: Sequence[float] | None = None) -> Tensor:
         """The prior on (n, 1, Y, X), of any size."""
         import torch
         from torch.nn import functional
@@ -185,22 +193,7 @@ class PosteriorMethod:
         step = self.network.multiple
         padded = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
         sigma = torch.full((1, 1, 1, 1), level, device=x.device)
+        told = None if averaged is None else torch.tensor(averaged, device=x.device).view(1, 2, 1, 1)
         with autocast(x.device, self.own.precision):
-            parts = [self.network(p, sigma.expand(len(p), -1, -1, -1)) for p in padded.split(_BATCH)]
+            parts = [self.network(p, sigma.expand(len(p), -1, -1, -1), None, told) for p in padded.split(_BATCH)]
         return torch.cat(parts)[..., :height, :width]
-
-
-def levels(noise: float, steps: int) -> list[float]:
-    """Noise levels of the passes, falling by equal factors from the signal's standard deviation to the noise."""
-    return [float(level) for level in np.geomspace(max(1.0, noise), noise, steps)] if steps > 1 else [noise]
-
-
-def enlarged(y: Tensor, factors: Sequence[float]) -> Tensor:
-    """Linear interpolation between the centres of cells, on a grid that is ``factors`` times finer."""
-    from torch.nn import functional
-
-    if all(f == 1 for f in factors):
-        return y.clone()
-    size = [int(n * f) for n, f in zip(y.shape[2:], factors, strict=True)]
-    mode: Callable[..., Any] = functional.interpolate
-    return mode(y, size=size, mode="bilinear" if y.dim() == 4 else "trilinear", align_corners=False)

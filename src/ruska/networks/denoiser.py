@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from ruska.networks.unet import UNet
 
-TOLD = 5  # numbers a pixel: log of sigma, correlation 1 and 2 pixels further along X, and along Y
+TOLD = 7  # numbers a pixel: log of sigma; correlation 1 and 2 pixels further along X, and along Y; spread along Y, X
+_LAGS = 4
 
-_FAINTEST = 0.08  # noise that the network is told of at least
+FAINTEST = 0.08  # noise that the network is told of at least
+_OFF = 1.5  # times the variance of the noise, as which no image with noise of that level is further off
 _MOST = 5.0  # standard deviations of the noise by which a pixel may be off
 
 
@@ -24,7 +26,8 @@ class Denoiser(nn.Module):
 
     Source: Karras et al. (2022), EDM, arXiv 2206.00364, eq. 7 and table 1 with sigma_data = 1. Differs: sigma is a
     map, and the noise may be correlated: then the network is also told its correlation (b, 4, 1, 1) at x + 1, x + 2,
-    y + 1, y + 2.
+    y + 1, y + 2. Between the passes of a restoration errors are no noise: then it is told over how many pixels the
+    instrument averaged along Y and X (b, 2, 1, 1), as `physics.operators.spread` has it.
     """
 
     def __init__(self, **network: Any) -> None:
@@ -40,31 +43,41 @@ class Denoiser(nn.Module):
     def reach(self) -> int:
         return self.network.reach
 
-    def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> Tensor:
+    def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None) -> Tensor:
         """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), dtype of y.
 
         Below sigma 0.08, which training sees seldom, what is taken away is that at 0.08 times the ratio of variances:
         Tweedie's formula with the same score. No pixel is changed by more than five standard deviations of the noise
         and what the image itself can be: a guard against inputs unlike all in training.
         """
-        known = sigma.clamp(min=_FAINTEST)
-        said, total = self.say(y, known, lags)
+        known = sigma.clamp(min=FAINTEST)
+        said, total = self.say(y, known, lags, spread)
         most = ((y.abs() + _MOST * known) * known + _MOST) / total
         clean = (y + known * total * said.clamp(-most, most)) / total**2
         return y + (sigma / known) ** 2 * (clean - y)
 
-    def say(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def say(
+        self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the network says, and the square root of 1 + sigma^2."""
         total = torch.sqrt(1 + sigma**2)
         if lags is None:
-            lags = y.new_zeros(y.shape[0], TOLD - 1, 1, 1)
-        told = torch.cat([sigma.log() / 2, lags.expand(-1, -1, *sigma.shape[-2:])], 1)
+            lags = y.new_zeros(y.shape[0], _LAGS, 1, 1)
+        if spread is None:
+            spread = y.new_zeros(y.shape[0], TOLD - 1 - _LAGS, 1, 1)
+        known = [part.expand(y.shape[0], -1, *sigma.shape[-2:]) for part in (sigma.log() / 2, lags, spread)]
+        told = torch.cat(known, 1)
         memory = torch.channels_last
         said = self.network((y / total).contiguous(memory_format=memory), told.contiguous(memory_format=memory))
         return said.to(y.dtype), total
 
-    def loss(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor) -> Tensor:
-        """Squared error in what the network says: that of the image, over what is at best left of the noise."""
-        said, total = self.say(y, sigma, lags)
+    def loss(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor, spread: Tensor | None = None) -> Tensor:
+        """Squared error in what the network says: that of the image, over what is at best left of the noise.
+
+        Images that are further off than ``sigma`` count by how much less they are off afterwards: between the passes of
+        a restoration some are off by ten times as much, and would be all that is learned from.
+        """
+        said, total = self.say(y, sigma, lags, spread)
         wanted = (total**2 * x - y) / (sigma * total)
-        return ((said - wanted) ** 2).mean()
+        off = (((y - x) / sigma) ** 2).mean((1, 2, 3), keepdim=True).clamp(min=_OFF)
+        return ((said - wanted) ** 2 * (_OFF / off)).mean()

@@ -23,11 +23,13 @@ from ruska.training.checkpoint import save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
+from ruska.training.restoring import EDGE, Met, walk
 from ruska.training.samples import Samples
 
 Decay = Literal["cosine", "flat"]
 _SAMPLES = 3  # patches that are drawn while it is trained
 _LOOKS = 60  # batches that tell how large values in the network become
+_CYCLE = 10  # steps in which the share of those that restore is kept to
 CHECKPOINT, WEIGHTS = "training.safetensors", "weights.safetensors"
 
 
@@ -37,6 +39,8 @@ class PriorSettings:
 
     widths, blocks : of the U-Net (see `UNet`). patch, batch : pixels and number of the patches of one step.
     samples : minutes between drawings of what it makes of a few patches (see `Samples`); 0: none.
+    restoring : share of the steps that learn from images between the passes of a restoration (see `walk`), of
+        ``walks`` patches each.
     """
 
     widths: tuple[int, ...] = (48, 96, 128, 192)
@@ -47,6 +51,8 @@ class PriorSettings:
     learning_rate: float = 8e-4
     decay: Decay = "cosine"
     average: float = 0.9995
+    restoring: float = 0.4
+    walks: int = 3
     seed: int = 0
     minutes: float | None = None
     samples: float = 5
@@ -59,8 +65,8 @@ class PriorSettings:
 
 PRESETS: dict[str, PriorSettings] = {
     "cpu": PriorSettings(),
-    "gpu-30min": PriorSettings(patch=160, batch=128, steps=60_000, learning_rate=1.2e-3, minutes=24),
-    "full": PriorSettings((96, 192, 256, 384), (2, 2, 3, 4), 192, 64, 400_000, 6e-4, average=0.9998),
+    "gpu-30min": PriorSettings(patch=160, batch=128, steps=60_000, learning_rate=1.2e-3, walks=24, minutes=24),
+    "full": PriorSettings((96, 192, 256, 384), (2, 2, 3, 4), 192, 64, 400_000, 6e-4, average=0.9998, walks=12),
 }
 
 
@@ -83,8 +89,16 @@ def train_prior(
 
     def loss(net: nn.Module, step: int) -> Tensor:
         assert isinstance(net, Denoiser)
+        if step % _CYCLE < round(own.restoring * _CYCLE):
+            met = walked(net, step)
+            return net.loss(met.y, met.sigma, None, met.x, met.spread)
         given, x = batch(step)
         return net.loss(given.y, given.sigma, given.lags, x)
+
+    def walked(net: Denoiser, step: int) -> Met:
+        random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
+        x, _ = vary(*packed.draw(own.walks, EDGE, random), random)
+        return walk(net, x, random)
 
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
                         checkpoint_seconds=180)  # fmt: skip
@@ -96,6 +110,10 @@ def train_prior(
         for step in range(_LOOKS):
             given, _ = batch(own.steps + step)  # not seen in training
             found.network(given.y, given.sigma, given.lags)
+            if own.restoring and step % 3 == 0:
+                assert isinstance(found.network, Denoiser)
+                met = walked(found.network, own.steps + step)
+                found.network(met.y, met.sigma, None, met.spread)
     facts = {"network": {"widths": own.widths, "blocks": own.blocks}, "steps": found.steps, "seconds": found.seconds}
     save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
     return found
@@ -157,12 +175,14 @@ def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
 
 def _check(own: PriorSettings) -> None:
     """SettingsError unless numbers are numbers within their ranges and the network can be built."""
-    for name in ("patch", "batch", "steps", "learning_rate", "average", "minutes"):
+    for name in ("patch", "batch", "steps", "learning_rate", "average", "walks", "minutes"):
         value = getattr(own, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
             raise SettingsError(f"prior.{name}", f"{value!r} is not valid", "Give a positive number.")
     if isinstance(own.samples, bool) or not isinstance(own.samples, int | float) or own.samples < 0:
         raise SettingsError("prior.samples", f"{own.samples!r} is not valid", "Give minutes, or 0 for none.")
+    if isinstance(own.restoring, bool) or not isinstance(own.restoring, int | float) or not 0 <= own.restoring <= 1:
+        raise SettingsError("prior.restoring", f"{own.restoring!r} is not valid", "Give a share, 0 to 1.")
     if own.decay not in get_args(Decay):
         raise SettingsError("prior.decay", f"is {own.decay!r}", did_you_mean(str(own.decay), get_args(Decay)))
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:

@@ -9,6 +9,7 @@ from ruska.physics.operators.families import FAMILIES, BlurShape, Family, blur_s
 from ruska.physics.operators.mask import Mask
 from ruska.physics.operators.normal import data_step
 from ruska.physics.operators.psf import airy_psf, astigmatic_psf, disc_psf, gaussian_psf, measured_psf
+from ruska.physics.operators.spread import spread
 
 __all__ = [
     "FAMILIES",
@@ -32,4 +33,5 @@ __all__ = [
     "gaussian_psf",
     "load_operator",
     "measured_psf",
+    "spread",
 ]

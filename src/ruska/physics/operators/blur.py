@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import erf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +26,9 @@ def gaussian_kernel(sigma: float) -> tuple[float, ...]:
         raise SettingsError("sigma", f"is {sigma}, expected 0 to 1000 pixels")
     if sigma < 1e-3:  # all of it falls on the pixel itself
         return (1.0,)
-    from scipy.special import erf
-
     half = max(1, int(_TRUNCATE * sigma + 0.5))
     edges = (np.arange(-half, half + 2) - 0.5) / (sigma * np.sqrt(2))
-    weights = np.diff(erf(edges))
+    weights = np.diff([erf(edge) for edge in edges])
     return tuple(weights / weights.sum())
 
 
@@ -57,11 +56,47 @@ class GaussianBlur:
             y = taps.adjoint(y, axis)
         return y
 
+    @property
+    def solvable(self) -> bool:
+        return True
+
+    def nearest(self, y: Tensor, guess: Tensor, ratio: float) -> Tensor:
+        """Minimises ``|A x - y|^2 + ratio |x - guess|^2``, wave by wave of the specimen mirrored at its borders."""
+        import torch
+
+        shape, axes = tuple(y.shape[2:]), tuple(range(2, y.dim()))
+        transfer = torch.ones((), dtype=torch.float64)
+        for axis, (sigma, n) in enumerate(zip(self.sigmas, shape, strict=True)):
+            # real, as the kernel is symmetric
+            wave = torch.from_numpy(_transfer(gaussian_kernel(sigma), 2 * n))
+            wave = wave[: n + 1] if axis == len(shape) - 1 else wave
+            transfer = transfer * wave.view([-1 if a == axis else 1 for a in range(len(shape))])
+        transfer = transfer.to(y)
+        missing = torch.fft.rfftn(_mirrored(y - self.forward(guess)), dim=axes)
+        change = torch.fft.irfftn(missing * (transfer / (transfer**2 + ratio)), s=[2 * n for n in shape], dim=axes)
+        return guess + change[(..., *(slice(0, n) for n in shape))]
+
     def _taps(self, shape: tuple[int, ...]) -> list[tuple[int, Taps]]:
         return [
             (axis + 2, blur_taps(gaussian_kernel(sigma), n))
             for axis, (sigma, n) in enumerate(zip(self.sigmas, shape, strict=True)) if sigma > 0
         ]  # fmt: skip
+
+
+def _transfer(kernel: Sequence[float], length: int) -> NDArray[np.float64]:
+    """What a symmetric kernel leaves of each wave of a periodic line of ``length`` pixels."""
+    half = len(kernel) // 2
+    at = np.arange(-half, half + 1)
+    return np.asarray(np.cos(2 * np.pi * np.outer(np.arange(length), at) / length) @ np.asarray(kernel))
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    """Twice as large along each spatial axis, the second half mirrored."""
+    import torch
+
+    for axis in range(2, x.dim()):
+        x = torch.cat([x, x.flip(axis)], axis)
+    return x
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from ruska.errors import GeometryError, SettingsError
@@ -54,3 +54,14 @@ class Decimation:
                 )
             y = taps.adjoint(y, axis)
         return y
+
+    @property
+    def solvable(self) -> bool:
+        """Cells of whole pixels do not overlap, so that A A' is a number."""
+        return all(Fraction(f).denominator == 1 for f in self.factors)
+
+    def nearest(self, y: Tensor, guess: Tensor, ratio: float) -> Tensor:
+        """Minimises ``|A x - y|^2 + ratio |x - guess|^2``: cells move by what is missing of their means."""
+        power = 1 / prod(int(f) for f in self.factors)
+        missing = y - self.forward(guess)
+        return guess + self.adjoint(missing / (ratio + power), tuple(guess.shape[2:]))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ruska.physics.operators.contract import Operator
+
+
+@runtime_checkable
+class Solvable(Protocol):
+    """An operator whose data step needs no iterations."""
+
+    @property
+    def solvable(self) -> bool: ...
+    def nearest(self, y: Tensor, guess: Tensor, ratio: float) -> Tensor: ...
 
 
 def data_step(
@@ -20,9 +29,12 @@ def data_step(
     ratio : noise variance over the variance of the guess's error; a number, or one per pixel of ``guess``.
     weight : per pixel of ``y``, relative to 1: smaller where the noise is stronger.
 
-    Solved by conjugate gradients from ``guess``, until the residual is ``tolerance`` of the first or for
-    ``iterations``. Source: Hestenes & Stiefel (1952), J. Res. NBS 49, 409.
+    Solved at once by operators that can (``nearest``), where ratio and weight are the same everywhere; by conjugate
+    gradients from ``guess`` otherwise, until the residual is ``tolerance`` of the first or for ``iterations``. Source:
+    Hestenes & Stiefel (1952), J. Res. NBS 49, 409.
     """
+    if weight is None and isinstance(ratio, float) and isinstance(operator, Solvable) and operator.solvable:
+        return operator.nearest(y, guess, ratio)
     shape = tuple(guess.shape[2:])
 
     def normal(x: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""Images between the passes of a restoration, as a prior learns from them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ruska.networks.denoiser import FAINTEST, Denoiser
+from ruska.training.restoring import EDGE, instrument, walk
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return Denoiser(widths=(8, 8), blocks=(1, 1))
+
+
+def walked(network, seed):
+    x = torch.randn(2, 1, EDGE, EDGE, generator=torch.Generator().manual_seed(seed))
+    return walk(network, x, torch.Generator().manual_seed(seed)), x
+
+
+def test_a_walk_meets_images_of_falling_levels_and_knows_what_they_should_have_been(network):
+    met, x = walked(network, 3)
+    assert met.y.shape == met.x.shape == (6, 1, EDGE, EDGE)
+    assert torch.equal(met.x[2:4], x)
+    levels = met.sigma[::2].flatten().tolist()
+    assert levels == sorted(levels, reverse=True)
+    assert min(levels) >= FAINTEST
+    assert met.spread.shape == (6, 2, 1, 1)
+    assert not met.y.requires_grad  # only the last look of the network is learned from
+
+
+def test_the_same_random_numbers_walk_the_same_way(network):
+    a, b, c = (walked(network, seed)[0] for seed in (5, 5, 6))
+    assert torch.equal(a.y, b.y)
+    assert not torch.equal(a.y, c.y)
+
+
+def test_every_kind_of_instrument_comes_up():
+    found = [instrument(torch.Generator().manual_seed(seed))[0] for seed in range(200)]
+    scales = {tuple(float(1 / s) for s in operator.scale) for operator in found}
+    assert {(1.0, 1.0), (1.5, 1.5), (2.0, 2.0), (4.0, 4.0), (1.0, 2.0), (8.0, 1.0), (1.0, 8.0)} <= scales
+    blurred = sum(scale == (1.0, 1.0) for scale in (tuple(map(float, o.scale)) for o in found))
+    assert 50 < blurred < 110  # about 40 %
+
+
+def test_what_is_told_of_the_instrument_can_change_what_is_said(network):
+    torch.manual_seed(1)
+    trained = Denoiser(widths=(8, 8), blocks=(1, 1))
+    for value in trained.parameters():
+        torch.nn.init.normal_(value, std=0.2)
+    y, sigma = torch.randn(1, 1, 32, 32), torch.full((1, 1, 1, 1), 0.3)
+    with torch.inference_mode():
+        plain = trained(y, sigma)
+        wide = trained(y, sigma, None, torch.full((1, 2, 1, 1), 2.0))
+        none = trained(y, sigma, None, torch.zeros(1, 2, 1, 1))
+    assert torch.equal(plain, none)
+    assert (plain - wide).abs().max() > 1e-3
+
+
+def test_an_image_far_off_counts_by_how_much_nearer_it_gets(network):
+    x = torch.zeros(2, 1, 32, 32)
+    y = torch.stack([torch.full((1, 32, 32), 0.3), torch.full((1, 32, 32), 30.0)])
+    sigma = torch.full((2, 1, 1, 1), 0.3)
+    both, near = network.loss(y, sigma, None, x), network.loss(y[:1], sigma[:1], None, x[:1])
+    assert both < 3 * near  # ten thousand times the squared error would else be all there is
