@@ -41,6 +41,8 @@ from ruska.cli.options import (
     Report,
     Restored,
     Roi,
+    Samples,
+    Seed,
     Set,
     Steps,
     StepSize,
@@ -140,7 +142,8 @@ def denoise(
     gain: Gain = None,
     dtype: Annotated[str, typer.Option(help="same as the input, or float32.")] = "same",
     roi: Roi = None,
-    seed: Annotated[int, typer.Option(help="Of methods that draw samples.")] = 0,
+    samples: Samples = 0,
+    seed: Seed = 0,
     memory: Memory = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -152,7 +155,7 @@ def denoise(
     """Remove noise from an image, stack or volume of any size; interrupted, the same command resumes."""
     from ruska.pipeline import Options
 
-    options = Options(dtype, seed, memory, workers, parse_roi(roi))  # type: ignore[arg-type]
+    options = Options(dtype, seed, memory, workers, parse_roi(roi), samples)  # type: ignore[arg-type]
     method, settings = with_model(model, method, settings_of(set_))
     run = Run("denoise", method, settings, options, (axes, voxel_size, dark, gain), overwrite, report, dry_run, json)
     if batch:
@@ -177,6 +180,8 @@ def deblur(
     axes: Axes = None,
     voxel_size: VoxelSize = None,
     dtype: DType = "same",
+    samples: Samples = 0,
+    seed: Seed = 0,
     memory: Memory = None,
     overwrite: Overwrite = False,
     report: Report = True,
@@ -184,8 +189,11 @@ def deblur(
     json: Json = False,
 ) -> None:
     """Undo a blur in every slice, with the prior: a known one, or one that has to be found."""
+    from ruska.pipeline import Options
+
     own = {"sigma": sigma, "psf": psf, "blind": blind, "steps": steps, "step_size": step_size, "model": model}
-    run = restoration("deblur", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
+    run = restoration("deblur", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
     run.one(file, output or default_output(file, "_deblurred"))
 
 
@@ -201,6 +209,8 @@ def superres(
     axes: Axes = None,
     voxel_size: VoxelSize = None,
     dtype: DType = "same",
+    samples: Samples = 0,
+    seed: Seed = 0,
     memory: Memory = None,
     overwrite: Overwrite = False,
     report: Report = True,
@@ -208,8 +218,11 @@ def superres(
     json: Json = False,
 ) -> None:
     """Finer pixels along Y and X in every slice, with the prior."""
+    from ruska.pipeline import Options
+
     own = {"scale": scale, "steps": steps, "step_size": step_size, "model": model}
-    run = restoration("superres", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
+    run = restoration("superres", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
     run.one(file, output or default_output(file, "_superres"))
 
 
@@ -227,6 +240,8 @@ def isotropic(
     axes: Axes = None,
     voxel_size: VoxelSize = None,
     dtype: DType = "same",
+    samples: Samples = 0,
+    seed: Seed = 0,
     memory: Memory = None,
     overwrite: Overwrite = False,
     report: Report = True,
@@ -234,12 +249,14 @@ def isotropic(
     json: Json = False,
 ) -> None:
     """As many slices as make the voxels of a volume isotropic, with the prior."""
+    from ruska.pipeline import Options
     from ruska.pipeline.restoring import anisotropy
 
     if factor is None:
         factor = str(anisotropy(open_image(file, axes, voxel_size)))
     own = {"factor": factor, "steps": steps, "step_size": step_size, "model": model}
-    run = restoration("isotropic", own, set_, dtype, memory, (axes, voxel_size), overwrite, report, dry_run, json)
+    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
+    run = restoration("isotropic", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
     run.one(file, output or default_output(file, "_isotropic"))
 
 

@@ -25,6 +25,10 @@ Prior = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Passes between measurement and prior. Default: 8.")]
 StepSize = Annotated[float | None, typer.Option(help="Weight of the measurement, e.g. 0.3; 0: from its noise.")]
+Samples = Annotated[
+    int, typer.Option(metavar="K", help="Also K posterior samples (2 to 100) and their standard deviation, beside it.")
+]
+Seed = Annotated[int, typer.Option(help="Of the samples.")]
 DType = Annotated[str, typer.Option(help="same as the input, or float32.")]
 Report = Annotated[bool, typer.Option(help="Write an HTML and PNG report beside the output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

@@ -75,14 +75,11 @@ class Run:
 
 
 def restoration(
-    task: str, own: dict[str, Any], set_: list[str] | None, dtype: str, memory: str | None,
+    task: str, own: dict[str, Any], set_: list[str] | None, options: Options,
     opening: tuple[str | None, ...], overwrite: bool, report: bool, dry_run: bool, json: bool,
 ) -> Run:  # fmt: skip
     """A run of ``task`` with its own options, those that were given, before ``--set``."""
-    from ruska.pipeline import Options
-
     settings = {name: str(value) for name, value in own.items() if value is not None} | settings_of(set_)
-    options = Options(dtype, 0, memory)  # type: ignore[arg-type]
     return Run(task, task, settings, options, opening, overwrite, report, dry_run, json)
 
 

@@ -160,12 +160,19 @@ def result(record: Mapping[str, Any], output: Path) -> None:
     table(f"Wrote {output}", {
         "method": f"{record['method']}: {record['method_reason']}",
         "noise": record["noise"],
+        "samples": _samples(record.get("samples")),
         "time": duration(record["times"]["run"]),
         "resumed": f"{blocks['resumed']} blocks were done before" if blocks["resumed"] else None,
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],
         "report": record["report"],
     })  # fmt: skip
+
+
+def _samples(found: Mapping[str, Any] | None) -> str | None:
+    if not found:
+        return None
+    return f"{found['count']} in {found['files'][0]} to {found['files'][-1]}; standard deviation in {found['std']}"
 
 
 def registration(record: Mapping[str, Any], output: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs any method over any size of data: statistics, block plan, merge, ledger, bounded memory."""
 
+from ruska.engine.chapter import Chapter
 from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recipe, Sink, Source
 from ruska.engine.layout import ArraySource, CanonicalSink, Layout, NativeView
 from ruska.engine.ledger import Ledger, NoLedger, any_block_done, empty_work, work_folder
@@ -15,6 +16,7 @@ __all__ = [
     "Box",
     "Budget",
     "CanonicalSink",
+    "Chapter",
     "IntensityStatistics",
     "IterativeMethod",
     "Layout",

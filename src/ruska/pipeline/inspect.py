@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine import IterativeMethod, Method, Progress
+    from ruska.engine import IterativeMethod, Method, Plan, Progress
     from ruska.engine.random_field import PlacedRandomField
     from ruska.physics import Defects, NoiseLevel
 
@@ -162,16 +162,22 @@ def predict(job: Prepared) -> dict[str, Any]:
         "block": list(plan.extent),
         "axes": plan.layout.canonical_axes,
         "workers": plan.workers,
-        "memory_bytes": plan.memory_bytes,
-        "seconds": _trial(job) + getattr(job.method, "training_seconds", 0.0),
+        "memory_bytes": max(plan.memory_bytes, job.sample_plan.memory_bytes if job.sample_plan else 0),
+        "seconds": _trial(job, job.method, plan) + getattr(job.method, "training_seconds", 0.0) + _drawing(job),
         "output_shape": list(plan.layout.to_native_shape(plan.output_shape)),
         "output_dtype": str(job.out_dtype),
     }
 
 
-def _trial(job: Prepared) -> float:
+def _drawing(job: Prepared) -> float:
+    """Seconds that the samples would take."""
+    if job.sample_plan is None:
+        return 0.0
+    return len(job.samplers) * _trial(job, cast("Method", job.samplers[0]), job.sample_plan)
+
+
+def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float:
     """Seconds the whole run would take, from the time per voxel of one small block."""
-    plan = job.plan
     first = plan.first_spatial
     box = []
     for axis, (n, multiple) in enumerate(zip(plan.shape, (1,) * first + plan.multiple, strict=True)):
@@ -182,9 +188,9 @@ def _trial(job: Prepared) -> float:
         box.append(slice(start, start + edge))
     pad = tuple(-(b.stop - b.start) % m for b, m in zip(box[first:], plan.multiple, strict=True))
     block = Block(0, (0,) * len(box), tuple(box), tuple(box), pad, plan.scaled(tuple(box)), plan.scaled(tuple(box)))
-    trial = Job(job.source, plan, None, job.normalisation, job.statistics.mean, job.method.domain)  # type: ignore[arg-type]
+    trial = Job(job.source, plan, None, job.normalisation, job.statistics.mean, method.domain)  # type: ignore[arg-type]
     y, _ = trial.read(block.read, block.pad)
-    seconds = _time_once(job.method, y, trial.random(block.read, block.pad))
+    seconds = _time_once(method, y, trial.random(block.read, block.pad))
     per_voxel = seconds / y.numel()
     total = 0
     sample = range(0, plan.size, max(1, plan.size // 64))
@@ -194,7 +200,7 @@ def _trial(job: Prepared) -> float:
         for part in read:
             voxels *= part.stop - part.start
         total += voxels
-    side_by_side = plan.workers if job.method.threads == "one" else 1
+    side_by_side = plan.workers if method.threads == "one" else 1
     return per_voxel * total / len(sample) * plan.size / min(side_by_side, plan.size)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -18,19 +18,22 @@ from ruska.engine import (
     Layout,
     Normalisation,
     NormalisedSource,
+    Outcome,
     Plan,
     Progress,
     measure_intensities,
     parse_memory,
     plan_blocks,
+    run,
 )
 from ruska.engine.layout import in_stack_order
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
+from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
 
 if TYPE_CHECKING:
-    from ruska.engine import IterativeMethod, Method
+    from ruska.engine import IterativeMethod, Method, NoLedger, Sink
     from ruska.weights import ModelCard
 
 DTypes = Literal["same", "float32"]
@@ -46,6 +49,7 @@ class Options:
     memory : upper bound for the whole process, e.g. ``"2GB"``; half of what is free when None.
     workers : blocks side by side; every core when None.
     roi : axis letter -> slice; only this region is restored, with the statistics of the whole image.
+    samples : posterior samples that are drawn beside the result, for its standard deviation; 0 or 2 to 100.
     """
 
     dtype: DTypes = "same"
@@ -53,10 +57,13 @@ class Options:
     memory: str | None = None
     workers: int | None = None
     roi: Mapping[str, slice] | None = None
+    samples: int = 0
 
     def __post_init__(self) -> None:
         if self.dtype not in ("same", "float32"):
             raise SettingsError("dtype", f"'{self.dtype}' is unknown", did_you_mean(self.dtype, ("same", "float32")))
+        if self.samples and not FEWEST <= self.samples <= MOST:
+            raise SettingsError("samples", f"is {self.samples}, expected 0 (none) or {FEWEST} to {MOST}")
 
     def budget(self, **more: Any) -> Budget:
         """The limits as numbers; ``more`` are the other fields of `Budget`."""
@@ -74,6 +81,7 @@ class Prepared:
 
     image : what will be restored (the region of interest); ``source`` reads it.
     statistics : of the whole image, also when only a region is restored.
+    samplers : methods that draw the samples that were asked for, with a plan of their own.
     """
 
     image: Image
@@ -90,6 +98,27 @@ class Prepared:
     options: Options
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    samplers: tuple[SampleMethod, ...] = ()
+    sample_plan: Plan | None = None
+
+    def run(
+        self, sink: Sink, ledger: NoLedger, progress: Progress | None = None, sampler: SampleMethod | None = None
+    ) -> Outcome:
+        """Restore the image into ``sink``, or draw a sample of it."""
+        method = self.method if sampler is None else cast("Method", sampler)
+        plan = self.plan if sampler is None else self.sample_plan
+        assert plan is not None
+        return run(
+            self.source, method, sink, plan, normalisation=self.normalisation, fill=self.statistics.mean,
+            mask=_full_mask(self.image), seed=self.options.seed, ledger=ledger, progress=progress,
+        )  # fmt: skip
+
+
+def _full_mask(image: Image) -> Any:
+    """The mask over the whole image; formats may store it smaller, to be broadcast."""
+    if image.mask is None or tuple(image.mask.shape) == image.shape:
+        return image.mask
+    return np.broadcast_to(np.asarray(image.mask), image.shape)
 
 
 def prepare(
@@ -105,7 +134,7 @@ def prepare(
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
-    remembered : ``statistics`` and ``extent`` of an interrupted run of the same job, to be kept.
+    remembered : ``statistics``, ``extent`` and ``sample_extent`` of an interrupted run of the same job, to be kept.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
@@ -130,19 +159,36 @@ def prepare(
     part = crop(image, options.roi) if options.roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
-    extent = remembered.get("extent")
     stored = whole.chunks
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
-    plan = plan_blocks(
-        layout, ready, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None,
-        chunks=layout.to_canonical_sizes(stored) if stored else None,
-    )  # fmt: skip
+    def plan_of(method: Any, out_dtype: Any, extent: Any) -> Plan:
+        return plan_blocks(
+            layout, method, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None,
+            chunks=layout.to_canonical_sizes(stored) if stored else None,
+        )  # fmt: skip
+
+    plan = plan_of(ready, out_dtype, remembered.get("extent"))
+    samplers, doubts = _samplers(ready, name, normalised, options)
+    sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent")) if samplers else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
-        budget, out_dtype, options, seconds, outside_domain(image, card_of(settings, name)),
+        budget, out_dtype, options, seconds, (*outside_domain(image, card_of(settings, name)), *doubts), samplers,
+        sample_plan,
     )  # fmt: skip
+
+
+def _samplers(
+    method: object, name: str, source: NormalisedSource, options: Options
+) -> tuple[tuple[SampleMethod, ...], tuple[str, ...]]:
+    """What draws the samples that were asked for, and what to say where there is nothing to draw."""
+    if not options.samples:
+        return (), ()
+    if name not in methods.WITH_PRIOR:
+        raise SettingsError("samples", f"cannot be drawn by method '{name}'", "Use --method prior, or leave them out.")
+    found = samples_of(method, source, options.samples)
+    return found, () if found else ("no samples were drawn: nothing was restored",)
 
 
 def check_stack(image: Image) -> None:

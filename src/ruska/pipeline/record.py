@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import ruska
 from ruska.pipeline.prepare import card_of
+from ruska.pipeline.samples import companions
 
 if TYPE_CHECKING:
     from ruska.engine import Outcome
     from ruska.image import Image
     from ruska.pipeline.prepare import Options, Prepared
+    from ruska.pipeline.samples import Drawn
 
 _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
 
@@ -39,12 +41,15 @@ def job_identity(
         "settings": dict(settings or {}),
         "dtype": options.dtype,
         "seed": options.seed,
+        "samples": options.samples,
         "memory": options.memory,
         "roi": {a: [s.start, s.stop] for a, s in (options.roi or {}).items()},
     }
 
 
-def make_record(job: Prepared, task: str, digest: str, output: Path | None, outcome: Outcome) -> dict[str, Any]:
+def make_record(
+    job: Prepared, task: str, digest: str, output: Path | None, outcome: Outcome, drawn: Drawn | None = None
+) -> dict[str, Any]:
     """The record of a finished run, JSON-like."""
     image = job.image
     settings = dict(getattr(job.method, "settings", {}))
@@ -65,6 +70,7 @@ def make_record(job: Prepared, task: str, digest: str, output: Path | None, outc
         "weights": card.sha256 if (card := card_of(settings, job.method_name)) else None,
         "noise": list(getattr(job.method, "notes", ())),
         "seed": job.options.seed,
+        "samples": _samples(drawn, output, job.options.seed),
         "input": {
             "path": str(image.path) if image.path else image.name,
             "hash": digest,
@@ -85,6 +91,13 @@ def make_record(job: Prepared, task: str, digest: str, output: Path | None, outc
     }
 
 
+def _samples(drawn: Drawn | None, output: Path | None, seed: int) -> dict[str, Any] | None:
+    if drawn is None:
+        return None
+    files = [file.name for file in companions(output, len(drawn.samples))] if output else [None]
+    return {**drawn.facts(seed), "std": files[0], "files": files[1:]}
+
+
 def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str, Any]) -> str:
     """The command line that repeats the run with the settings it resolved to."""
     source = str(job.image.path or job.image.name)
@@ -100,7 +113,8 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
     for name, reference in job.image.provenance.get("detector", {}).items():
         words += [f"--{name}", reference["path"]]
     words += ["--axes", job.image.axes, "--dtype", job.options.dtype]
-    words += ["--seed", str(job.options.seed)] if task == "denoise" else []
+    words += ["--samples", str(job.options.samples)] if job.options.samples else []
+    words += ["--seed", str(job.options.seed)] if task == "denoise" or job.options.samples else []
     if job.options.memory:
         words += ["--memory", job.options.memory]
     if job.options.roi:

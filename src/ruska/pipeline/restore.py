@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,9 @@ from ruska.engine import (
     MemoryStore,
     NativeView,
     NoLedger,
-    Outcome,
     Progress,
     any_block_done,
     empty_work,
-    run,
     work_folder,
 )
 from ruska.errors import InputError, OutputError, SettingsError
@@ -33,6 +31,7 @@ from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
+from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
 
 if TYPE_CHECKING:
     from ruska.engine import Sink
@@ -46,12 +45,16 @@ class Result:
     record : the run record (settings, versions, hashes, times, the command that repeats it).
     report : the HTML report, or None when none was asked for or the result is in memory only.
     lost : what the output format could not carry.
+    std : standard deviation of the error as the samples tell it, grey levels, float32; None where none were drawn.
+    samples : images that the measurement and the prior allow as well as ``image``, float32.
     """
 
     image: Image
     record: Mapping[str, Any]
     report: Path | None = None
     lost: tuple[str, ...] = field(default=())
+    std: Image | None = None
+    samples: tuple[Image, ...] = ()
 
 
 def denoise(
@@ -61,6 +64,7 @@ def denoise(
     method: str = "auto",
     settings: Mapping[str, Any] | None = None,
     dtype: DTypes = "same",
+    samples: int = 0,
     seed: int = 0,
     memory: str | None = None,
     workers: int | None = None,
@@ -77,7 +81,7 @@ def denoise(
     output : file or store to write; the result stays in memory when None.
     method : name of a method, or ``auto`` to let Ruska choose from the data (see `docs/methods.md`).
     settings : options of that method.
-    dtype, seed, memory, workers, roi : see `Options`.
+    dtype, samples, seed, memory, workers, roi : see `Options`.
     overwrite : replace ``output`` if it exists.
     report : write ``<output>.report.html`` and ``.png`` beside the output.
 
@@ -85,7 +89,7 @@ def denoise(
     ------
     RuskaError : one of its kinds, naming the file or setting, what was found and the way out.
     """
-    options = Options(dtype, seed, memory, workers, roi)
+    options = Options(dtype, seed, memory, workers, roi, samples)
     opened = as_image(image)
     return run_job(
         "denoise", opened, output, method, settings, options, overwrite=overwrite, report=report, progress=progress
@@ -127,22 +131,29 @@ def run_job(
     if output is None:
         job = prepare(image, method, settings, options, progress=progress)
         store = MemoryStore(job.plan.output_shape, job.out_dtype)
-        outcome = _compute(job, store, NoLedger(), progress)
-        record = make_record(job, task, digest_image(image), None, outcome)
-        return Result(_restored(job, job.layout.from_canonical(store.values), record), record)
+        outcome = job.run(store, NoLedger(), progress)
+        drawn = draw(job, task, NoLedger(), progress)
+        record = make_record(job, task, digest_image(image), None, outcome, drawn)
+        beside = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
+        return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
     target = Path(output)
     check_target(image, target, overwrite=overwrite)
     with _locked(target) as folder:
         digest = digest_image(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
+        if not ledger.resumed:
+            for file in companions(target, options.samples) if options.samples else ():
+                io.check_output(file, overwrite=overwrite)
         job = prepare(image, method, settings, options, progress=progress,
                       remembered=ledger.entries.get("plan"), folder=folder)  # fmt: skip
         if "plan" not in ledger.entries:
-            ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent))
+            ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
+                       sample_extent=list(job.sample_plan.extent) if job.sample_plan else None)  # fmt: skip
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
-        outcome = _compute(job, sink, ledger, progress)
-        record = make_record(job, task, digest, target, outcome)
-        return _deliver(job, sink, record, target, overwrite, report, progress)
+        outcome = job.run(sink, ledger, progress)
+        drawn = draw(job, task, ledger, progress)
+        record = make_record(job, task, digest, target, outcome, drawn)
+        return _deliver(job, sink, drawn, record, target, overwrite, report, progress)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
@@ -171,28 +182,22 @@ def _locked(target: Path) -> Iterator[Path]:
                           "Check free space and permissions; the same command resumes.") from error  # fmt: skip
 
 
-def _compute(job: Prepared, sink: Sink, ledger: NoLedger, progress: Progress | None) -> Outcome:
-    return run(
-        job.source, job.method, sink, job.plan, normalisation=job.normalisation, fill=job.statistics.mean,
-        mask=_full_mask(job.image), seed=job.options.seed, ledger=ledger, progress=progress,
-    )  # fmt: skip
-
-
-def _full_mask(image: Image) -> Any:
-    """The mask over the whole image; formats may store it smaller, to be broadcast."""
-    import numpy as np
-
-    if image.mask is None or tuple(image.mask.shape) == image.shape:
-        return image.mask
-    return np.broadcast_to(np.asarray(image.mask), image.shape)
-
-
 def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
     changes: dict[str, Any] = {"provenance": record, "path": None}
     scale = getattr(job.method, "scale", ())
     if any(s != 1 for s in scale):
         changes |= regridded(job.image, job.layout.spatial_axes, scale)
     return job.image.with_data(data, **changes)
+
+
+def _companions(job: Prepared, drawn: Drawn | None, record: Mapping[str, Any]) -> list[Image]:
+    """The standard deviation and the samples as images, in this order; nothing where none were drawn."""
+    if drawn is None:
+        return []
+    parts: dict[str, Any] = {"standard deviation": drawn.std}
+    parts |= {f"sample {k + 1} of {len(drawn.samples)}": sample for k, sample in enumerate(drawn.samples)}
+    said = {"ruska": record["ruska"], "of": record["output"]["path"], "seed": record["seed"]}
+    return [replace(_restored(job, data, {**said, "what": what}), header={}) for what, data in parts.items()]
 
 
 def regridded(image: Image, axes: str, scale: Sequence[Fraction]) -> dict[str, Any]:
@@ -231,6 +236,7 @@ def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> S
 def _deliver(
     job: Prepared,
     store: Sink,
+    drawn: Drawn | None,
     record: dict[str, Any],
     target: Path,
     overwrite: bool,
@@ -241,6 +247,8 @@ def _deliver(
     from ruska.report import sidecar, write_report
 
     restored = _restored(job, NativeView(store, job.layout), record)
+    beside = _companions(job, drawn, record)
+    written = write_drawn(beside, target, progress) if beside else ()
     html: list[Path] = []
 
     def before_placing(lost: tuple[str, ...]) -> None:
@@ -255,6 +263,7 @@ def _deliver(
                     restored,
                     record,
                     explained=getattr(job.method, "explained", None),
+                    drawn=tuple(beside),
                     overwrite=True,
                 ).html
             )
@@ -274,4 +283,12 @@ def _deliver(
         io.put_in_place(store.sink.path, target)
     else:
         lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
-    return Result(io.read(target), record, html[0] if html else None, lost)
+    return _result(io.read(target), record, written, html[0] if html else None, lost)
+
+
+def _result(
+    image: Image, record: Mapping[str, Any], beside: Sequence[Image], report: Path | None = None,
+    lost: tuple[str, ...] = (),
+) -> Result:  # fmt: skip
+    """``beside`` : the standard deviation and the samples, or nothing."""
+    return Result(image, record, report, lost, beside[0] if beside else None, tuple(beside[1:]))

@@ -27,6 +27,7 @@ def deblur(
     blind: Literal["gaussian", "defocus", "astigmatic", "free"] | None = None,
     settings: Mapping[str, Any] | None = None,
     dtype: DTypes = "same",
+    samples: int = 0,
     seed: int = 0,
     memory: str | None = None,
     workers: int | None = None,
@@ -46,8 +47,9 @@ def deblur(
     given |= {"sigma": sigma} if sigma is not None else {}
     given |= {"psf": os.fspath(psf)} if psf is not None else {}
     given |= {"blind": blind} if blind is not None else {}
-    return run_job("deblur", as_image(image), output, "deblur", given, Options(dtype, seed, memory, workers, roi),
-                   overwrite=overwrite, report=report, progress=progress)  # fmt: skip
+    options = Options(dtype, seed, memory, workers, roi, samples)
+    return run_job("deblur", as_image(image), output, "deblur", given, options, overwrite=overwrite, report=report,
+                   progress=progress)  # fmt: skip
 
 
 def superres(
@@ -57,6 +59,7 @@ def superres(
     scale: str | float | Fraction = 2,
     settings: Mapping[str, Any] | None = None,
     dtype: DTypes = "same",
+    samples: int = 0,
     seed: int = 0,
     memory: str | None = None,
     workers: int | None = None,
@@ -68,7 +71,7 @@ def superres(
     """Pixels ``scale`` times finer along Y and X; pixel size and origin follow. The rest as for `denoise`."""
     given = {**(settings or {}), "scale": str(scale)}
     return run_job("superres", as_image(image), output, "superres", given,
-                   Options(dtype, seed, memory, workers, roi), overwrite=overwrite, report=report,
+                   Options(dtype, seed, memory, workers, roi, samples), overwrite=overwrite, report=report,
                    progress=progress)  # fmt: skip
 
 
@@ -79,6 +82,7 @@ def isotropic(
     factor: str | float | Fraction | None = None,
     settings: Mapping[str, Any] | None = None,
     dtype: DTypes = "same",
+    samples: int = 0,
     seed: int = 0,
     memory: str | None = None,
     workers: int | None = None,
@@ -95,7 +99,7 @@ def isotropic(
     """
     opened = as_image(image)
     given = {**(settings or {}), "factor": str(factor if factor is not None else anisotropy(opened))}
-    return run_job("isotropic", opened, output, "isotropic", given, Options(dtype, seed, memory, workers, roi),
+    return run_job("isotropic", opened, output, "isotropic", given, Options(dtype, seed, memory, workers, roi, samples),
                    overwrite=overwrite, report=report, progress=progress)  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -38,13 +38,14 @@ def sidecar(target: Path, suffix: str) -> Path:
 
 def write_report(
     target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
-    explained: Explained | None = None, overwrite: bool = False,
+    explained: Explained | None = None, drawn: Sequence[Image] = (), overwrite: bool = False,
 ) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
     before, after : the input and the result; only what is shown is read. Their grids may differ.
     record : the run record; every key is optional.
     explained : what the instrument would make of a plane of the result, to be compared with the input.
+    drawn : standard deviation of the result, and samples, on its grid.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
@@ -52,7 +53,7 @@ def write_report(
     for path in (paths.html, paths.png):
         if path.exists() and not overwrite:
             raise OutputError(path, "exists already", "Choose another output name, or pass --overwrite.")
-    shown = choose_shown(before, after, explained)
+    shown = choose_shown(before, after, explained, drawn)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
     place(paths.png, picture)
@@ -130,6 +131,7 @@ def page_html(
 was brighter before, blue what was darker; it should look like noise, without outlines of the specimen. The yellow
 frame is the most structured part, shown enlarged below.</figcaption>
 </figure>
+{_doubt(shown)}
 {repeat}
 <h2>Record of the run</h2>
 <div class="wide"><table>
@@ -139,6 +141,17 @@ frame is the most structured part, shown enlarged below.</figcaption>
 </body>
 </html>
 """
+
+
+def _doubt(shown: Shown) -> str:
+    """What the standard deviation says, and what it does not; nothing where there is none."""
+    if shown.std is None:
+        return ""
+    middle, most = (float(np.quantile(shown.std, share)) for share in (0.5, 0.95))
+    return f"""<p>Standard deviation: {middle:.3g} grey levels at the median pixel shown, {most:.3g} or less at 95 % of
+them. It is how far images differ that explain the measurement equally well and are equally usual among micrographs.
+It does not know of what the model does not: another blur, a specimen unlike all in the training, noise that is not
+what was measured. Detail of a sample alone is an example of what may be there, and is not for quantification.</p>"""
 
 
 def _alt(shown: Shown, verdict: Verdict) -> str:

@@ -56,6 +56,15 @@ def residual_panel(row: Any, axes: Axes, part: Plane, whole: Plane, title: str, 
         row.colorbar(drawn, ax=axes, shrink=0.7, location="right", label="grey levels", pad=0.02)
 
 
+def std_panel(row: Any, axes: Axes, std: Plane, title: str) -> None:
+    """Dark where the result is sure."""
+    drawn = axes.imshow(std, cmap="viridis", vmin=0, vmax=float(np.percentile(std, 99.5)) or 1.0)
+    axes.set_title(title, fontsize=12)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    row.colorbar(drawn, ax=axes, shrink=0.7, location="left", label="grey levels", pad=0.02)
+
+
 def outline(axes: Axes, window: Window) -> None:
     from matplotlib.patches import Rectangle
 

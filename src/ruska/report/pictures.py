@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.metrics import radial_spectrum
-from ruska.report.panels import detail_window, grey_window, outline, plain, residual_panel, scale_bar, show
+from ruska.report.panels import detail_window, grey_window, outline, plain, residual_panel, scale_bar, show, std_panel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 1024  # side of the central part of a large plane that is shown
 _RESLICE_BYTES = 256 << 20  # a compressed file may have to be read whole for one XZ re-slice
+_SAMPLES = 2  # that are shown
 _BEFORE, _AFTER, _RESIDUAL = "#7a7a7a", "#0b6fa4", "#c2571a"  # distinct in grey as well
 
 
@@ -37,6 +38,7 @@ class Shown:
     pixel_nm : pixel size of ``before`` and of ``after`` along X, None where unknown.
     depth_ratio : Z spacing over X spacing of ``before`` and ``after``, 1 where unknown.
     caption : which part of the data this is. residual_title : what the residual is.
+    std : standard deviation of ``after``, or None. samples : the same plane of up to two samples.
     """
 
     before: Plane
@@ -48,17 +50,20 @@ class Shown:
     depth_ratio: tuple[float, float]
     caption: str
     residual_title: str = "Residual (before − after)"
+    std: Plane | None = None
+    samples: tuple[Plane, ...] = ()
 
 
-def choose_shown(before: Image, after: Image, explained: Explained | None = None) -> Shown:
+def choose_shown(before: Image, after: Image, explained: Explained | None = None, drawn: Sequence[Image] = ()) -> Shown:
     """Read the middle plane (its central part when it is large) of both images, and a re-slice where it is cheap.
 
-    explained : see `write_report`; the residual is then what it leaves unexplained.
+    explained, drawn : see `write_report`; the residual is what ``explained`` leaves unexplained.
     """
     same = before.axes == after.axes and before.shape == after.shape
     side = MOST_PIXELS
     zoom = max(1.0, after.shape[-1] / before.shape[-1])
     b, a = _read(before, side, "plane"), _read(after, round(side * zoom), "plane")
+    doubt = [_read(image, round(side * zoom), "plane") for image in drawn[: 1 + _SAMPLES]]
     seen = a if explained is None else explained(a)
     comparable = (same or explained is not None) and (seen is None or seen.shape == b.shape)
     xz = all("Z" in i.axes and i.size("Z") >= 8 and i.nbytes <= _RESLICE_BYTES for i in (before, after))
@@ -71,6 +76,7 @@ def choose_shown(before: Image, after: Image, explained: Explained | None = None
         _read(before, side, "reslice") if xz else None, _read(after, round(side * zoom), "reslice") if xz else None,
         (before.voxel_size_nm.get("X"), after.voxel_size_nm.get("X")), (ratio[0], ratio[1]), _caption(before),
         "Residual (before − after)" if explained is None else "Unexplained (before − after as it would be recorded)",
+        doubt[0] if doubt else None, tuple(doubt[1:]),
     )  # fmt: skip
 
 
@@ -118,6 +124,7 @@ def draw(shown: Shown, title: str) -> bytes:
     tall = float(np.clip(h / w, 0.35, 1.6)) * 15 / columns
     with_xz = shown.before_xz is not None
     heights = [tall + 0.5, 15 / columns + 0.3, 4.0] + ([_reslice_height(shown)] if with_xz else [])
+    heights += [15 / (1 + len(shown.samples)) + 0.3] if shown.std is not None else []
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{plain(title)}\n{shown.caption}", fontsize=13)
@@ -128,6 +135,8 @@ def draw(shown: Shown, title: str) -> bytes:
     _draw_curves(rows[2], shown)
     if with_xz:
         _draw_reslices(rows[3], shown)
+    if shown.std is not None:
+        _draw_samples(rows[-1], shown, window)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -188,6 +197,15 @@ def _draw_curves(row: Any, shown: Shown) -> None:
     for axes in (spectra, histogram):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_samples(row: Any, shown: Shown, window: tuple[slice, slice]) -> None:
+    assert shown.std is not None
+    panels = np.atleast_1d(row.subplots(1, 1 + len(shown.samples)))
+    std_panel(row, panels[0], shown.std, "Standard deviation")
+    outline(panels[0], window)
+    for axes, sample, name in zip(panels[1:], shown.samples, ("one sample", "another sample"), strict=False):
+        show(axes, sample[window], grey_window(shown.after), f"Detail of {name}")
 
 
 _MANY_LEVELS = 30  # grey levels over which a result in fractions of them is shown in whole ones too

@@ -1,0 +1,119 @@
+"""Drawing posterior samples beside a result, and what their spread says: a run of the engine for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska import io
+from ruska.engine import BlockStore, Chapter, MemoryStore, NativeView
+from ruska.io.registry import format_of_name
+from ruska.methods.samples import SCALE, SMOOTHING
+from ruska.report import sidecar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ruska.engine import Box, NoLedger, Progress, Sink
+    from ruska.image import Image, LazyArray
+    from ruska.pipeline.prepare import Prepared
+
+_REACH = 3.0  # standard deviations of the smoothing that are looked at
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of ``samples`` as a lazy array in their axes, float32.
+
+    factor : on it, see `methods.samples.SCALE`. smoothed : axes along which the variance is a mean over neighbours.
+    """
+
+    samples: Sequence[NDArray[Any] | LazyArray]
+    factor: float
+    smoothed: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.samples[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    def __getitem__(self, box: Box) -> NDArray[np.float32]:
+        from scipy.ndimage import gaussian_filter
+
+        margin = int(_REACH * SMOOTHING + 0.5)
+        wide = tuple(
+            slice(max(0, part.start - margin), min(n, part.stop + margin)) if axis in self.smoothed else part
+            for axis, (part, n) in enumerate(zip(box, self.shape, strict=True))
+        )
+        inside = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
+        mean = power = np.zeros([w.stop - w.start for w in wide])
+        for count, sample in enumerate(self.samples, 1):  # Welford (1962): one sample in memory at a time
+            values = np.asarray(sample[wide], dtype=np.float64)
+            change = values - mean
+            mean = mean + change / count
+            power = power + change * (values - mean)
+        variance = power / (len(self.samples) - 1)
+        variance = gaussian_filter(variance, SMOOTHING, axes=self.smoothed, mode="nearest", truncate=_REACH)[inside]
+        return (self.factor * np.sqrt(np.maximum(variance, 0))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of a result as lazy arrays in the image's axes, and their standard deviation."""
+
+    samples: tuple[NativeView, ...]
+    std: Spread
+    seconds: float
+
+    def facts(self, seed: int) -> dict[str, Any]:
+        """For the record."""
+        return {"count": len(self.samples), "seed": seed, "std_factor": self.std.factor,
+                "std_smoothing_px": SMOOTHING, "seconds": self.seconds}  # fmt: skip
+
+
+def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) -> Drawn | None:
+    """The samples that ``job`` was prepared for; None where there are none. Resumes with the ledger."""
+    plan, started = job.sample_plan, time.perf_counter()
+    if plan is None:
+        return None
+    views = []
+    for sampler in job.samplers:
+        name = f"sample{sampler.number + 1}"
+        own = Chapter(ledger, name)
+        store: Sink = (
+            MemoryStore(plan.output_shape, np.float32) if own.folder is None
+            else BlockStore(own.folder / "blocks", plan.output_shape, np.float32, plan.output_extent)
+        )  # fmt: skip
+        job.run(store, own, _renamed(progress, f"{name} of {len(job.samplers)}"), sampler)
+        views.append(NativeView(store, job.layout))
+    smoothed = tuple(job.layout.axes.index(axis) for axis in job.layout.spatial_axes)
+    return Drawn(tuple(views), Spread(views, SCALE[task], smoothed), time.perf_counter() - started)
+
+
+def _renamed(progress: Progress | None, stage: str) -> Progress | None:
+    return None if progress is None else lambda _, done, total: progress(stage, done, total)
+
+
+def companions(target: Path, count: int) -> list[Path]:
+    """Files beside ``target`` for the standard deviation and each of ``count`` samples; TIFF beside a picture."""
+    known = format_of_name(target)
+    suffix = target.name[len(sidecar(target, "").name) :] if known is None or known.name != "picture" else ".tif"
+    return [sidecar(target, f"_{name}{suffix}") for name in ("std", *(f"sample{k + 1}" for k in range(count)))]
+
+
+def write_drawn(images: Sequence[Image], target: Path, progress: Progress | None) -> tuple[Image, ...]:
+    """Write the standard deviation and the samples beside ``target``; returns them as they were written."""
+    files = companions(target, len(images) - 1)
+    for file, image in zip(files, images, strict=True):
+        if progress is not None:
+            progress(f"writing {file.name}", 0, 1)
+        io.write(file, image, overwrite=True)
+    return tuple(io.read(file) for file in files)
