@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity
@@ -145,3 +147,13 @@ def test_pictures_leave_no_global_figure(page: str) -> None:
 
     assert page
     assert helpers.Gcf.get_num_fig_managers() == 0
+
+
+def test_the_standard_deviation_is_shown_and_said(tmp_path: Path) -> None:
+    std = BEFORE.with_data(np.full(CLEAN.shape, 0.25, np.float32))
+    paths = write_report(tmp_path / "plain.tif", BEFORE, AFTER, RECORD)
+    with_std = write_report(tmp_path / "drawn.tif", BEFORE, AFTER, RECORD, drawn=(std, BEFORE, AFTER))
+    assert "Standard deviation" not in paths.html.read_text(encoding="utf-8")
+    assert "Standard deviation: 0.25 grey levels at the median" in with_std.html.read_text(encoding="utf-8")
+    heights = [Picture.open(io.BytesIO(p.png.read_bytes())).height for p in (paths, with_std)]
+    assert heights[1] > heights[0] + 300  # a row more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,7 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
     table("Nothing was done. The run would:", {
         "read": found["name"],
         "write": f"{output} ({job['output_dtype']}, {' x '.join(map(str, job['output_shape']))})",
+        "and beside it": _listed(found["beside"]),
         "method": f"{found['method']}: {found['reason']}",
         "noise": found["method_notes"],
         "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
@@ -167,6 +168,10 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "notes": record["warnings"],
         "report": record["report"],
     })  # fmt: skip
+
+
+def _listed(names: Sequence[str]) -> str | None:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if names else None
 
 
 def _samples(found: Mapping[str, Any] | None) -> str | None:

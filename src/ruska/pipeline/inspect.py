@@ -15,8 +15,10 @@ from ruska.engine.plan import Block
 from ruska.engine.run import Job, call
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
+from ruska.io import check_output
 from ruska.pipeline.prepare import Options, Prepared, prepare
 from ruska.pipeline.restore import check_target
+from ruska.pipeline.samples import companions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,7 +153,12 @@ def predict_job(
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
     check_target(image, output, overwrite=overwrite)
-    return describe(image, method, settings, options, progress=progress)
+    count = options.samples if options else 0
+    beside = companions(output, count) if count else []
+    for file in beside:
+        check_output(file, overwrite=overwrite)
+    facts = describe(image, method, settings, options, progress=progress)
+    return {**facts, "beside": [file.name for file in beside]}
 
 
 def predict(job: Prepared) -> dict[str, Any]:
