@@ -11,7 +11,7 @@ import zlib
 import imagecodecs
 import numcodecs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ruska.io.chunked import COMPRESSIONS, decompress, decompress_at_most
@@ -22,6 +22,7 @@ PACKERS = {
 }  # fmt: skip
 
 
+@settings(deadline=None)  # the first call imports the decoders
 @given(data=st.binary(min_size=1, max_size=2000), kind=st.sampled_from(sorted(PACKERS)))
 def test_what_was_packed_comes_back(data: bytes, kind: str) -> None:
     assert kind in COMPRESSIONS
@@ -33,6 +34,7 @@ def test_what_was_packed_comes_back(data: bytes, kind: str) -> None:
                 decompress(kind, packed, wrong)
 
 
+@settings(deadline=None)
 @given(garbage=st.binary(max_size=200), kind=st.sampled_from(sorted(COMPRESSIONS)))
 def test_garbage_is_a_value_error(garbage: bytes, kind: str) -> None:
     if kind != "raw":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -80,7 +83,7 @@ def test_wrong_addresses_say_what_to_check(server: tuple[str, Path]) -> None:
         assert caught.value.fix
         assert "Traceback" not in str(caught.value)
         assert caught.value.subject.startswith(wrong[:10])
-    with pytest.raises(InputError, match="no Zarr store at this address"):
+    with pytest.raises(InputError, match="no store at this address"):
         read(f"{address}/none.zarr")
 
 
@@ -115,3 +118,71 @@ def test_addresses_are_told_from_files() -> None:
 def test_nothing_is_written_to_an_address() -> None:
     with pytest.raises(OutputError, match="address"):
         check_output("https://example.org/a.zarr")
+
+
+@pytest.fixture(scope="module")
+def tensorstore_files(server: tuple[str, Path]) -> str:
+    """Containers and volumes of another program on the server; see `test_n5`."""
+    address, folder = server
+    with zipfile.ZipFile(Path(__file__).with_name("stores_by_tensorstore.zip")) as archive:
+        archive.extractall(folder / "stores")
+    return f"{address}/stores"
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.precomputed", "murmur.precomputed", "png.precomputed", "gzip.n5", "blosc.n5", "raw.n5"]
+)
+def test_n5_and_precomputed_read_like_those_on_disk(
+    server: tuple[str, Path], tensorstore_files: str, name: str
+) -> None:
+    _, folder = server
+    there, here = read(f"{tensorstore_files}/{name}"), read(folder / "stores" / name)
+    assert (there.axes, there.shape, there.dtype) == (here.axes, here.shape, here.dtype)
+    assert (dict(there.spacing), dict(there.origin)) == (dict(here.spacing), dict(here.origin))
+    assert there.name == f"{tensorstore_files}/{name}"
+    assert digest_image(there).startswith("sha256-address:")
+    np.testing.assert_array_equal(there.numpy(), here.numpy())
+    np.testing.assert_array_equal(there.data[2:7, 5:9, 3:17], here.data[2:7, 5:9, 3:17])
+
+
+def test_only_the_chunks_that_are_used_are_downloaded(tensorstore_files: str) -> None:
+    image = read(f"{tensorstore_files}/plain.precomputed")
+    Quiet.asked.clear()
+    image.data[0:1, 0:1, 0:1]
+    assert len(Quiet.asked) == 1
+
+
+def test_an_n5_dataset_of_a_container_is_named(server: tuple[str, Path], tensorstore_files: str) -> None:
+    """A server does not list folders, but the finest level of a group is known by its name."""
+    address, folder = server
+    (folder / "c.n5" / "em").mkdir(parents=True)
+    shutil.copytree(folder / "stores" / "raw.n5", folder / "c.n5" / "em" / "s0")
+    said = {"pixelResolution": {"dimensions": [4.0, 4.0, 40.0], "unit": "nm"}}
+    (folder / "c.n5" / "em" / "attributes.json").write_text(json.dumps(said))
+    whole = read(folder / "stores" / "raw.n5").numpy()
+    for name in ("c.n5/em", "c.n5/em/s0", "c.n5:/em", "c.n5:/em/s0"):
+        image = read(f"{address}/{name}")
+        np.testing.assert_array_equal(image.numpy(), whole)
+        assert image.voxel_size_nm["Z"] == read(folder / "c.n5").voxel_size_nm["Z"]
+    with pytest.raises(InputError, match="holds no dataset"):
+        read(f"{address}/c.n5")
+    with pytest.raises(InputError, match="leads out"):
+        read(f"{address}/c.n5:../stores/raw.n5")
+
+
+def test_a_server_that_is_lost_gives_no_zeros(tensorstore_files: str, server: tuple[str, Path]) -> None:
+    _, folder = server
+    shutil.copytree(folder / "stores" / "raw.n5", folder / "lost.n5")
+    image = read(f"{server[0]}/lost.n5")
+    shutil.rmtree(folder / "lost.n5")
+    with pytest.raises(InputError, match="cannot be read any more"):
+        image.numpy()
+
+
+def test_volumes_on_a_server_cannot_lead_elsewhere(server: tuple[str, Path]) -> None:
+    address, folder = server
+    (folder / "v").mkdir()
+    scale = {"key": "../a", "size": [4, 4, 4], "resolution": [4, 4, 4], "chunk_sizes": [[4, 4, 4]], "encoding": "raw"}
+    (folder / "v" / "info").write_text(json.dumps({"data_type": "uint8", "scales": [scale]}))
+    with pytest.raises(InputError, match="leads out of the store"):
+        read(f"{address}/v")

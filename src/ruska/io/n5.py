@@ -1,4 +1,4 @@
-"""N5 containers in a local folder: datasets and the finest level of multi-scale groups, read block by block.
+"""N5 containers, in a folder or on a server: datasets and the finest level of multi-scale groups, by the block.
 
 Zarr 3 reads N5 no more. Axes are stored fastest first, so they are turned round: dimensions x, y, z become ZYX.
 Source: https://github.com/saalfeldlab/n5 (README, file-system specification).
@@ -6,7 +6,6 @@ Source: https://github.com/saalfeldlab/n5 (README, file-system specification).
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
@@ -18,40 +17,37 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io.chunked import COMPRESSIONS, LARGEST_CHUNK, ChunkedPixels, decompress
+from ruska.io.places import Folder, Place, join, read_json, short_name
 from ruska.io.registry import assumed_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-_DEEPEST, _LONGEST_JSON, _LISTED, _MOST_SEEN = 6, 1 << 22, 20, 10_000
+_DEEPEST, _LISTED, _MOST_SEEN = 6, 20, 10_000
 _LARGEST_SIDE = 1 << 40
 
 
 class N5Pixels(ChunkedPixels):
-    """One dataset; a block is one file."""
+    """One dataset, ``name`` in a container; a block is one file."""
 
-    def __init__(self, path: Path, attributes: Mapping[str, Any], name: str) -> None:
+    def __init__(self, place: Place, name: str, attributes: Mapping[str, Any]) -> None:
         shape, block, kind = _geometry(attributes)
         super().__init__(shape[::-1], np.dtype(kind), block[::-1])
-        self.path, self.name, self.compression = path, name, _compression(attributes)
+        self.path, self.place, self.name, self.compression = place.address, place, name, _compression(attributes)
 
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
-        file = self.path.joinpath(*map(str, reversed(place)))
+        where = "/".join(map(str, reversed(place)))
         try:
-            data = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            data = self.place.read(join(self.name, where), LARGEST_CHUNK)
+            return None if data is None else self._decode(data)
         except OSError as error:
-            raise InputError(self.path, f"block {file.name} cannot be read ({error.strerror})") from error
-        try:
-            return self._decode(data)
+            raise InputError(self.path, f"block {where} cannot be read ({error.strerror or error})") from error
         except (ValueError, struct.error) as error:
-            where = file.relative_to(self.path).as_posix()
             raise InputError(self.path, f"block {where} is damaged ({error})", "Copy the store again.") from error
 
     def check_there(self) -> None:
-        if not (self.path / "attributes.json").is_file():
+        if not _attributes(self.place, self.name):
             raise self.lost()
 
     def _decode(self, data: bytes) -> NDArray[Any]:
@@ -72,57 +68,56 @@ def read(path: Path, inner: str | None) -> Image:
 
     Raises InputError with the list of datasets when there are several, and when the metadata are damaged.
     """
-    place = _inside(path, inner)
-    found = list(_datasets(place))
+    return read_at(Folder(path), inner)
+
+
+def read_at(place: Place, inner: str | None) -> Image:
+    """Like `read`, wherever the container is. Servers do not list what they hold: a dataset must be named there."""
+    path = place.address
+    try:
+        wanted = join(inner or "")
+    except ValueError as error:
+        raise InputError(path, f"'{inner}' leads out of the container", "Name a dataset inside it.") from error
+    found = list(_datasets(place, wanted))
     if not found:
         what = f"has no dataset '{inner}'" if inner else "holds no dataset"
         raise InputError(path, what, "Is it the right folder? A dataset inside is named FOLDER.n5:/path.")
     if len(found) > 1:
-        names = [f"/{p.relative_to(path).as_posix()}" for p in found[:_LISTED]]
-        raise InputError(path, f"holds {len(found)} datasets: {', '.join(names)}", f"Name one: {path.name}:{names[0]}.")
-    dataset = found[0]
-    attributes = _attributes(dataset)
+        names = [f"/{name}" for name in found[:_LISTED]]
+        raise InputError(path, f"holds {len(found)} datasets: {', '.join(names)}",
+                         f"Name one: {short_name(path)}:{names[0]}.")  # fmt: skip
+    attributes = _attributes(place, found[0])
     try:
-        pixels = N5Pixels(dataset, attributes, path.name)
+        pixels = N5Pixels(place, found[0], attributes)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(dataset, f"its attributes.json is damaged or unusual ({error})",
+        raise InputError(f"{path}/{found[0]}".rstrip("/"), f"its attributes.json is damaged or unusual ({error})",
                          "Convert it to OME-Zarr.") from error  # fmt: skip
-    return _image(path, dataset, attributes, pixels)
+    return _image(place, found[0], attributes, pixels)
 
 
-def _inside(path: Path, inner: str | None) -> Path:
-    """The folder that ``inner`` names, which must not lead out of the container."""
-    parts = [part for part in (inner or "").split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise InputError(path, f"'{inner}' leads out of the container", "Name a dataset inside it.")
-    return path.joinpath(*parts)
-
-
-def _attributes(folder: Path) -> dict[str, Any]:
+def _attributes(place: Place, name: str) -> dict[str, Any]:
     """The attributes of a group or dataset; empty when there are none that can be read."""
     try:
-        with (folder / "attributes.json").open("rb") as file:
-            found = json.loads(file.read(_LONGEST_JSON))
-    except (OSError, ValueError, RecursionError):
+        return read_json(place, join(name, "attributes.json"))
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
-def _datasets(folder: Path, depth: int = 0, seen: list[int] | None = None) -> Iterator[Path]:
-    """Datasets below ``folder``, of multi-scale groups the finest level only; links are not followed."""
+def _datasets(place: Place, name: str, depth: int = 0, seen: list[int] | None = None) -> Iterator[str]:
+    """Datasets at or below ``name``, of multi-scale groups the finest level only; links are not followed."""
     seen = seen if seen is not None else [0]
-    if "dimensions" in _attributes(folder):
-        yield folder
+    if "dimensions" in _attributes(place, name):
+        yield name
         return
-    if depth >= _DEEPEST or not folder.is_dir():
+    if "dimensions" in _attributes(place, join(name, "s0")):
+        yield join(name, "s0")
         return
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
+    below = place.folders(name) if depth < _DEEPEST else []
     seen[0] += len(below)
     if seen[0] > _MOST_SEEN:
         return
-    finest = next((p for p in below if p.name == "s0" and "dimensions" in _attributes(p)), None)
-    for one in [finest] if finest is not None else below:
-        yield from _datasets(one, depth + 1, seen)
+    for one in below:
+        yield from _datasets(place, join(name, one), depth + 1, seen)
 
 
 def _geometry(attributes: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], str]:
@@ -146,19 +141,20 @@ def _compression(attributes: Mapping[str, Any]) -> str:
     return kind
 
 
-def _image(path: Path, dataset: Path, attributes: Mapping[str, Any], pixels: N5Pixels) -> Image:
-    parents = [p for p in dataset.parents if p == path or path in p.parents]
-    said = [attributes, *(_attributes(p) for p in parents)]
+def _image(place: Place, name: str, attributes: Mapping[str, Any], pixels: N5Pixels) -> Image:
+    parts = name.split("/") if name else []
+    parents = ["/".join(parts[:n]) for n in reversed(range(len(parts)))]
+    said = [attributes, *(_attributes(place, parent) for parent in parents)]
     try:
         sizes, origin = _sizes(said, pixels.ndim)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         sizes, origin = {}, {}
-    axes, notes = assumed_axes(pixels.ndim, path)
+    axes, notes = assumed_axes(pixels.ndim, place.address)
     if pixels.ndim == 3 and "Z" in sizes:
         axes, notes = "ZYX", ()
     return Image(pixels, axes, {a: q for a, q in sizes.items() if a in axes},
                  {a: q for a, q in origin.items() if a in axes}, header={"n5": dict(attributes)},
-                 name=path.name, notes=notes)  # fmt: skip
+                 name=short_name(place.address), notes=notes)  # fmt: skip
 
 
 def _sizes(said: list[Mapping[str, Any]], ndim: int) -> tuple[dict[str, Quantity], dict[str, Quantity]]:

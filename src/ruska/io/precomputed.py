@@ -1,11 +1,10 @@
-"""Neuroglancer precomputed volumes in a local folder, sharded or not, read chunk by chunk.
+"""Neuroglancer precomputed volumes, in a folder or on a server, sharded or not, read chunk by chunk.
 
 Source: https://github.com/google/neuroglancer/tree/master/src/datasource/precomputed (volume and sharded format).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +16,21 @@ from ruska.errors import InputError
 from ruska.image import Image, Meaning, Quantity
 from ruska.io.binary import First
 from ruska.io.chunked import LARGEST_CHUNK, ChunkedPixels, decompress_at_most
+from ruska.io.places import Folder, Place, join, read_json, short_name
 from ruska.io.precomputed_shards import Sharding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
-_LONGEST_JSON, _LARGEST_SIDE, _MOST_CHANNELS = 1 << 22, 1 << 40, 1 << 12
+_LARGEST_SIDE, _MOST_CHANNELS = 1 << 40, 1 << 12
 _ENCODINGS = ("raw", "jpeg", "png")
 
 
 class PrecomputedPixels(ChunkedPixels):
     """One scale, (c, z, y, x); a chunk is one file, or a part of a shard."""
 
-    def __init__(self, path: Path, info: Mapping[str, Any], scale: Mapping[str, Any]) -> None:
+    def __init__(self, place: Place, info: Mapping[str, Any], scale: Mapping[str, Any]) -> None:
         channels = int(info.get("num_channels", 1))
         size, chunk = ([int(n) for n in scale["size"]], [int(n) for n in scale["chunk_sizes"][0]])
         self.start = [int(n) for n in scale.get("voxel_offset", (0, 0, 0))]
@@ -45,7 +45,7 @@ class PrecomputedPixels(ChunkedPixels):
         super().__init__((channels, *size[::-1]), np.dtype(kind), (channels, *chunk[::-1]))
         if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
             raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
-        self.path, self.key = path, _inside(path, str(scale["key"]))
+        self.path, self.place, self.key = place.address, place, join(str(scale["key"]))
         shards = scale.get("sharding")
         grid = [-(-n // c) for n, c in zip(size, chunk, strict=True)]
         self.sharding = None if shards is None else Sharding.parse(shards, grid)
@@ -62,22 +62,19 @@ class PrecomputedPixels(ChunkedPixels):
                              "Copy the store again.") from error  # fmt: skip
 
     def check_there(self) -> None:
-        if not (self.path / "info").is_file():
+        if not read_json(self.place, "info"):
             raise self.lost()
 
     def _bytes(self, place: tuple[int, ...], sizes: tuple[int, ...]) -> bytes | None:
         limit = 2 * math.prod(self.chunks) * self.dtype.itemsize + (1 << 16)  # what is encoded may be a little larger
         if self.sharding is not None:
-            return self.sharding.read(self.key, (place[3], place[2], place[1]), limit)
+            return self.sharding.read(self.place, self.key, (place[3], place[2], place[1]), limit)
         low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
         name = "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True))
-        for file in (self.key / name, self.key / f"{name}.gz"):
-            if not file.is_file():
-                continue
-            if file.stat().st_size > limit:
-                raise ValueError(f"{file.stat().st_size} bytes")
-            data = file.read_bytes()
-            return decompress_at_most("gzip", data, limit) if data[:2] == b"\x1f\x8b" else data
+        for file in (name, f"{name}.gz"):
+            data = self.place.read(join(self.key, file), limit)
+            if data is not None:
+                return decompress_at_most("gzip", data, limit) if data[:2] == b"\x1f\x8b" else data
         return None
 
     def _decode(self, data: bytes, sizes: tuple[int, ...]) -> NDArray[Any]:
@@ -104,23 +101,21 @@ def _picture(data: bytes, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
     return values.reshape(sizes).astype(dtype)
 
 
-def _inside(path: Path, key: str) -> Path:
-    """The folder of a scale, which must lie in the volume's: a file from elsewhere must not make us look around."""
-    parts = [part for part in key.split("/") if part not in ("", ".")]
-    if ".." in parts or "\\" in key or ":" in key.split("/")[0]:
-        raise ValueError(f"a scale at '{key}', outside of the folder")
-    return path.joinpath(*parts)
-
-
 def read(path: Path, inner: str | None) -> Image:
     """Open a scale lazily: the one that ``inner`` names by its key or number, else the finest.
 
     Raises InputError for encodings of segmentations, meshes, and damaged metadata.
     """
-    info = _info(path)
+    return read_at(Folder(path), inner)
+
+
+def read_at(place: Place, inner: str | None) -> Image:
+    """Like `read`, wherever the volume is."""
+    path = place.address
+    info = _info(place)
     try:
         scale = _choose(path, list(info["scales"]), inner)
-        pixels = PrecomputedPixels(path, info, scale)
+        pixels = PrecomputedPixels(place, info, scale)
         spacing = {a: float(v) for a, v in zip("XYZ", scale["resolution"], strict=True)}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(path, f"its info file is damaged or unusual ({type(error).__name__}: {str(error)[:200]})",
@@ -131,21 +126,22 @@ def read(path: Path, inner: str | None) -> Image:
     notes = ("stored as JPEG, which is lossy",) if pixels.encoding == "jpeg" else ()
     single = pixels.shape[0] == 1
     return Image(First(pixels) if single else pixels, "ZYX" if single else "CZYX", known, origin, meaning,
-                 header={"precomputed": {"info": dict(info)}}, name=path.name, notes=notes)  # fmt: skip
+                 header={"precomputed": {"info": dict(info)}}, name=short_name(path), notes=notes)  # fmt: skip
 
 
-def _info(path: Path) -> dict[str, Any]:
+def _info(place: Place) -> dict[str, Any]:
     try:
-        with (path / "info").open("rb") as file:
-            found = json.loads(file.read(_LONGEST_JSON))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"its info file is damaged ({str(error)[:150]})", "Copy the volume again.") from error
-    if not isinstance(found, dict) or not found.get("scales"):
-        raise InputError(path, "holds no volume (its info file lists no scales)", "Meshes and points are not read.")
+        found = read_json(place, "info")
+    except (OSError, ValueError) as error:
+        raise InputError(place.address, f"its info file is damaged ({str(error)[:150]})", "Copy the volume again.") \
+            from error  # fmt: skip
+    if not found.get("scales"):
+        raise InputError(place.address, "holds no volume (its info file lists no scales)",
+                         "Meshes and points are not read.")  # fmt: skip
     return found
 
 
-def _choose(path: Path, scales: list[Mapping[str, Any]], inner: str | None) -> Mapping[str, Any]:
+def _choose(path: Path | str, scales: list[Mapping[str, Any]], inner: str | None) -> Mapping[str, Any]:
     if inner is None:
         return scales[0]
     wanted = inner.strip("/")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ruska.io.chunked import decompress_at_most
+from ruska.io.places import Place, join
 
 _HASHES = ("identity", "murmurhash3_x86_128")
 _MASK = 0xFFFFFFFF
@@ -44,30 +44,28 @@ class Sharding:
         packed = [encoding == "gzip" for encoding in encodings]
         return cls(tuple(grid), preshift, minishard, shard, said["hash"] != "identity", *packed)
 
-    def read(self, folder: Path, place: tuple[int, int, int], limit: int) -> bytes | None:
+    def read(self, place: Place, folder: str, chunk: tuple[int, int, int], limit: int) -> bytes | None:
         """The bytes of the chunk at (x, y, z) of the grid, or None when it is not stored; at most ``limit``."""
-        number = morton(place, self.grid)
+        number = morton(chunk, self.grid)
         key = number >> self.preshift
         if self.hashed:
             key = murmur(key)
         minishard = key & ((1 << self.minishard_bits) - 1)
         shard = (key >> self.minishard_bits) & ((1 << self.shard_bits) - 1)
-        file = folder / f"{shard:0{-(-self.shard_bits // 4)}x}.shard"
-        if not file.is_file():
+        file = join(folder, f"{shard:0{-(-self.shard_bits // 4)}x}.shard")
+        ends = place.part(file, minishard * 16, 16)
+        if ends is None:
             return None
-        with file.open("rb") as stream:
-            size = file.stat().st_size
-            start, end = struct.unpack("<QQ", _part(stream, minishard * 16, 16, size))
-            if start == end:
-                return None
-            base = 16 << self.minishard_bits
-            index = _part(stream, base + start, end - start, size)
-            found = self._find(index, number)
-            if found is None:
-                return None
-            if found[1] > limit:
-                raise ValueError(f"it takes {found[1]} bytes")
-            data = _part(stream, base + found[0], found[1], size)
+        start, end = struct.unpack("<QQ", ends)
+        if start == end:
+            return None
+        base = 16 << self.minishard_bits
+        found = self._find(_part(place, file, base + start, end - start), number)
+        if found is None:
+            return None
+        if found[1] > limit:
+            raise ValueError(f"it takes {found[1]} bytes")
+        data = _part(place, file, base + found[0], found[1])
         return decompress_at_most("gzip" if self.data_gzip else "raw", data, limit)
 
     def _find(self, packed: bytes, number: int) -> tuple[int, int] | None:
@@ -84,11 +82,13 @@ class Sharding:
         return int(gaps[: i + 1].sum(dtype=np.uint64) + before), int(lengths[i])
 
 
-def _part(stream: Any, start: int, length: int, size: int) -> bytes:
-    if not 0 <= start <= start + length <= size or length > _LARGEST_INDEX * 8:
-        raise ValueError(f"it refers to bytes {start} to {start + length} of {size}")
-    stream.seek(start)
-    return bytes(stream.read(length))
+def _part(place: Place, file: str, start: int, length: int) -> bytes:
+    if start < 0 or not 0 <= length <= _LARGEST_INDEX * 8:
+        raise ValueError(f"it refers to bytes {start} to {start + length}")
+    found = place.part(file, start, length)
+    if found is None:
+        raise ValueError("its shard was removed")
+    return found
 
 
 def morton(place: Sequence[int], grid: Sequence[int]) -> int:

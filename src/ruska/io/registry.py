@@ -54,7 +54,7 @@ def read(
 
     Parameters
     ----------
-    path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of an OME-Zarr store.
+    path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of a store.
     axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
     voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file.
 

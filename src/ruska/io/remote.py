@@ -1,4 +1,4 @@
-"""OME-Zarr on a server, by its address: ``https://`` and ``s3://``, read lazily through fsspec.
+"""Stores on a server, by their address: ``https://`` and ``s3://``, read lazily through fsspec.
 
 Nothing is downloaded but metadata and the chunks that are used. ``header["remote"]`` keeps the address and a digest
 of the metadata, which identify the input in the run record.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ruska.errors import InputError, MissingExtraError, RuskaError
+from ruska.io.places import Server, read_json
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -23,28 +24,18 @@ _WAY_OUT = "Check the address and the network; it must be that of the store itse
 
 
 def read(address: str, inner: str | None) -> Image:
-    """Open an OME-Zarr image or array of a server.
+    """Open an image of a store on a server: OME-Zarr or Zarr, N5, or neuroglancer precomputed, by what is found there.
 
     Raises InputError when the address leads to no store, MissingExtraError without the extra ``remote`` (or ``s3``).
     """
-    from ruska.io.checked_store import CheckedStore
-    from ruska.io.zarr_read import read_store
-
     parts = urlsplit(address)
     if parts.scheme.lower() not in _PACKAGES:
         raise InputError(
             address, f"{parts.scheme}:// is no address Ruska reads", "It reads https://, http:// and s3://."
         )
     address = parts._replace(query="", fragment="").geturl().rstrip("/")
-    store = CheckedStore(_store(address, parts.scheme.lower()))
     try:
-        image = read_store(_shown(address), store, inner)
-    except InputError as error:
-        if "cannot be opened as Zarr" in error.problem:
-            nothing = "NotFound" in error.problem
-            problem = "there is no Zarr store at this address" if nothing else error.problem
-            raise InputError(error.subject, problem, _WAY_OUT) from error
-        raise
+        image = _opened(address, parts.scheme.lower(), inner)
     except RuskaError:
         raise
     except Exception as error:  # servers and their libraries fail in many ways
@@ -54,15 +45,59 @@ def read(address: str, inner: str | None) -> Image:
                    header={**image.header, "remote": _identity(address, image)})  # fmt: skip
 
 
+def _opened(address: str, scheme: str, inner: str | None) -> Image:
+    """The image, of the format whose metadata the server has."""
+    from ruska.io import n5, precomputed
+    from ruska.io.checked_store import CheckedStore
+    from ruska.io.zarr_read import read_store
+
+    root, below = _container(address, inner)
+    place = Server(_files(address, scheme), root, _shown(root))
+    if ".n5" in root:
+        return n5.read_at(place, below)
+    if read_json(place, "info").get("scales"):
+        return precomputed.read_at(place, inner)
+    try:
+        return read_store(_shown(address), CheckedStore(_store(address, scheme)), inner)
+    except InputError as error:
+        if "cannot be opened as Zarr" not in error.problem:
+            raise
+        if read_json(place, "attributes.json"):
+            return n5.read_at(place, inner)
+        nothing = "NotFound" in error.problem
+        problem = "there is no store at this address" if nothing else error.problem
+        raise InputError(error.subject, problem, _WAY_OUT) from error
+
+
+def _container(address: str, inner: str | None) -> tuple[str, str | None]:
+    """Address of the N5 container, whose groups say the voxel size, and the name in it."""
+    head, mark, tail = address.partition(".n5/")
+    return (f"{head}.n5", f"{tail}/{inner or ''}") if mark else (address, inner)
+
+
+def _files(address: str, scheme: str) -> Any:
+    """The fsspec file system of an address."""
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        return fsspec.filesystem(scheme, **_options(scheme))
+    except ImportError as error:
+        raise _missing(scheme) from error
+
+
+def _missing(scheme: str) -> MissingExtraError:
+    extra = "s3" if scheme == "s3" else "remote"
+    return MissingExtraError(f"{scheme}://", f"needs the package {_PACKAGES[scheme]}, which is not installed",
+                             f"pip install 'ruska[{extra}]'")  # fmt: skip
+
+
 def _store(address: str, scheme: str) -> Any:
     from zarr.storage import FsspecStore
 
     try:
         return FsspecStore.from_url(address, storage_options=_options(scheme), read_only=True)
     except ImportError as error:
-        extra = "s3" if scheme == "s3" else "remote"
-        raise MissingExtraError(f"{scheme}://", f"needs the package {_PACKAGES[scheme]}, which is not installed",
-                                f"pip install 'ruska[{extra}]'") from error  # fmt: skip
+        raise _missing(scheme) from error
     except (OSError, ValueError) as error:
         raise InputError(_shown(address), f"cannot be opened ({str(error)[:150]})", _WAY_OUT) from error
 

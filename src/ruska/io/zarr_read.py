@@ -12,6 +12,7 @@ from ruska.errors import InputError
 from ruska.image import Image, Meaning
 from ruska.io import metadata, ngff
 from ruska.io.lazy import LazyPixels, transposed
+from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _only_image(path: Path | str, group: Any) -> Any:
     if not found:
         raise InputError(path, "holds no image: no array of two or more axes", "Is it the right store?")
     listing = ", ".join(f"/{node.path}" for node in found[:_MOST_IMAGES])
-    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {_short(path)}:/{found[0].path}.")
+    raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {short_name(path)}:/{found[0].path}.")
 
 
 def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
@@ -131,8 +132,8 @@ def _array_image(path: Path | str, array: Any) -> Image:
         letters = None
     if letters is None:
         axes, notes = assumed_axes(array.ndim, path)
-        return Image(pixels, axes, name=_short(path), notes=notes)
-    return Image(*_yx_last(pixels, letters), name=_short(path))
+        return Image(pixels, axes, name=short_name(path), notes=notes)
+    return Image(*_yx_last(pixels, letters), name=short_name(path))
 
 
 def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
@@ -160,7 +161,7 @@ def _group_image(path: Path | str, group: Any) -> Image:
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=_short(path), notes=said["notes"])  # fmt: skip
+                 name=short_name(path), notes=said["notes"])  # fmt: skip
 
 
 def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
@@ -178,14 +179,10 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
     letters = ngff.stored_letters(fields["axes"], path)
     if len(letters) != array.ndim:
         raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
-                         f"Open the array itself: {_short(path)}:/{array.path}.")  # fmt: skip
+                         f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
     pixels = transposed(ZarrPixels(path, array), inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
-    return Image(pixels, mask=mask, name=_short(path), **fields)
-
-
-def _short(path: Path | str) -> str:
-    return str(path).rstrip("/").rsplit("/", 1)[-1] if isinstance(path, str) else path.name
+    return Image(pixels, mask=mask, name=short_name(path), **fields)
 
 
 def inverse(order: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,126 @@
+"""Where the files of a store are: in a folder, or on a server. Names are below it, with ``/``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+LONGEST_JSON = 1 << 22
+"""Bytes of metadata that are read."""
+
+
+class Place(Protocol):
+    """A store of named files. ``address`` is what errors name."""
+
+    @property
+    def address(self) -> Path | str: ...
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """A whole file, None where there is none; ValueError when it is longer than ``limit``, OSError otherwise."""
+
+    def part(self, name: str, start: int, length: int) -> bytes | None:
+        """``length`` bytes from ``start``, None where there is no such file; ValueError when it ends before."""
+
+    def folders(self, name: str) -> list[str]:
+        """Names of the folders in the folder ``name``; links are not followed. Servers do not tell: none."""
+
+
+class Folder:
+    """A `Place` on a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def address(self) -> Path:
+        return self.path
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        file = self.path / name
+        try:
+            size = file.stat().st_size
+            if size > limit:
+                raise ValueError(f"{name} has {size} bytes")
+            return file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def part(self, name: str, start: int, length: int) -> bytes | None:
+        file = self.path / name
+        if not file.is_file():
+            return None
+        size = file.stat().st_size
+        if not 0 <= start <= start + length <= size:
+            raise ValueError(f"it refers to bytes {start} to {start + length} of {size}")
+        with file.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(length)
+
+    def folders(self, name: str) -> list[str]:
+        here = self.path / name
+        if not here.is_dir():
+            return []
+        return sorted(p.name for p in here.iterdir() if p.is_dir() and not p.is_symlink())
+
+
+class Server:
+    """A `Place` that fsspec reaches. ``shown`` is the address without passwords."""
+
+    def __init__(self, files: Any, address: str, shown: str) -> None:
+        self.files, self._address, self._shown = files, address, shown
+
+    @property
+    def address(self) -> str:
+        return self._shown
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        try:
+            data = self.files.cat_file(self._url(name))
+        except FileNotFoundError:
+            return None
+        if len(data) > limit:
+            raise ValueError(f"{name} has {len(data)} bytes")
+        return bytes(data)
+
+    def part(self, name: str, start: int, length: int) -> bytes | None:
+        try:
+            data = self.files.cat_file(self._url(name), start=start, end=start + length) if length else b""
+        except FileNotFoundError:
+            return None
+        if len(data) > length:  # a server that knows no ranges sends everything
+            data = data[start : start + length]
+        if len(data) != length:
+            raise ValueError(f"it refers to bytes {start} to {start + length}, which are not there")
+        return bytes(data)
+
+    def folders(self, name: str) -> list[str]:
+        return []
+
+    def _url(self, name: str) -> str:
+        return f"{self._address}/{name}"
+
+
+def short_name(address: Path | str) -> str:
+    """The last part of a path or address."""
+    return str(address).rstrip("/").rsplit("/", 1)[-1] if isinstance(address, str) else address.name
+
+
+def join(*names: str) -> str:
+    """Names joined by ``/``, empty ones left out. ValueError where they lead out of the store."""
+    parts = [part for name in names for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or any("\\" in part for part in parts) or any(":" in part for part in parts[:1]):
+        raise ValueError(f"'{'/'.join(names)}' leads out of the store")
+    return "/".join(parts)
+
+
+def read_json(place: Place, name: str) -> dict[str, Any]:
+    """The JSON object in the file ``name``, empty where there is none; ValueError when it is damaged or too long."""
+    data = place.read(name, LONGEST_JSON)
+    try:
+        found = json.loads(data) if data is not None else {}
+    except RecursionError as error:
+        raise ValueError("its parts are nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
