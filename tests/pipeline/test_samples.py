@@ -13,7 +13,10 @@ from ruska.engine import plan
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity
 from ruska.methods.samples import SCALE
+from ruska.methods.slices import SliceMethod
 from ruska.physics import cell_phantom
+from ruska.pipeline import Options
+from ruska.pipeline.prepare import _samplers
 from ruska.pipeline.samples import Spread, companions
 
 SETTINGS = {"noise_std": 0.1}
@@ -43,6 +46,21 @@ def test_the_spread_is_that_of_numpy_averaged_over_neighbours():
     np.testing.assert_allclose(spread[7:19, 11:33], whole[7:19, 11:33], rtol=1e-6)
     alone = Spread(np.array(samples)[:, None], 1.0, (1, 2))[0:1, 0:30, 0:40]  # not across slices
     np.testing.assert_allclose(alone[0], whole, rtol=1e-6)
+
+
+def test_voxels_that_are_no_numbers_do_not_spread():
+    samples = np.random.default_rng(0).normal(5, 2, (4, 30, 30))
+    samples[:, 10, 12], samples[:, 20, 3] = np.nan, np.inf
+    std = Spread(list(samples), 1.0, (0, 1))[0:30, 0:30]
+    assert np.argwhere(np.isnan(std)).tolist() == [[10, 12], [20, 3]]
+    assert np.nanmin(std) > 1
+    assert np.nanmax(std) < 4
+
+
+def test_where_nothing_is_restored_nothing_is_drawn():
+    found, said = _samplers(SliceMethod(lambda plane: plane, (0, 0), 4.0), "deblur", None, Options(samples=2))
+    assert found == ()
+    assert "nothing was restored" in said[0]
 
 
 def test_samples_and_their_standard_deviation_lie_beside_the_result(noisy, tmp_path):

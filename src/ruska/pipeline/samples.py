@@ -46,23 +46,38 @@ class Spread:
         return np.dtype(np.float32)
 
     def __getitem__(self, box: Box) -> NDArray[np.float32]:
-        from scipy.ndimage import gaussian_filter
-
         margin = int(_REACH * SMOOTHING + 0.5)
         wide = tuple(
             slice(max(0, part.start - margin), min(n, part.stop + margin)) if axis in self.smoothed else part
             for axis, (part, n) in enumerate(zip(box, self.shape, strict=True))
         )
         inside = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
-        mean = power = np.zeros([w.stop - w.start for w in wide])
-        for count, sample in enumerate(self.samples, 1):  # Welford (1962): one sample in memory at a time
-            values = np.asarray(sample[wide], dtype=np.float64)
-            change = values - mean
-            mean = mean + change / count
-            power = power + change * (values - mean)
-        variance = power / (len(self.samples) - 1)
-        variance = gaussian_filter(variance, SMOOTHING, axes=self.smoothed, mode="nearest", truncate=_REACH)[inside]
+        variance = self._averaged(self._variance(wide))[inside]
         return (self.factor * np.sqrt(np.maximum(variance, 0))).astype(np.float32)
+
+    def _variance(self, box: Box) -> NDArray[np.float64]:
+        """Of each voxel; one sample in memory at a time. Source: Welford (1962), Technometrics 4, 419."""
+        mean = power = np.zeros([part.stop - part.start for part in box])
+        with np.errstate(invalid="ignore"):  # voxels that are no numbers stay none
+            for count, sample in enumerate(self.samples, 1):
+                values = np.asarray(sample[box], dtype=np.float64)
+                change = values - mean
+                mean = mean + change / count
+                power = power + change * (values - mean)
+        return power / (len(self.samples) - 1)
+
+    def _averaged(self, variance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Over those neighbours that have one; NaN stays NaN."""
+        from scipy.ndimage import gaussian_filter
+
+        def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return gaussian_filter(values, SMOOTHING, axes=self.smoothed, mode="nearest", truncate=_REACH)
+
+        known = np.isfinite(variance)
+        if known.all():
+            return smooth(variance)
+        total, share = smooth(np.where(known, variance, 0.0)), smooth(known.astype(np.float64))
+        return np.where(known, total / np.maximum(share, 1e-12), np.nan)
 
 
 @dataclass(frozen=True)
