@@ -16,7 +16,7 @@ from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.methods import create
 from ruska.methods.posterior import PosteriorMethod, without_texture
-from ruska.methods.prior import Told
+from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.metrics import psnr
 from ruska.physics import cell_phantom
 from ruska.physics.operators import Decimation, GaussianBlur
@@ -126,11 +126,13 @@ def test_texture_is_not_counted_as_noise():
     assert without_texture(Told(0.5, 0.2, 0.1, texture=0.6)).std == pytest.approx(0.1 * 0.1**0.5)
 
 
-def test_coarse_images_are_told_less_noise_than_was_found(model, truth):
+def test_after_a_blur_the_statistics_are_told_and_of_coarse_pixels_what_the_prior_finds(model, truth):
     source = ArraySource(seen(GaussianBlur((1.0, 1.0)), truth), "YX")
     blurred, coarse = (create(*named).prepare(source, None, Budget()).told for named in (
         ("deblur", {"sigma": 1, "model": model}), ("superres", {"model": model})))  # fmt: skip
-    assert coarse.std == pytest.approx(0.7 * blurred.std)
+    found, _ = look(source, PriorSettings())
+    assert blurred.std == pytest.approx(1.1 * found.std)
+    assert coarse.std == pytest.approx(0.9 * likelier(load(model)[0].eval(), found, source).std)
     assert coarse.signal**2 + coarse.std**2 == pytest.approx(blurred.signal**2 + blurred.std**2)
     told = create("superres", {"model": model, "noise_std": 0.05}).prepare(source, None, Budget()).told
     assert told.std == 0.05  # what the user says stays
