@@ -20,7 +20,8 @@ from ruska.training.checkpoint import load_weights
 from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
 from ruska.weights import load_model
 
-TINY = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002"}
+TINY = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002",
+        "restoring": "0"}  # fmt: skip  # walks are slow; tests of them ask for them
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,10 @@ def test_more_steps_go_on_and_other_settings_are_refused(corpus, tmp_path):
 
 
 def test_stopped_and_resumed_is_the_same_as_in_one_go(corpus, tmp_path):
-    own = settings_of("cpu", {**TINY, "decay": "flat", "steps": "8"})
+    walks = {"restoring": "0.7", "walks": "1"}  # of ten steps: on both sides of the break
+    own = settings_of("cpu", {**TINY, **walks, "decay": "flat", "steps": "8"})
     whole = train_prior(corpus, tmp_path / "whole", own)
-    train_prior(corpus, tmp_path / "parts", settings_of("cpu", {**TINY, "decay": "flat", "steps": "5"}))
+    train_prior(corpus, tmp_path / "parts", settings_of("cpu", {**TINY, **walks, "decay": "flat", "steps": "5"}))
     resumed = train_prior(corpus, tmp_path / "parts", own)
     for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         np.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), atol=1e-6)
@@ -119,7 +121,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
 from ruska.training.prior import main
 main()
 """
-    flags = [f"--set={name}={value}" for name, value in {**TINY, "steps": "2"}.items()]
+    flags = [f"--set={name}={value}" for name, value in {**TINY, "steps": "2", "restoring": "0.1", "walks": "1"}.items()]
     words = [sys.executable, "-c", program, corpus, "-o", tmp_path / "out", *flags]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -110,7 +110,7 @@ def train_prior(
         for step in range(_LOOKS):
             given, _ = batch(own.steps + step)  # not seen in training
             found.network(given.y, given.sigma, given.lags)
-            if own.restoring and step % 3 == 0:
+            if own.restoring and step % 6 == 0:
                 assert isinstance(found.network, Denoiser)
                 met = walked(found.network, own.steps + step)
                 found.network(met.y, met.sigma, None, met.spread)
