@@ -263,3 +263,19 @@ def test_memory_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(numpy_file, "read", greedy)
     with pytest.raises(ResourceError, match="more memory"):
         registry.read(tmp_path / "a.npy")
+
+
+def test_a_file_is_found_by_any_path_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    write(folder / "a.ome.tif", Image(np.zeros((8, 8), np.uint8), "YX"))
+    paths = ["a.ome.tif", "../here/a.ome.tif", "./a.ome.tif"]
+    try:
+        (tmp_path / "link.tif").symlink_to(folder / "a.ome.tif")
+        (tmp_path / "linked").symlink_to(folder, target_is_directory=True)
+        paths += ["../link.tif", "../linked/a.ome.tif"]
+    except OSError:  # Windows asks for a privilege
+        pass
+    monkeypatch.chdir(folder)
+    for path in paths:
+        assert read(path).numpy().shape == (8, 8)

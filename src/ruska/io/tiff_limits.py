@@ -53,9 +53,11 @@ def _leads_out(name: str) -> bool:
 
 def check_files(path: Path, stored: Stored) -> None:
     """InputError when pages lie in files outside of the folder of ``path``, however they came to be named."""
-    for page in stored.pages:
-        if page is not None and path.parent not in page.file.absolute().parents:
-            raise _outside(path, str(page.file))
+    folder = path.parent.resolve()
+    for file in {page.file for page in stored.pages if page is not None}:
+        # of links, it is where they lie that counts, not where they lead
+        if folder not in (file.parent.resolve() / file.name).parents:
+            raise _outside(path, str(file))
 
 
 def _outside(path: Path, name: str) -> InputError:
