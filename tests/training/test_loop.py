@@ -88,6 +88,62 @@ def test_the_weights_that_were_judged_best_are_returned():
     torch.testing.assert_close(trained.network.state_dict()["weight"], seen[2]["weight"], rtol=0, atol=0)
 
 
+def judged_worse_after(best, until=10**9):
+    """Scores that fall until step ``best`` of judgements every ten steps, and then rise; new ones after ``until``."""
+    count = [0]
+
+    def validate(net):
+        count[0] += 1
+        step = 10 * count[0]
+        return float(best - step if step <= best else step - best if step < until else -step)
+
+    return validate
+
+
+LONG = replace(SCHEDULE, steps=10_000, validate_every=10, patience=1.0)
+
+
+def test_where_judgements_get_worse_the_rate_falls_from_the_best_weights(tmp_path):
+    trained = train(network(), loss, LONG, validate=judged_worse_after(60), log=tmp_path)
+    assert trained.best == 60
+    assert trained.steps == 60 + 40 + 140  # found out after four judgements; a fall as long as if planned so
+    lines = (line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:])
+    rates = {int(line[0]): float(line[4]) for line in lines}
+    assert rates[90] == pytest.approx(0.1)
+    assert 0.04 < rates[170] < 0.07  # half way down
+    assert rates[240] < 0.002
+
+
+def test_the_fall_begins_at_the_best_weights():
+    seen = {}
+
+    def spied(net, step):
+        seen[step] = net.weight.detach().clone()
+        return loss(net, step)
+
+    trained = train(network(), spied, LONG, validate=judged_worse_after(60))
+    assert torch.equal(seen[100], trained.network.weight)  # judged best after 60 steps, and gone back to after 100
+    assert not torch.equal(seen[99], seen[100])
+
+
+def test_an_early_fall_goes_on_where_it_was_interrupted(tmp_path):
+    whole = train(network(), loss, LONG, validate=judged_worse_after(60, until=200))
+    file, always = tmp_path / "state.safetensors", replace(LONG, checkpoint_seconds=0)
+    judge = judged_worse_after(60, until=200)
+
+    def failing(net, step):
+        if step == 133:
+            raise InterruptedTrainingError
+        return loss(net, step)
+
+    with pytest.raises(InterruptedTrainingError):
+        train(network(), failing, always, validate=judge, checkpoint=file)
+    resumed = train(network(), loss, always, validate=judge, checkpoint=file)
+    assert resumed.steps == whole.steps == 240
+    assert resumed.best == whole.best == 240
+    assert torch.equal(resumed.network.weight, whole.network.weight)
+
+
 def test_a_time_limit_is_kept():
     trained = train(network(), loss, Schedule(steps=10**9, minutes=0.01, precision="fp32"))
     assert trained.steps < 10**9

@@ -26,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
 _SMOOTHED = 50  # steps over which the reported loss is averaged
 _FORM = 2  # of a saved state; counts up when what it holds changes
+_FLAT = 0.3  # share of a training after which the learning rate falls
+_STUCK = 4  # judgements without a better one, after which it falls at once
 _RISE = 50  # steps over which the learning rate rises, or a tenth of a short training
 
 
@@ -34,6 +36,8 @@ class Schedule:
     """How long and how hard to train.
 
     steps : optimiser steps; the learning rate rises over the first, stays, and falls along a cosine over the last 70 %.
+        Where judgements get worse before it falls, it goes back to the best weights and falls from there, and the
+        training ends with the fall: more time is then no use.
     minutes : stop earlier when this much training time is spent; the fall of the learning rate is fitted to it.
     decay : ``flat`` keeps the learning rate where it is after its rise.
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
@@ -128,6 +132,8 @@ def train(
             state.seconds = ranks.same(time.perf_counter() - begun)
             if validate is not None and _due(state, schedule):
                 state.judge(ranks.same(validate(state.average) if ranks.first else 0.0))
+                if _stuck(state, schedule):
+                    state.return_to_best()
             rate = schedule.learning_rate * _rate(state, schedule)
             if book is not None and (state.judged or state.step % _SMOOTHED == 0):
                 score = state.scores[-1][1] if state.judged else None
@@ -205,7 +211,7 @@ def _share(state: _State, schedule: Schedule) -> tuple[int, int]:
 def _over(state: _State, schedule: Schedule) -> bool:
     spent = schedule.minutes is not None and state.seconds >= 60 * schedule.minutes
     stale = bool(state.scores) and state.step - state.best_step > schedule.patience * schedule.steps
-    return state.step >= schedule.steps or spent or stale
+    return state.step >= schedule.steps or spent or stale or _early_fall(state) >= 1
 
 
 def _due(state: _State, schedule: Schedule) -> bool:
@@ -213,11 +219,28 @@ def _due(state: _State, schedule: Schedule) -> bool:
     return (state.step % schedule.validate_every == 0 or _over(state, schedule)) and state.step > 0 and not state.judged
 
 
-def _rate(state: _State, schedule: Schedule) -> float:
+def _stuck(state: _State, schedule: Schedule) -> bool:
+    """Whether the learning rate has not begun to fall, and judgements get worse."""
+    waiting = schedule.decay == "cosine" and not state.fell and _done(state, schedule) < _FLAT
+    return waiting and state.best_step > 0 and state.step - state.best_step >= _STUCK * schedule.validate_every
+
+
+def _early_fall(state: _State) -> float:
+    """How far a fall that began early has come, 0 to 1: it is as long as if the training had been planned so."""
+    if not state.fell:
+        return 0.0
+    begin, best = state.fell
+    return (state.step - begin) * _FLAT / ((1 - _FLAT) * best)
+
+
+def _done(state: _State, schedule: Schedule) -> float:
     done = state.step / schedule.steps
-    if schedule.minutes is not None:
-        done = max(done, state.seconds / (60 * schedule.minutes))
-    fall = min(1.0, max(0.0, (done - 0.3) / 0.7)) if schedule.decay == "cosine" else 0.0
+    return done if schedule.minutes is None else max(done, state.seconds / (60 * schedule.minutes))
+
+
+def _rate(state: _State, schedule: Schedule) -> float:
+    fall = max((_done(state, schedule) - _FLAT) / (1 - _FLAT), _early_fall(state))
+    fall = min(1.0, max(0.0, fall)) if schedule.decay == "cosine" else 0.0
     rise = min(_RISE, max(1, schedule.steps // 10))
     return min(1.0, (state.step + 1) / rise) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
@@ -236,6 +259,7 @@ class _State:
     scores: list[tuple[int, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_step: int = 0
+    fell: tuple[int, ...] = ()  # the step at which the learning rate began to fall early, and that of the best weights
     torn: bool = False  # in the middle of a change: some weights are of this step, some of the next
     _window: list[float] = field(default_factory=list)
 
@@ -256,6 +280,12 @@ class _State:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
             self.best_step = self.step
         self.scores.append((self.step, score))
+
+    def return_to_best(self) -> None:
+        """Go on from the best weights, with a falling learning rate."""
+        self.network.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
+        self.fell = (self.step, self.best_step)
 
     @torch.no_grad()
     def advance(self, loss: float, decay: float) -> None:
@@ -283,7 +313,7 @@ class _State:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
-                 "window": self._window, "scores": self.scores, "best_step": self.best_step,
+                 "window": self._window, "scores": self.scores, "best_step": self.best_step, "fell": self.fell,
                  "scaler": self.scaler.state_dict(), "form": _FORM}  # fmt: skip
         save_weights(path, tensors, facts)
 
@@ -304,6 +334,7 @@ class _State:
         self.losses, self._window = facts["losses"], facts["window"]
         self.scores = [(step, score) for step, score in facts["scores"]]
         self.best, self.best_step = _under(tensors, "best/"), facts["best_step"]
+        self.fell = tuple(facts.get("fell", ()))
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
