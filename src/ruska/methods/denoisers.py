@@ -17,7 +17,6 @@ from ruska.methods.sampling import Readable, typical_noise, typical_plane
 from ruska.methods.settings import Settings, parse
 from ruska.methods.shrinkage import measure, white
 from ruska.methods.slices import SliceMethod
-from ruska.physics.noise_statistics import estimate_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,12 +159,12 @@ class Wavelet:
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
         own = self.settings
         plane = None if own.noise_std is not None else typical_plane(source)
-        if plane is None:
+        found = None if plane is None else typical_noise(source)
+        if plane is None or found is None:
             noise_std, notes = _noise(own.noise_std, source)
             shrink = white(noise_std, own.wavelet, own.shifts)
             return _ready(shrink, 64, 120.0, own, noise_std, notes, exact=False)
-        shrink, _ = measure(plane, own.wavelet, own.shifts)
-        found = estimate_noise(plane)
+        shrink, _ = measure(plane, own.wavelet, own.shifts, found)
         note = f"noise {found.std:.3g} of the intensity range, treated by its share in each subband. {found.reason}"
         if shrink.gain > 0:
             note += " It grows with the signal, which is evened out first (Anscombe)."

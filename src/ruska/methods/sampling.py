@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
 import numpy as np
 
@@ -41,39 +43,78 @@ class Workplace(Protocol):
 
 def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[NDArray[Any]]:
     """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes."""
+    return [_plane(source, box) for box in _boxes(source, edge, count)]
+
+
+def _boxes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[tuple[slice, ...]]:
     leading = source.shape[:-2]
     total = int(np.prod(leading, dtype=np.int64)) if leading else 1
     window = []
     for n in source.shape[-2:]:
         start = max(0, (n - edge) // 2)
         window.append(slice(start, min(n, start + edge)))
-    planes = []
+    boxes = []
     # The middles of `count` equal parts: the first and last slices of a stack are often empty.
     for part in range(min(total, count)):
         place = np.unravel_index(int((part + 0.5) * total / min(total, count)), leading) if leading else ()
-        box = (*(slice(int(i), int(i) + 1) for i in place), *window)
-        plane = source.read(box)
-        planes.append(plane.reshape(plane.shape[-2:]))
-    return planes
+        boxes.append((*(slice(int(i), int(i) + 1) for i in place), *window))
+    return boxes
+
+
+def _plane(source: Readable, box: tuple[slice, ...]) -> NDArray[Any]:
+    plane = source.read(box)
+    return plane.reshape(plane.shape[-2:])
+
+
+@dataclass(frozen=True)
+class _Typical:
+    """The sample plane whose noise level is the median one, by number, and its noise."""
+
+    index: int
+    noise: NoiseEstimate
+
+
+# By identity, not in a WeakKeyDictionary: sources compare by their arrays, which have no hash.
+_found: dict[int, tuple[ref[Readable], _Typical | None]] = {}
+
+
+def _typical(source: Readable) -> _Typical | None:
+    """Estimated once for as long as ``source`` lives: a method is chosen, prepared and reported by the same planes.
+
+    A source does not change while it lives. Threads that ask at once may each estimate, and find the same.
+    """
+    key = id(source)
+    kept = _found.get(key)
+    if kept is not None and kept[0]() is source:  # else the number was that of a source now gone
+        return kept[1]
+    typical = _estimated(source)
+    _found[key] = ref(source, lambda _: _found.pop(key, None)), typical
+    return typical
+
+
+def _estimated(source: Readable) -> _Typical | None:
+    from ruska.physics.noise_statistics import estimate_noise
+
+    if min(source.shape[-2:]) < 16:
+        return None
+    found = [estimate_noise(_plane(source, box)) for box in _boxes(source)]
+    levels = [noise.white_equivalent_std for noise in found]
+    index = int(np.argsort(levels, kind="stable")[len(levels) // 2])
+    return _Typical(index, found[index])
 
 
 def typical_noise(source: Readable) -> NoiseEstimate | None:
     """The noise estimate of the plane whose level is the median one; None when planes are too small to tell."""
-    from ruska.physics.noise_statistics import estimate_noise
-
-    plane = typical_plane(source)
-    return None if plane is None else estimate_noise(plane)
+    typical = _typical(source)
+    return None if typical is None else typical.noise
 
 
 def typical_plane(source: Readable) -> NDArray[Any] | None:
     """The plane whose noise level is the median one; None when planes are too small to tell."""
-    from ruska.physics.noise_statistics import estimate_noise
-
-    planes = sample_planes(source)
-    if min(planes[0].shape) < 16:
-        return None
-    levels = [estimate_noise(p).white_equivalent_std for p in planes] if len(planes) > 1 else [0.0]
-    return planes[int(np.argsort(levels, kind="stable")[len(levels) // 2])]
+    if len(boxes := _boxes(source)) == 1:
+        return _plane(source, boxes[0]) if min(source.shape[-2:]) >= 16 else None
+    typical = _typical(source)
+    return None if typical is None else _plane(source, boxes[typical.index])
 
 
 def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:

@@ -86,9 +86,14 @@ class Shrinkage:
         return pywt.waverec2([coarse, *reversed(kept)], self.wavelet, mode="symmetric")
 
 
-def measure(plane: NDArray[Any], wavelet: str, shifts: int) -> tuple[Shrinkage, NoiseEstimate]:
-    """The shrinkage for noise like that of ``plane`` (Y, X), at least 16 pixels each way, and what it was made from."""
-    found = estimate_noise(plane)
+def measure(
+    plane: NDArray[Any], wavelet: str, shifts: int, noise: NoiseEstimate | None = None
+) -> tuple[Shrinkage, NoiseEstimate]:
+    """The shrinkage for noise like that of ``plane`` (Y, X), at least 16 pixels each way, and what it was made from.
+
+    noise : that of ``plane``; estimated when None.
+    """
+    found = noise or estimate_noise(plane)
     gain = intercept = 0.0
     if min(plane.shape) >= _SMALLEST_LEVEL:
         line = noise_level(plane)

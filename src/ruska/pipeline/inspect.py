@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ruska.physics import Defects, NoiseLevel
 
 _TRIAL_EDGE = 256
+_START_UP = 0.05  # seconds of a call, below which most may be what only a first call takes
 
 
 def describe(
@@ -212,11 +213,12 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
 
 
 def _time_once(method: Method | IterativeMethod, y: Tensor, random: PlacedRandomField) -> float:
-    """Seconds for one block: the better of two calls, or one sweep times their number."""
+    """Seconds for one block: of a call, again where the first was short, or one sweep times their number."""
     if isinstance(sweeps := getattr(method, "sweeps", None), int):
         iterative = cast("IterativeMethod", method)
         state = iterative.init(y, random)
         started = time.perf_counter()
         iterative.sweep(state, y, 0, random)
         return (time.perf_counter() - started) * sweeps
-    return min(call(cast("Method", method), y, random)[1] for _ in range(2))
+    first = call(cast("Method", method), y, random)[1]
+    return first if first > _START_UP else min(first, call(cast("Method", method), y, random)[1])

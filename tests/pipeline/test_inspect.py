@@ -1,0 +1,52 @@
+"""What a file is: looked at once, and the job on it tried no more often than its time needs."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from ruska import physics
+from ruska.image import Estimate, Image
+from ruska.physics import noise_statistics
+from ruska.pipeline import describe
+from ruska.pipeline.inspect import _time_once
+
+
+def test_the_noise_of_a_plane_is_estimated_once_for_the_method_and_once_for_the_facts(monkeypatch):
+    seen, estimate = [], noise_statistics.estimate_noise
+
+    def counted(plane):
+        seen.append(plane.dtype)
+        return estimate(plane)
+
+    monkeypatch.setattr(noise_statistics, "estimate_noise", counted)
+    monkeypatch.setattr(physics, "estimate_noise", counted)
+    values = np.random.default_rng(0).normal(100, 10, (5, 64, 64)).astype(np.uint8)
+    facts = describe(Image(values, "ZYX"), "wavelet")
+    assert seen.count(np.dtype(np.uint8)) == 5
+    assert seen.count(np.dtype(np.float32)) == 5
+    assert facts["noise"]["std"] == pytest.approx(10, rel=0.1)
+
+
+class Slow:
+    """Waits ``seconds``, the first time also for ``start_up``."""
+
+    def __init__(self, seconds: float, start_up: float = 0.0) -> None:
+        self.seconds, self.start_up, self.calls = seconds, start_up, 0
+
+    def __call__(self, y, random):
+        time.sleep(self.seconds + (0 if self.calls else self.start_up))
+        self.calls += 1
+        return Estimate(y)
+
+
+def test_a_trial_runs_once_where_that_is_enough():
+    y = torch.zeros(1, 1, 4, 4)
+    long, short = Slow(0.06), Slow(0.0, start_up=0.02)
+    assert _time_once(long, y, None) >= 0.06
+    assert long.calls == 1
+    assert _time_once(short, y, None) < 0.02
+    assert short.calls == 2
