@@ -1,7 +1,7 @@
 """Memory as it was predicted and as it was: ``python -m benchmarks.predicted [METHOD ...]``.
 
 Each run is a process of its own, whose largest resident memory counts, with the interpreter and its libraries. The
-prediction is that of its record. It must not be below the measurement: it is what ``--memory`` is held to.
+prediction is that of its record. The report is drawn, as it is unless told otherwise. It must not be below the measurement: it is what ``--memory`` is held to.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ _PROGRAM = """
 import json, sys, ruska
 from benchmarks.insults import peak_memory
 source, output, method, workers, settings = sys.argv[1:]
-done = ruska.denoise(source, output, method=method, workers=int(workers), settings=json.loads(settings), memory="4GB",
-                     report=False)
+done = ruska.denoise(source, output, method=method, workers=int(workers), settings=json.loads(settings), memory="4GB")
 print(json.dumps([done.record["plan"]["memory_bytes"], peak_memory(), done.record["plan"]["blocks"]]))
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ruska.engine.memory import format_bytes, resident_memory
+from ruska.engine.memory import format_bytes, keeps_freed_memory, resident_memory
 from ruska.errors import GeometryError, ResourceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ _BATCH_VOXELS = 1 << 20
 _BLOCK_VOXELS = 1 << 22  # of a block of several slices
 _MOST_SLICES = 64
 _LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
-_SLACK = 96 << 20  # interpreter, thread pools and allocator fragmentation over the arrays counted
+_SLACK = 64 << 20  # thread pools and allocator fragmentation over the arrays counted
+_BESIDES = 208 << 20  # before and after the blocks: measuring, writing, the report; measured 165 to 195 MB
+# Where freed memory stays in the process, what comes after the blocks finds it in pieces, as does the next block.
+_BESIDES_KEPT = 264 << 20  # on top of the blocks; measured 190 to 260 MB
+_AGAIN_KEPT = 1.35  # times a network's own memory; measured 1.2 to 1.3
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,8 @@ def plan_blocks(
     scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
-    chooser = _Chooser(method, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
+    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
+                       keeps_freed_memory())  # fmt: skip
     side_by_side = budget.workers if method.threads == "one" else min(2, budget.workers)
     edges: list[int]
     if isinstance(edge, tuple):
@@ -187,8 +192,8 @@ def plan_blocks(
         edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]), prod(head))
     extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
     held = resident_memory() if baseline is None else baseline
-    room = budget.memory_bytes - held - _SLACK
-    while chooser.bytes(head, extent, space) * side_by_side > room and not isinstance(edge, tuple):
+    room = budget.memory_bytes - held
+    while chooser.bytes(head, extent, side_by_side) > room and not isinstance(edge, tuple):
         if max(extent) <= _SMALLEST_EDGE[len(space)] and (side_by_side > 1 or max(head[:-1], default=1) > 1):
             # Fewer slices, then fewer blocks at a time, before blocks that are mostly halo.
             if max(head[:-1], default=1) > 1:
@@ -202,27 +207,41 @@ def plan_blocks(
             if side_by_side > 1:
                 side_by_side -= 1
                 continue
-            need = held + _SLACK + chooser.bytes(head, extent, space)
+            need = held + chooser.bytes(head, extent)
             raise ResourceError("--memory", f"{format_bytes(budget.memory_bytes)} is too little even for the smallest "
                                 f"block", f"Allow at least {format_bytes(1.05 * need)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
     merge: Literal["mean", "none"] = getattr(method, "merge", "none")
-    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge, side_by_side,
-                held + _SLACK + chooser.bytes(head, extent, space) * side_by_side)  # fmt: skip
+    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge,
+                min(side_by_side, chooser.blocks(head, extent)),
+                held + chooser.bytes(head, extent, side_by_side))  # fmt: skip
     # One block needs no blending.
     return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
 
 
 @dataclass(frozen=True)
 class _Chooser:
-    """Predicts the bytes of one block in flight."""
+    """Predicts the bytes that a run takes, over what the process holds before."""
 
     method: Method | IterativeMethod
+    shape: tuple[int, ...]
     itemsize: int
     out_itemsize: int
     scale: tuple[Fraction, ...]
+    kept: bool
 
-    def bytes(self, head: list[int], extent: list[int], space: tuple[int, ...]) -> int:
+    def blocks(self, head: list[int], extent: list[int]) -> int:
+        return prod(-(-n // e) for n, e in zip(self.shape, (*head, *extent), strict=True))
+
+    def bytes(self, head: list[int], extent: list[int], side_by_side: int = 1) -> int:
+        """Of the blocks in flight, or of what comes before and after them where that is more."""
+        blocks = self.blocks(head, extent)
+        again = _AGAIN_KEPT if self.kept and blocks > 1 else 1.0
+        flying = _SLACK + min(side_by_side, blocks) * self._block(head, extent, again)
+        return flying + _BESIDES_KEPT if self.kept else max(flying, _BESIDES)
+
+    def _block(self, head: list[int], extent: list[int], again: float) -> int:
+        space = self.shape[-len(extent) :]
         wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and self.method.domain == "raw") else 4
         read = prod(head) * prod(
             min(_round_up(e + 2 * h, m), _round_up(n, m))
@@ -231,7 +250,7 @@ class _Chooser:
         write = prod(head) * prod(extent) * float(prod(self.scale))
         # raw values, normalised and padded copies, the method's own work; result, its raw float64 copy, final dtype
         return int(
-            read * (2 * self.itemsize + 2 * wide + self.method.bytes_per_voxel)
+            read * (2 * self.itemsize + 2 * wide + again * self.method.bytes_per_voxel)
             + write * (wide + 16 + self.out_itemsize)
         )
 

@@ -94,12 +94,12 @@ class TotalVariation:
         return cls(parse(TotalVariationSettings, "tv", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        from skimage.restoration import denoise_tv_chambolle  # now: counted with what is held before the blocks
+
         noise_std, notes = _noise(self.settings.noise_std, source)
         weight, iterations = self.settings.strength * noise_std, self.settings.iterations
 
         def smooth(plane: NDArray[Any]) -> NDArray[Any]:
-            from skimage.restoration import denoise_tv_chambolle
-
             # eps=0: a fixed number of iterations, or a block would stop earlier than the whole.
             return denoise_tv_chambolle(plane, weight=weight, eps=0, max_num_iter=iterations).astype(plane.dtype)
 
@@ -119,12 +119,12 @@ class NonLocalMeans:
         return cls(parse(NonLocalMeansSettings, "nlm", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
+        from skimage.restoration import denoise_nl_means
+
         noise_std, notes = _noise(self.settings.noise_std, source)
         own = self.settings
 
         def average(plane: NDArray[Any]) -> NDArray[Any]:
-            from skimage.restoration import denoise_nl_means
-
             return denoise_nl_means(
                 plane, patch_size=own.patch_size, patch_distance=own.patch_distance, h=own.strength * noise_std,
                 sigma=noise_std, fast_mode=True,
@@ -163,13 +163,13 @@ class Wavelet:
         if plane is None or found is None:
             noise_std, notes = _noise(own.noise_std, source)
             shrink = white(noise_std, own.wavelet, own.shifts)
-            return _ready(shrink, 64, 120.0, own, noise_std, notes, exact=False)
+            return _ready(shrink, 64, 100.0, own, noise_std, notes, exact=False)
         shrink, _ = measure(plane, own.wavelet, own.shifts, found)
         note = f"noise {found.std:.3g} of the intensity range, treated by its share in each subband. {found.reason}"
         if shrink.gain > 0:
             note += " It grows with the signal, which is evened out first (Anscombe)."
         # Without a level in the record, its command measures the noise again, and finds the same.
-        return SliceMethod(shrink, (64, 64), 120.0, own.model_dump(), (note,), locality="approximate")
+        return SliceMethod(shrink, (64, 64), 100.0, own.model_dump(), (note,), locality="approximate")
 
 
 @dataclass(frozen=True)

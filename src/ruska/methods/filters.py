@@ -64,12 +64,12 @@ class Gaussian:
         return cls(parse(GaussianSettings, "gaussian", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
+        from scipy.ndimage import gaussian_filter  # now and not in the first block: counted with what is held before
+
         sigma = self.settings.sigma
         halo = (int(_TRUNCATE * sigma + 0.5),) * self.settings.dimensions
 
         def smooth(plane: NDArray[Any]) -> NDArray[Any]:
-            from scipy.ndimage import gaussian_filter
-
             return gaussian_filter(plane, sigma, mode="reflect", truncate=_TRUNCATE)
 
         return SliceMethod(smooth, halo, 16.0, self.settings.model_dump(), domain="raw")
@@ -88,11 +88,11 @@ class Median:
         return cls(parse(MedianSettings, "median", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
+        from scipy.ndimage import median_filter
+
         radius = self.settings.radius
 
         def median(plane: NDArray[Any]) -> NDArray[Any]:
-            from scipy.ndimage import median_filter
-
             return median_filter(plane, size=2 * radius + 1, mode="reflect")
 
         halo = (radius,) * self.settings.dimensions
