@@ -1,7 +1,8 @@
 """Memory as it was predicted and as it was: ``python -m benchmarks.predicted [METHOD ...]``.
 
 Each run is a process of its own, whose largest resident memory counts, with the interpreter and its libraries. The
-prediction is that of its record. The report is drawn, as it is unless told otherwise. It must not be below the measurement: it is what ``--memory`` is held to.
+report is drawn, as it is unless told otherwise. The prediction, that of the record, must not be below the measurement:
+it is what ``--memory`` is held to.
 """
 
 from __future__ import annotations
