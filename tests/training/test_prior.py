@@ -121,7 +121,8 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
 from ruska.training.prior import main
 main()
 """
-    flags = [f"--set={name}={value}" for name, value in {**TINY, "steps": "2", "restoring": "0.1", "walks": "1"}.items()]
+    settings = {**TINY, "steps": "2", "restoring": "0.1", "walks": "1"}
+    flags = [f"--set={name}={value}" for name, value in settings.items()]
     words = [sys.executable, "-c", program, corpus, "-o", tmp_path / "out", *flags]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ruska.errors import InputError
 from ruska.image import Estimate
-from ruska.methods.sampling import Readable, sample_planes, typical_plane
+from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import Settings, parse
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class PriorMethod:
 
 def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     """What the prior has to be told of ``source``, and a sentence for the user."""
-    from ruska.physics import estimate_noise, noise_level
+    from ruska.physics import noise_level
 
     planes = sample_planes(source)
     mean = float(np.mean([p.mean() for p in planes]))
@@ -193,7 +193,8 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
         std = settings.noise_std or _ASSUMED
         note = f"Noise of {std:.3g} of the intensity range was {'given' if settings.noise_std else 'assumed'}."
         return Told(mean, _signal(variance, std), std), note
-    found = estimate_noise(plane)
+    found = typical_noise(source)
+    assert found is not None  # as there is a typical plane
     level = noise_level(plane) if min(plane.shape) >= _SMALLEST else None
     if level is not None and not _believed(level, plane, found.std):
         level = None
