@@ -28,7 +28,10 @@ layout = Layout("YX", values.shape, 2)
 plan = plan_blocks(layout, method, Budget(4 << 30, workers=2), dtype=values.dtype, out_dtype=values.dtype)
 sink = MemoryStore(plan.output_shape, values.dtype)
 run(ArraySource(values, "YX"), method, sink, plan)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+if sys.platform == "darwin":
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+else:  # not ru_maxrss, which begins at what the parent process held
+    peak = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([plan.size, plan.memory_bytes, peak]))
 """
 
