@@ -14,6 +14,12 @@ from ruska.engine import Budget, Layout, format_bytes, parse_memory, plan_blocks
 from ruska.errors import GeometryError, ResourceError, SettingsError
 
 
+@pytest.fixture(autouse=True)
+def memory_that_is_freed_goes_back(monkeypatch):
+    """Whatever tests of the command line told the allocator of this process."""
+    monkeypatch.setattr("ruska.engine.plan.keeps_freed_memory", lambda: False)
+
+
 def plan_of(shape, method=None, axes=None, memory=1 << 34, workers=1, **options):
     axes = axes or "TCZYX"[-len(shape) :]
     method = method or Identity()
