@@ -61,3 +61,9 @@ def test_what_cannot_be_drawn_is_said(noisy, capsys):
     ruska_command("deblur", noisy, "--sigma", 1, "--samples", 1, code=2)
     assert "2 to 100" in capsys.readouterr().err
     assert [file.name for file in noisy.parent.iterdir()] == ["noisy.tif"]
+
+
+def test_samples_of_another_sampler_are_refused(noisy, capsys):
+    ruska_command("superres", noisy, "--set", "sampler=flow-pnp", "--samples", 2, code=2)
+    assert "not those of sampler flow-pnp" in capsys.readouterr().err
+    assert [file.name for file in noisy.parent.iterdir()] == ["noisy.tif"]

@@ -81,6 +81,9 @@ def test_a_prediction_that_is_wrong_everywhere_is_corrected_by_the_known_noise(k
     assert errors[std] < 1.07 * least
     assert errors[std] < errors[None]
     assert errors[0.9 * std] < 1.17 * least
+    if len(kernel) > 1:
+        wrong_lags = Folding.fit([(predicted, noisy)], spot, noise_of(std)).apply(predicted, noisy)
+        assert np.mean((wrong_lags - truth) ** 2) > 1.02 * errors[std]  # how far noise is shared is believed, too
 
 
 def test_a_noise_level_estimated_a_little_low_folds_in_almost_nothing():

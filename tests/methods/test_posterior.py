@@ -15,11 +15,11 @@ from ruska.engine import ArraySource, Budget
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.methods import create
-from ruska.methods.posterior import PosteriorMethod, without_texture
+from ruska.methods.posterior import PosteriorMethod, PosteriorSettings, without_texture
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.metrics import psnr
 from ruska.physics import cell_phantom
-from ruska.physics.operators import Decimation, GaussianBlur
+from ruska.physics.operators import Decimation, GaussianBlur, spread
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +179,35 @@ def test_what_cannot_be_done_is_said(model, call, error, said):
 
 def stack(image):
     return Image(np.stack([image.numpy()] * 2), "ZYX")
+
+
+class Spy(torch.nn.Module):
+    """Says what it is given, and remembers what it was told of the instrument."""
+
+    multiple = 2
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.told = []
+
+    def forward(self, y, sigma, lags=None, spread=None):
+        self.told.append(None if spread is None else spread.flatten().tolist())
+        return y
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [((2, 4), [(0, 1)] * 2), ((4, 2, 1), [(0, 2), (0, 1), (1, 2), (0, 2), (0, 1)])],
+    ids=["image", "volume: across Y and X, in the last pass across Z, too"],
+)
+def test_the_prior_is_told_what_the_instrument_averaged_in_the_plane_that_it_sees(factors, expected):
+    spy, operator = Spy(), Decimation(tuple(map(Fraction, factors)))
+    method = PosteriorMethod(spy, operator, (8,) * len(factors), Told(0.0, 1.0, 0.1), PosteriorSettings(steps=2),
+                             dimensions=len(factors))  # fmt: skip
+    method.restore(torch.zeros(1, 1, *(4,) * len(factors)))
+    pixels = spread(operator)
+    np.testing.assert_allclose(spy.told, [[pixels[axis] for axis in plane] for plane in expected], rtol=1e-5)
+    spy.told.clear()
+    method.denoise(torch.zeros(1, 1, *(8,) * len(factors)), 0.5)
+    assert not any(spy.told)  # there is noise only: nothing is said of an instrument

@@ -37,6 +37,12 @@ def test_the_same_random_numbers_walk_the_same_way(network):
     assert not torch.equal(a.y, c.y)
 
 
+def test_levels_below_the_faintest_that_is_told_are_told_as_that(network, monkeypatch):
+    monkeypatch.setattr("ruska.training.restoring._FAINT", 0.01)
+    monkeypatch.setattr("ruska.training.restoring._STRONG", 0.02)
+    assert walked(network, 3)[0].sigma.min() == pytest.approx(FAINTEST)
+
+
 def test_every_kind_of_instrument_comes_up():
     found = [instrument(torch.Generator().manual_seed(seed))[0] for seed in range(200)]
     scales = {tuple(float(1 / s) for s in operator.scale) for operator in found}

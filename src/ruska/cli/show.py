@@ -162,7 +162,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "method": f"{record['method']}: {record['method_reason']}",
         "noise": record["noise"],
         "samples": _samples(record.get("samples")),
-        "time": duration(record["times"]["run"]),
+        "time": duration(record["times"]["run"] + (record.get("samples") or {}).get("seconds", 0)),
         "resumed": f"{blocks['resumed']} blocks were done before" if blocks["resumed"] else None,
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],

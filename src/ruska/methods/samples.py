@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from ruska.errors import SettingsError
 from ruska.image import Estimate
 from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod
 from ruska.methods.prior import PriorMethod
@@ -129,6 +130,9 @@ def samples_of(method: object, source: Readable, count: int) -> tuple[SampleMeth
     """Methods that draw ``count`` samples of what ``method`` restores; none where it draws no samples."""
     if not isinstance(method, PriorMethod | PosteriorMethod):
         return ()
+    if isinstance(method, PosteriorMethod) and method.own.sampler is not None:
+        raise SettingsError("samples", f"are Ruska's own, not those of sampler {method.own.sampler}",
+                            "Leave one of the two out.")  # fmt: skip
     spreads = _spreads(method, source)
     return tuple(SampleMethod(method, number, spreads) for number in range(count))
 
