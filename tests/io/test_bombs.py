@@ -279,3 +279,19 @@ def test_a_file_is_found_by_any_path_to_it(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(folder)
     for path in paths:
         assert read(path).numpy().shape == (8, 8)
+
+
+def test_pages_in_files_elsewhere_are_refused_however_they_were_named(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from ruska.io.tiff_limits import check_files
+
+    folder, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    path = folder / "a.ome.tif"
+    check_files(
+        path, SimpleNamespace(pages=[None, *(SimpleNamespace(file=folder / n) for n in ("a.ome.tif", "b.tif"))])
+    )
+    with pytest.raises(InputError, match="outside of its folder"):
+        check_files(path, SimpleNamespace(pages=[SimpleNamespace(file=elsewhere / "b.tif")]))

@@ -16,6 +16,7 @@ from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image
 from ruska.metrics import psnr
 from ruska.physics import PoissonGaussian, cell_phantom
+from ruska.training import prior
 from ruska.training.checkpoint import load_weights
 from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
 from ruska.weights import load_model
@@ -98,6 +99,14 @@ def test_the_bare_command_trains_with_nothing_but_the_corpus(corpus, tmp_path, m
     main()
     assert "3 steps" in capsys.readouterr().out
     assert (tmp_path / "out" / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(("share", "expected"), [("0.2", 2), ("0", 0)])
+def test_a_share_of_the_steps_restores(corpus, tmp_path, monkeypatch, share, expected):
+    drawn, walk = [], prior.walk
+    monkeypatch.setattr(prior, "walk", lambda net, x, random: drawn.append(net.training) or walk(net, x, random))
+    train_prior(corpus, tmp_path, settings_of("cpu", {**TINY, "restoring": share, "walks": "1", "steps": "6"}))
+    assert drawn.count(True) == expected  # of the first ten steps; the others measure the bounds afterwards
 
 
 def test_samples_are_drawn_unless_told_not_to(corpus, tmp_path):
