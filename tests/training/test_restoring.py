@@ -22,8 +22,8 @@ def walked(network, seed):
 
 def test_a_walk_meets_images_of_falling_levels_and_knows_what_they_should_have_been(network):
     met, x = walked(network, 3)
-    assert met.y.shape == met.x.shape == (6, 1, EDGE, EDGE)
-    assert torch.equal(met.x[2:4], x)
+    assert met.y.shape == met.x.shape == (6, 1, 144, 144)
+    assert torch.equal(met.x[2:4], x[..., :144, :144])
     levels = met.sigma[::2].flatten().tolist()
     assert levels == sorted(levels, reverse=True)
     assert min(levels) >= FAINTEST
@@ -46,9 +46,20 @@ def test_levels_below_the_faintest_that_is_told_are_told_as_that(network, monkey
 def test_every_kind_of_instrument_comes_up():
     found = [instrument(torch.Generator().manual_seed(seed))[0] for seed in range(200)]
     scales = {tuple(float(1 / s) for s in operator.scale) for operator in found}
-    assert {(1.0, 1.0), (1.5, 1.5), (2.0, 2.0), (4.0, 4.0), (1.0, 2.0), (8.0, 1.0), (1.0, 8.0)} <= scales
+    assert {(1.0, 1.0), (1.5, 1.5), (2.5, 2.5), (5.0, 5.0), (1.0, 2.5), (8.0, 1.0), (1.0, 8.0)} <= scales
     blurred = sum(scale == (1.0, 1.0) for scale in (tuple(map(float, o.scale)) for o in found))
     assert 50 < blurred < 110  # about 40 %
+
+
+def test_every_instrument_records_whole_cells_of_what_is_walked_with():
+    network, edges = Denoiser(widths=(4, 4, 4, 4), blocks=(1, 0, 0, 0)), set()
+    for seed in range(40):
+        met = walked(network, seed)[0]
+        operator = instrument(torch.Generator().manual_seed(seed))[0]
+        assert all((met.x.shape[-1] * s).denominator == 1 for s in operator.scale)
+        assert met.x.shape[-1] % network.multiple == 0
+        edges.add(met.x.shape[-1])
+    assert edges == {144, 160}
 
 
 def test_what_is_told_of_the_instrument_can_change_what_is_said(network):

@@ -8,6 +8,7 @@ states its own use leads to: Ross, Gordon & Bagnell (2011), DAgger, arXiv 1011.0
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -21,13 +22,14 @@ from ruska.physics.operators import Decimation, GaussianBlur, spread
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ruska.networks.denoiser import FAINTEST, Denoiser
-from ruska.physics.operators import Operator
+    from ruska.networks.denoiser import Denoiser
+    from ruska.physics.operators import Operator
 
-EDGE = 144  # pixels, a multiple of all factors and of what the network needs
+EDGE = 160  # pixels of the patches that are drawn
+_EDGE = 144  # about as many are used: the nearest multiple of the factor and of what the network needs
 _PASSES = 8
 _SEEN = 3  # passes of each walk that are learned from, the last among them
-_FACTORS = [Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4), Fraction(6), Fraction(8)]
+_FACTORS = [Fraction(n) for n in ("3/2", "2", "5/2", "3", "4", "5", "6", "8")]
 _BLUR, _BOTH = 0.4, 0.7  # share of walks with a blur; of the others, share with coarser pixels along both axes
 _SHARPEST, _WIDEST = 0.7, 3.5  # pixels
 _FAINT, _STRONG = 0.03, 0.4  # noise over signal
@@ -46,11 +48,13 @@ class Met:
 
 
 def walk(network: Denoiser, x: Tensor, random: torch.Generator) -> Met:
-    """Simulate a measurement of x (b, 1, 144, 144) and restore it; some of the images on the way.
+    """Simulate a measurement of x (b, 1, 160, 160) and restore it; some of the images on the way.
 
     The network is only run. Each step of a training walks with the network as it is by then.
     """
     operator, trust = instrument(random)
+    edge = _edge(operator, network.multiple)
+    x = x[..., :edge, :edge]
     noise = _between(_FAINT, _STRONG, random)
     measured = operator.forward(x)
     measured = measured + noise * torch.randn(measured.shape, generator=random, device=x.device)
@@ -82,6 +86,12 @@ def instrument(random: torch.Generator) -> tuple[Operator, float]:
     factor = _FACTORS[1 + int(chance[1] * (len(_FACTORS) - 1))]  # of slices
     axes = (factor, Fraction(1)) if chance[2] < (1 + _BOTH) / 2 else (Fraction(1), factor)
     return Decimation(axes), TRUST_COARSE
+
+
+def _edge(operator: Operator, multiple: int) -> int:
+    """Pixels that cells of the operator, and the network, fill without a rest."""
+    whole = math.lcm(multiple, *(s.denominator for s in operator.scale))
+    return round(_EDGE / whole) * whole
 
 
 def _between(low: float, high: float, random: torch.Generator) -> float:
