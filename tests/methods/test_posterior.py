@@ -211,3 +211,33 @@ def test_the_prior_is_told_what_the_instrument_averaged_in_the_plane_that_it_see
     spy.told.clear()
     method.denoise(torch.zeros(1, 1, *(8,) * len(factors)), 0.5)
     assert not any(spy.told)  # there is noise only: nothing is said of an instrument
+
+
+class Shifting(torch.nn.Module):
+    """A network with a fault that has a direction: every pixel becomes its right neighbour."""
+
+    multiple = 4
+
+    def __init__(self):
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, y, sigma, lags=None, spread=None):
+        return y.roll(-1, -1)
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (8, 12, 16)], ids=["image", "volume"])
+def test_passes_see_the_image_mirrored_in_turn_so_that_faults_of_the_network_average_out(shape):
+    dimensions = len(shape)
+    method = PosteriorMethod(Shifting(), GaussianBlur((0.0,) * dimensions), (8,) * dimensions, Told(0.0, 1.0, 0.1),
+                             PosteriorSettings(steps=4, step_size=10), dimensions=dimensions)  # fmt: skip
+    x = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    for mirrored, away in (((), -1), ((-1,), 1), ((-2,), -1), ((-2, -1), 1)):
+        seen = method.denoise(x, 0.5, (0,), None, mirrored)
+        assert torch.equal(seen, x.roll(away, -1))
+    asked = []
+    object.__setattr__(
+        method, "denoise", lambda image, level, axes, averaged, mirrored: asked.append(mirrored) or image
+    )
+    method.restore(x)
+    assert asked == [(), (-1,), (-2,), (-2, -1)]
