@@ -16,7 +16,7 @@ from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.methods import create
 from ruska.methods.posterior import PosteriorMethod, PosteriorSettings, without_texture
-from ruska.methods.prior import PriorSettings, Told, likelier, load, look
+from ruska.methods.prior import PriorMethod, PriorSettings, Told, likelier, load, look
 from ruska.metrics import psnr
 from ruska.physics import cell_phantom
 from ruska.physics.operators import Decimation, GaussianBlur, spread
@@ -241,3 +241,28 @@ def test_passes_see_the_image_mirrored_in_turn_so_that_faults_of_the_network_ave
     )
     method.restore(x)
     assert asked == [(), (-1,), (-2,), (-2, -1)]
+
+
+class Telling(Shifting):
+    """The same fault, and every pixel becomes the correlation told along X."""
+
+    def forward(self, y, sigma, lags=None, spread=None):
+        return torch.cat([y.roll(-1, -1)[..., :-1], lags[:, :1].expand(*y.shape[:3], 1)], -1)
+
+
+def test_a_denoiser_asked_for_more_orientations_gives_their_mean():
+    told = Told(0.0, 1.0, 0.5, lags=(0.4, 0.2, 0.1, 0.0))
+    x = torch.randn(1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    inner = (..., slice(1, -1), slice(1, -1))
+
+    def result(count):
+        return PriorMethod(Telling(), told, ensemble=count)(x, None).mean
+
+    left, right, above, below = (x.roll(*to) for to in ((-1, -1), (1, -1), (-1, -2), (1, -2)))
+    torch.testing.assert_close(result(1)[inner], left[inner])
+    torch.testing.assert_close(result(2)[inner], ((left + right) / 2)[inner])
+    torch.testing.assert_close(result(4)[inner], ((left + right) / 2)[inner])
+    torch.testing.assert_close(result(8)[inner], ((left + right + above + below) / 4)[inner])
+    assert result(1)[0, 0, 5, -1] == pytest.approx(0.4)  # correlation along X
+    assert result(8)[0, 0, -1, 5] == pytest.approx((4 * float((x[0, 0, -1, 4] + x[0, 0, -1, 6]) / 2) + 2 * 0.1
+                                                    + 2 * float(x[0, 0, -2, 5])) / 8, abs=1e-5)  # fmt: skip

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ruska.errors import InputError
 from ruska.image import Estimate
+from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import Settings, parse
 
@@ -37,7 +38,7 @@ _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is t
 
 
 class PriorSettings(Settings):
-    """Settings of `Prior`."""
+    """Settings of all that use a prior."""
 
     model: str | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
     noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
@@ -45,6 +46,13 @@ class PriorSettings(Settings):
     strength: float = Field(1.0, gt=0, le=10, description="Noise the prior is told, in noise levels, 0 to 10.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the network: fp32, or bf16 (faster where the "
                                                "processor or GPU has it).")  # fmt: skip
+
+
+class OnePassSettings(PriorSettings):
+    """Settings of `Prior`."""
+
+    ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; their "
+                          "mean is 0.02 to 0.1 dB better, and takes as many times as long.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,15 +90,15 @@ class Prior:
     formula); Zhang et al. (2018), FFDNet (a map of the noise). Differs: told of the noise's correlation, too.
     """
 
-    settings: PriorSettings
+    settings: OnePassSettings
     summary: ClassVar[str] = "The prior that comes with Ruska: a network trained on many micrographs, one pass; fast."
     name: ClassVar[str] = "prior"
-    record: ClassVar[type[PriorSettings]] = PriorSettings
+    record: ClassVar[type[OnePassSettings]] = OnePassSettings
     learns: ClassVar[bool] = True
 
     @classmethod
     def create(cls, values: Mapping[str, Any]) -> Prior:
-        return cls(parse(PriorSettings, "prior", values))
+        return cls(parse(OnePassSettings, "prior", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> PriorMethod:
         from ruska.training.loop import device_of_choice
@@ -98,8 +106,9 @@ class Prior:
         network, about = load(self.settings.model)
         network = network.eval().to(device_of_choice())
         told, note = look(source, self.settings)
-        return PriorMethod(network, told, self.settings.strength, self.settings.precision,
-                           self.settings.model_dump(), (about, note, *doubts(told)))  # fmt: skip
+        own = self.settings
+        return PriorMethod(network, told, own.strength, own.precision, own.model_dump(), (about, note, *doubts(told)),
+                           own.ensemble)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class PriorMethod:
     precision: str = "fp32"
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ensemble: int = 1
     merge: Literal["mean", "none"] = "none"
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
@@ -145,8 +155,16 @@ class PriorMethod:
         step = self.network.multiple
         padded = functional.pad(planes, (0, -width % step, 0, -height % step), mode="replicate")
         with torch.inference_mode():
-            restored = torch.cat([self.denoise(plane[None]) for plane in padded])[..., :height, :width]
+            restored = torch.cat([self.restore(plane[None]) for plane in padded])[..., :height, :width]
         return Estimate(restored.reshape(y.shape).to(y.dtype))
+
+    def restore(self, plane: Tensor) -> Tensor:
+        """The image (1, 1, Y, X), seen in as many orientations as ``ensemble`` says."""
+        if self.ensemble == 1:
+            return self.denoise(plane)
+        lags = self.told.lags
+        across = replace(self, told=replace(self.told, lags=(*lags[2:], *lags[:2])))
+        return averaged(plane, self.ensemble, self.denoise, across.denoise)
 
     def denoise(self, plane: Tensor, level: float = 1.0, noise: Tensor | None = None) -> Tensor:
         """(1, 1, Y, X) on the image's scale, sizes multiples of the network's.
