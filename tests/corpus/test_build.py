@@ -8,10 +8,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from scipy import ndimage
 
 import ruska
 from ruska.corpus import build
-from ruska.corpus.planes import shrink, targets, unfit
+from ruska.corpus.planes import fine_detail, shrink, targets, unfit
 from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.physics import PoissonGaussian, cell_phantom
@@ -36,7 +37,7 @@ def noisy(clean, level):
 def test_noise_decides_the_scales(clean):
     signal = clean.std()
     assert [t.level for t in targets(noisy(clean, 0.02 * signal))][:2] == [1, 2]
-    levels = [t.level for t in targets(noisy(clean, 0.2 * signal))]
+    levels = [t.level for t in targets(noisy(clean, 0.3 * signal))]
     assert levels
     assert min(levels) == 2
     assert list(targets(noisy(clean, 3 * signal))) == []
@@ -47,6 +48,24 @@ def test_a_target_is_normalised_and_knows_its_noise(clean):
     assert abs(float(found.values.mean(dtype=np.float64))) < 0.01
     assert float(found.values.std(dtype=np.float64)) == pytest.approx(1, abs=0.03)
     assert found.noise == pytest.approx(0.08, rel=0.4)
+
+
+def test_what_is_blurred_is_a_target_where_it_is_sharp_only(clean):
+    blurred = ndimage.gaussian_filter(np.tile(clean, (2, 2)), 6)
+    levels = [t.level for t in targets(noisy(blurred, 0.01 * blurred.std()))]
+    assert levels
+    assert min(levels) > 1
+    assert list(targets(noisy(ndimage.gaussian_filter(clean, 20), 0.01))) == []
+
+
+def test_detail_is_what_means_over_two_pixels_lose_and_no_noise(clean):
+    plane = np.zeros((8, 8), np.float32)
+    plane[:, ::2] = 2
+    assert fine_detail(plane) == pytest.approx(1)
+    assert fine_detail(np.repeat(np.repeat(clean, 2, 0), 2, 1)) == 0
+    sharp, with_noise = (next(targets(noisy(clean, level * clean.std()))) for level in (0.01, 0.12))
+    assert sharp.detail == pytest.approx(fine_detail(clean) / clean.std(), rel=0.1)
+    assert with_noise.detail == pytest.approx(sharp.detail, rel=0.25)
 
 
 def test_shrinking_averages_cells():
@@ -75,7 +94,7 @@ def test_built_parts_hold_what_the_manifest_says(tmp_path, clean):
     (tmp_path / "b" / "notes.txt").write_text("no image")
     report = build([*files, tmp_path / "b" / "notes.txt"], tmp_path / "packed")
     assert report.refused == {"is there already": 1, "a mask or a drawing": 1, "cannot be read (InputError)": 1,
-                              "is too noisy at every scale": 1}  # fmt: skip
+                              "is too noisy or blurred at every scale": 1}  # fmt: skip
     manifest = json.loads((tmp_path / "packed" / "manifest.json").read_text())
     assert {p["group"] for p in manifest["planes"]} == {"a"}
     assert [s["name"] for s in manifest["sources"]] == ["a/stack.tif"]

@@ -132,10 +132,13 @@ def _add(file: Path, most: int, writer: _Writer, report: Report, seen: _Seen) ->
         kept = list(targets(trimmed.plane, levels))
         if not kept:
             small_one = min(trimmed.plane.shape) // levels[0] < SMALLEST
-            seen.leave_out(report, source, "is too small" if small_one else "is too noisy at every scale", whole)
+            seen.leave_out(
+                report, source, "is too small" if small_one else "is too noisy or blurred at every scale", whole
+            )
         for target in kept:
             facts = {"source": source, "group": file.parent.name, "level": target.level,
-                     "noise": round(target.noise, 4), "pixel_nm": image.voxel_size_nm.get("X"),
+                     "noise": round(target.noise, 4), "detail": round(target.detail, 4),
+                     "pixel_nm": image.voxel_size_nm.get("X"),
                      **({"cut": trimmed.rows()} if trimmed.cuts else {})}  # fmt: skip
             writer.add(target.values, facts)
             seen.tiles.append(tile_of(target.values, facts))

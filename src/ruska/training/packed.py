@@ -15,6 +15,7 @@ from ruska.errors import InputError
 
 MANIFEST = "manifest.json"
 _EVENNESS = 0.5  # a group is drawn in proportion to its pixels to this power
+_DETAIL = 0.75  # and a plane to that of its fine detail: most micrographs are sampled finer than they are sharp
 _FINEST, _COARSEST = 1.0, 1.45  # range of the random zoom out
 
 
@@ -100,11 +101,14 @@ def _uniform(count: int, random: torch.Generator) -> Tensor:
 
 
 def _shares(planes: list[dict[str, Any]], sizes: Tensor) -> Tensor:
-    """A plane's share: its pixels within its group, times its group's pixels to a power below 1."""
+    """A plane's share: its pixels within its group, times its group's pixels and its detail to powers below 1."""
     groups: dict[str, float] = {}
     for plane, size in zip(planes, sizes.tolist(), strict=True):
         groups[plane["group"]] = groups.get(plane["group"], 0.0) + size
     share = torch.tensor(
-        [s * groups[p["group"]] ** (_EVENNESS - 1) for p, s in zip(planes, sizes.tolist(), strict=True)]
+        [
+            s * groups[p["group"]] ** (_EVENNESS - 1) * p.get("detail", 1.0) ** _DETAIL
+            for p, s in zip(planes, sizes.tolist(), strict=True)
+        ]
     )
     return share / share.sum()
