@@ -15,6 +15,7 @@ from ruska.corpus import build
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image
 from ruska.metrics import psnr
+from ruska.networks.denoiser import Denoiser
 from ruska.physics import PoissonGaussian, cell_phantom
 from ruska.training import prior
 from ruska.training.checkpoint import load_weights
@@ -151,3 +152,12 @@ def test_a_model_of_another_method_is_refused(corpus, tmp_path):
 def test_presets_are_valid():
     for name in PRESETS:
         assert settings_of(name, {}) == PRESETS[name]
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_the_weights_of_every_preset_fit_into_a_small_file(preset):
+    own = PRESETS[preset]
+    with torch.device("meta"):
+        network = Denoiser(widths=own.widths, blocks=own.blocks)
+    halves = 2 * sum(value.numel() for value in network.parameters())
+    assert halves < (14e6 if preset != "full" else 16e6)

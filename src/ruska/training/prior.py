@@ -66,7 +66,7 @@ class PriorSettings:
 PRESETS: dict[str, PriorSettings] = {
     "cpu": PriorSettings(),
     "gpu-30min": PriorSettings(patch=160, batch=128, steps=60_000, learning_rate=1.2e-3, walks=24, minutes=24),
-    "full": PriorSettings((96, 192, 256, 384), (2, 2, 3, 4), 192, 64, 400_000, 6e-4, average=0.9998, walks=12),
+    "full": PriorSettings((80, 128, 160, 224), (2, 2, 3, 3), 192, 64, 400_000, 6e-4, average=0.9998, walks=12),
 }
 
 
