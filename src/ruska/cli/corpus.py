@@ -19,6 +19,10 @@ def build_corpus(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the parts.")],
     planes: Annotated[int, typer.Option(min=1, help="At most so many planes of each stack.")] = 64,
     credit: Annotated[list[str] | None, typer.Option(help="Whose data, under which licence; for the card.")] = None,
+    pixel_size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN=NM", help="Of files that do not state theirs: 'fib25*=10'. May be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Pack what is clean enough of many micrographs, at every scale at which it is; masks are left out."""
@@ -26,10 +30,12 @@ def build_corpus(
 
     from ruska import corpus
     from ruska.cli import show
+    from ruska.corpus.pixel_sizes import parse_sizes
 
+    sizes = parse_sizes(pixel_size or [])
     with show.progress(quiet=json) as progress:
         report = corpus.build(training_files(data, stacks=False), output, most_planes=planes, credits=credit or (),
-                              progress=progress)  # fmt: skip
+                              pixel_sizes=sizes, progress=progress)  # fmt: skip
     show.json(asdict(report)) if json else show.corpus(output, report)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from ruska.corpus.borders import Trimmed, trim
 from ruska.corpus.contact import Tile, tile_left_out, tile_of, write_sheet
+from ruska.corpus.pixel_sizes import stated
 from ruska.corpus.planes import LEVELS, SMALLEST, grey_planes, targets, unfit
 from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError, RuskaError
@@ -49,6 +50,7 @@ def build(
     *,
     most_planes: int = 64,
     credits: Sequence[str] = (),
+    pixel_sizes: Mapping[str, float] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Write every plane of ``files`` that can serve as a clean target, at every scale at which it can, into parts.
@@ -57,20 +59,24 @@ def build(
     float16 pixels; ``manifest.json`` says what they are, ``statistics.json`` how many of which kind and what was left
     out, and ``contact.png`` shows them, small. A file's ``group`` is the
     folder it lies in: training draws groups more evenly than their sizes. ``credits`` (whose data they are, under which
-    licence) end in the card of every model that is trained on them.
+    licence) end in the card of every model that is trained on them. ``pixel_sizes`` are in nm, of files that do not
+    state theirs, by patterns of ``folder/file`` or of the file's name (``{"fib25*": 10}``); the first that matches
+    counts.
 
-    Raises InputError when nothing fit is found, OutputError when ``output`` holds something else.
+    Raises InputError when nothing fit is found, SettingsError for a pixel size that is none, and
+    OutputError when ``output`` holds something else.
     """
     folder = Path(output)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    stated("", pixel_sizes or {})
     report, writer, seen = Report(), _Writer(folder), _Seen()
     for done, file in enumerate(files):
         if progress is not None:
             progress("packing", done, len(files))
-        _add(Path(file), most_planes, writer, report, seen)
+        _add(Path(file), most_planes, pixel_sizes or {}, writer, report, seen)
     if not report.planes:
         why = "; ".join(f"{reason} ({count})" for reason, count in report.refused.most_common(3))
         raise InputError(folder, f"no plane can serve as a clean target: {why or 'no files'}",
@@ -109,14 +115,17 @@ def _describe(folder: Path, report: Report, seen: _Seen) -> None:
                 f"{refused} left out")  # fmt: skip
 
 
-def _add(file: Path, most: int, writer: _Writer, report: Report, seen: _Seen) -> None:
+def _add(file: Path, most: int, pixel_sizes: Mapping[str, float], writer: _Writer, report: Report, seen: _Seen) -> None:
     try:
         image = read(file)
         found = list(grey_planes(image, most))
     except RuskaError as error:
         seen.leave_out(report, file.name, f"cannot be read ({type(error).__name__})")
         return
-    before = report.planes
+    before, name_of_file = report.planes, f"{file.parent.name}/{file.name}"
+    voxel_size = dict(image.voxel_size_nm)
+    if "X" not in voxel_size and (size := stated(name_of_file, pixel_sizes)) is not None:
+        voxel_size |= {"Y": size, "X": size}
     # blocks of a JPEG file are 8 pixels wide and plain to see
     levels = LEVELS[1:] if file.suffix.lower() in (".jpg", ".jpeg") else LEVELS
     for name, whole in found:
@@ -138,7 +147,7 @@ def _add(file: Path, most: int, writer: _Writer, report: Report, seen: _Seen) ->
         for target in kept:
             facts = {"source": source, "group": file.parent.name, "level": target.level,
                      "noise": round(target.noise, 4), "detail": round(target.detail, 4),
-                     "pixel_nm": image.voxel_size_nm.get("X"),
+                     "pixel_size_nm": voxel_size["X"] * target.level if "X" in voxel_size else None,
                      **({"cut": trimmed.rows()} if trimmed.cuts else {})}  # fmt: skip
             writer.add(target.values, facts)
             seen.tiles.append(tile_of(target.values, facts))
@@ -146,8 +155,8 @@ def _add(file: Path, most: int, writer: _Writer, report: Report, seen: _Seen) ->
             report.pixels += target.values.size
     if report.planes > before:
         writer.sources.append({
-            "name": f"{file.parent.name}/{file.name}", "shape": image.shape, "axes": image.axes,
-            "dtype": str(image.dtype), "hash": digest_image(image), "voxel_size_nm": dict(image.voxel_size_nm),
+            "name": name_of_file, "shape": image.shape, "axes": image.axes,
+            "dtype": str(image.dtype), "hash": digest_image(image), "voxel_size_nm": voxel_size,
         })  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
+from ruska.corpus.pixel_sizes import plane_size
+
 
 def statistics(planes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Numbers of ``planes``, as the manifest lists them.
@@ -21,7 +23,7 @@ def statistics(planes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for plane in found:
         levels[int(plane["level"])].append(plane)
         groups[str(plane["group"])].append(plane)
-    sizes = [plane["pixel_nm"] * plane["level"] for plane in found if plane.get("pixel_nm")]
+    sizes = [size for plane in found if (size := plane_size(plane, {})) is not None]
     return {
         "planes": len(found),
         "pixels": _pixels(found),

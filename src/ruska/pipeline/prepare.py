@@ -34,10 +34,11 @@ from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method, NoLedger, Sink
-    from ruska.weights import ModelCard
+    from ruska.weights import Domain, ModelCard
 
 DTypes = Literal["same", "float32"]
-_PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than the training data that still counts as the same
+_PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than what a model was trained on that still counts as the same
+_ADVICE = {"denoise": "compare --method wavelet, or train on this file with --method blindspot"}
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,9 @@ def prepare(
     recipe = methods.create(name, settings)
     if methods.task(name) == "isotropic":
         check_stack(image)
+    warnings = outside_domain(image, card_of(settings, name), normalised, methods.task(name))
+    if rehearsal and warnings:  # a prediction has no record that would say them
+        reason = "; ".join([reason, *warnings])
     ready = recipe.prepare(normalised, normalisation, budget)
     part = crop(image, options.roi) if options.roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
@@ -174,8 +178,7 @@ def prepare(
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
-        budget, out_dtype, options, seconds, (*outside_domain(image, card_of(settings, name)), *doubts), samplers,
-        sample_plan,
+        budget, out_dtype, options, seconds, (*warnings, *doubts), samplers, sample_plan,
     )  # fmt: skip
 
 
@@ -225,17 +228,44 @@ def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None
     return ModelCard.read(EMBEDDED / "card.json") if own else None
 
 
-def outside_domain(image: Image, card: ModelCard | None) -> tuple[str, ...]:
-    """What the user should know when a model was trained on images unlike ``image``."""
+def outside_domain(
+    image: Image, card: ModelCard | None, source: NormalisedSource, task: str = "denoise"
+) -> tuple[str, ...]:
+    """What the user should know when a model was trained on images unlike ``image``, in one sentence; mostly nothing.
+
+    source : of the image's intensities, a typical plane of which is looked at.
+    """
+    if card is None:
+        return ()
     here = image.voxel_size_nm.get("X")
-    if card is None or card.pixel_size_nm is None or here is None:
+    if card.domain is None:
+        strange = _strange_pixels(here, card.pixel_size_nm)
+    else:
+        strange = _strange_look(source, card.domain, here, task)
+    if not strange:
         return ()
-    low, high = card.pixel_size_nm
+    advice = ", ".join(["look at the result with care", *([_ADVICE[task]] if task in _ADVICE else [])])
+    return (f"this is unlike what {card.name} was trained on: {', and '.join(strange)}; {advice}",)
+
+
+def _strange_pixels(here: float | None, trained: tuple[float, float] | None) -> list[str]:
+    if here is None or trained is None:
+        return []
+    low, high = trained
     if low / _PIXEL_SIZE_SLACK <= here <= high * _PIXEL_SIZE_SLACK:
-        return ()
+        return []
     known = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    return (f"the pixels are {here:.3g} nm, the model was trained on {known} nm: look at the result with care, or "
-            "train one on this file",)  # fmt: skip
+    return [f"the pixels are {here:.3g} nm (trained on {known} nm)"]
+
+
+def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, task: str) -> list[str]:
+    from ruska.methods.sampling import typical_noise, typical_plane
+    from ruska.physics.appearance import appearance
+
+    plane = typical_plane(source)
+    if plane is None:
+        return []
+    return domain.strange(appearance(plane, typical_noise(source)), here, blurred=task == "deblur")
 
 
 def _choose(

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ruska.errors import InputError
+from ruska.weights.domain import Domain
 
 _FORMAT = 1
 
@@ -31,7 +32,7 @@ class ModelCard(BaseModel):
     method, network, settings : which method runs it, and how to build its network.
     training : steps, seconds, device, versions, the last scores on held-out pixels.
     data : the files it was trained on. ``licence`` is that of the weights; ``credits`` name whose data they were, and
-        under which licences.
+        under which licences. domain : what images it is for; None where nobody measured.
     sha256 : of the weights file.
     """
 
@@ -45,6 +46,7 @@ class ModelCard(BaseModel):
     data: tuple[Trained, ...]
     licence: str = "that of the training data's owner"
     credits: tuple[str, ...] = ()
+    domain: Domain | None = None
     sha256: str
 
     @property
@@ -55,6 +57,8 @@ class ModelCard(BaseModel):
     @property
     def pixel_size_nm(self) -> tuple[float, float] | None:
         """Smallest and largest pixel size along X it has seen; None when no file said."""
+        if self.domain is not None:
+            return self.domain.pixel_size_nm
         known = [d.voxel_size_nm["X"] for d in self.data if "X" in d.voxel_size_nm]
         return (min(known), max(known)) if known else None
 
