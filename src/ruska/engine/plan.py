@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ruska.engine.devices import other_devices
 from ruska.engine.memory import format_bytes, keeps_freed_memory, resident_memory
 from ruska.errors import GeometryError, ResourceError
 
@@ -182,7 +183,8 @@ def plan_blocks(
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
     chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
                        keeps_freed_memory())  # fmt: skip
-    side_by_side = budget.workers if method.threads == "one" else min(2, budget.workers)
+    # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
+    side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
     edges: list[int]
     if isinstance(edge, tuple):
         edges = list(edge[-len(space) :])

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from threading import Lock, Semaphore
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.ledger import NoLedger
 from ruska.engine.merge import TilePool, assemble, finished_with
 from ruska.engine.random_field import PlacedRandomField
 from ruska.engine.statistics import Normalisation, fill_invalid
+from ruska.engine.workshop import Workshop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Sink, Source
     from ruska.engine.plan import Block, Plan
-    from ruska.image import Estimate, LazyArray
+    from ruska.image import LazyArray
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Outcome:
     blocks : blocks computed now; ``resumed`` : found finished in the ledger.
     clipped : voxels that were outside the range of the output's dtype.
     seconds : wall time of the run; ``method_seconds`` : spent inside the method, summed over the workers.
+    notes : sentences on what did not go as planned, such as a GPU that ran out of memory.
     """
 
     blocks: int = 0
@@ -40,6 +42,7 @@ class Outcome:
     clipped: int = 0
     seconds: float = 0.0
     method_seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -56,8 +59,6 @@ class Job:
     seed: int = 0
     ledger: NoLedger = field(default_factory=NoLedger)
     outcome: Outcome = field(default_factory=Outcome)
-    compute: AbstractContextManager[Any] = field(default_factory=nullcontext)
-    """Held while a method computes: a lock for those that use every core themselves."""
 
     def read(self, box: Box, pad: tuple[int, ...]) -> tuple[Tensor, NDArray[np.bool_] | None]:
         """Read a canonical box as (b, c, *spatial) in the method's domain, padded; and where it is invalid."""
@@ -160,29 +161,28 @@ def run(
 
     Interrupted (Ctrl-C or an exception in a block), it stops after the blocks in flight; the ledger stays valid.
     """
-    compute = Lock() if method.threads == "many" else nullcontext()
+    started, workshop = time.perf_counter(), Workshop(method)
     job = Job(
         source, plan, sink, normalisation or Normalisation(), fill, method.domain, mask, seed, ledger or NoLedger(),
-        compute=compute,
+        Outcome(notes=workshop.notes),
     )  # fmt: skip
-    started = time.perf_counter()
     if hasattr(method, "sweeps"):
         from ruska.engine.sweeps import run_sweeps
 
-        run_sweeps(job, method, progress)  # type: ignore[arg-type]
+        run_sweeps(job, method, workshop, progress)  # type: ignore[arg-type]
     elif plan.merge == "mean":
-        _run_blended(job, method, progress)
+        _run_blended(job, workshop, progress)
     else:
-        _run_plain(job, method, progress)
+        _run_plain(job, workshop, progress)
+    give_back_freed_memory()
     job.outcome.seconds = time.perf_counter() - started
     return job.outcome
 
 
-def _run_plain(job: Job, method: Method, progress: Progress | None) -> None:
+def _run_plain(job: Job, workshop: Workshop, progress: Progress | None) -> None:
     def work(block: Block) -> tuple[int, float]:
         y, invalid = job.read(block.read, block.pad)
-        with job.compute:
-            estimate, seconds = call(method, y, job.random(block.read, block.pad))
+        estimate, seconds = workshop.estimate(y, job.random(block.read, block.pad))
         return job.finish(block, job.crop(estimate.mean, block, block.write), invalid, block.read), seconds
 
     def record(block: Block, result: tuple[int, float]) -> None:
@@ -190,11 +190,11 @@ def _run_plain(job: Job, method: Method, progress: Progress | None) -> None:
         job.ledger.add(f"block {block.index}", clipped=clipped)
         job.outcome.method_seconds += seconds
 
-    drive(job, "block", method.threads, work, record, progress, "restoring")
+    drive(job, "block", work, record, progress, "restoring")
     job.outcome.clipped = sum(e.get("clipped", 0) for e in job.ledger.entries.values())
 
 
-def _run_blended(job: Job, method: Method, progress: Progress | None) -> None:
+def _run_blended(job: Job, workshop: Workshop, progress: Progress | None) -> None:
     plan, entries = job.plan, job.ledger.entries
     pool = TilePool(None if job.ledger.folder is None else job.ledger.folder / "tiles")
 
@@ -203,8 +203,7 @@ def _run_blended(job: Job, method: Method, progress: Progress | None) -> None:
 
     def work(block: Block) -> float:
         y, _ = job.read(block.read, block.pad)
-        with job.compute:
-            estimate, seconds = call(method, y, job.random(block.read, block.pad))
+        estimate, seconds = workshop.estimate(y, job.random(block.read, block.pad))
         # float32 is what methods of the normalised domain return; raw ones keep their float64
         pool.put(block.index, job.crop(estimate.mean, block, block.tile))
         return seconds
@@ -231,7 +230,7 @@ def _run_blended(job: Job, method: Method, progress: Progress | None) -> None:
     for index in range(plan.size):  # a kill may have come between a tile and the cores it completed
         if f"tile {index}" in entries and not is_assembled(index):
             settle(plan.block(index))
-    drive(job, "tile", method.threads, work, record, progress, "restoring")
+    drive(job, "tile", work, record, progress, "restoring")
     job.outcome.clipped = sum(e.get("clipped", 0) for e in entries.values())
 
 
@@ -243,20 +242,9 @@ def _invalid_in(job: Job, box: Box) -> NDArray[np.bool_] | None:
     return fill_invalid(job.source.read(native), mask, job.fill)[1]
 
 
-def call(method: Method, y: Tensor, random: PlacedRandomField) -> tuple[Estimate, float]:
-    """Call a method without recording gradients; returns its estimate and seconds."""
-    import torch
-
-    started = time.perf_counter()
-    with torch.inference_mode():
-        estimate = method(y, random)
-    return estimate, time.perf_counter() - started
-
-
 def drive(
     job: Job,
     unit: str,
-    threads: str,
     work: Callable[[Block], Any],
     record: Callable[[Block, Any], None],
     progress: Progress | None,
@@ -264,8 +252,8 @@ def drive(
 ) -> None:
     """Do ``work`` for every block whose ``unit`` is not in the ledger, a few at a time, and ``record`` each here.
 
-    A method that uses many threads itself gets one block at a time; reading and writing of its neighbours go on
-    beside it.
+    A method that has a device for itself gets one block at a time on each; reading and writing of their neighbours go
+    on beside them.
     """
     plan = job.plan
     todo = [i for i in range(plan.size) if f"{unit} {i}" not in job.ledger.entries]

@@ -6,7 +6,6 @@ neighbour's half-finished step and never drift apart.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,23 +20,23 @@ if TYPE_CHECKING:
     from ruska.engine.contracts import Box, IterativeMethod, Progress, Sink
     from ruska.engine.plan import Block
     from ruska.engine.run import Job
+    from ruska.engine.workshop import Workshop
 
 
-def run_sweeps(job: Job, method: IterativeMethod, progress: Progress | None) -> None:
+def run_sweeps(job: Job, method: IterativeMethod, workshop: Workshop, progress: Progress | None) -> None:
     """Run ``init``, all sweeps and ``finish``; a ledger resumes within a sweep."""
     buffers = [_state(job, method, name) for name in ("even", "odd")]
     for k in range(method.sweeps + 2):
         before, after = buffers[(k + 1) % 2], buffers[k % 2]
         last = k == method.sweeps + 1
-        _pass(job, method, k, before, None if last else after, progress)
+        _pass(job, method.sweeps, workshop, k, before, None if last else after, progress)
     job.outcome.clipped = sum(e.get("clipped", 0) for e in job.ledger.entries.values())
 
 
 def _pass(
-    job: Job, method: IterativeMethod, k: int, before: Sink, after: Sink | None, progress: Progress | None
+    job: Job, sweeps: int, workshop: Workshop, k: int, before: Sink, after: Sink | None, progress: Progress | None
 ) -> None:
     """Pass 0 is ``init``, passes 1 to n are sweeps 0 to n-1, the last one is ``finish``."""
-    import torch
 
     def work(block: Block) -> tuple[int, float]:
         if after is None or k == 0:
@@ -45,15 +44,13 @@ def _pass(
         y, invalid = job.read(block.read, block.pad)
         random = job.random(block.read, block.pad)
         state = None if k == 0 else _read_state(job, before, block)
-        with job.compute, torch.inference_mode():
-            started = time.perf_counter()
+
+        def compute(method: IterativeMethod) -> Tensor:
             if state is None:
-                result = method.init(y, random)
-            elif after is not None:
-                result = method.sweep(state, y, k - 1, random)
-            else:
-                result = method.finish(state, y).mean
-            seconds = time.perf_counter() - started
+                return method.init(y, random)
+            return method.sweep(state, y, k - 1, random) if after is not None else method.finish(state, y).mean
+
+        result, seconds = workshop.sweep(compute)
         values = job.crop(result, block, block.write)
         if after is None:
             return job.finish(block, values, invalid, block.read), seconds
@@ -65,8 +62,8 @@ def _pass(
         job.ledger.add(f"pass {k} {block.index}", clipped=clipped)
         job.outcome.method_seconds += seconds
 
-    stage = "preparing" if k == 0 else "finishing" if after is None else f"sweep {k} of {method.sweeps}"
-    drive(job, f"pass {k}", method.threads, work, record, progress, stage)
+    stage = "preparing" if k == 0 else "finishing" if after is None else f"sweep {k} of {sweeps}"
+    drive(job, f"pass {k}", work, record, progress, stage)
 
 
 def _state(job: Job, method: IterativeMethod, name: str) -> Sink:

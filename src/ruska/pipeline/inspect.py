@@ -12,7 +12,8 @@ import numpy as np
 
 from ruska.engine import ArraySource
 from ruska.engine.plan import Block
-from ruska.engine.run import Job, call
+from ruska.engine.run import Job
+from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
 from ruska.io import check_output
@@ -220,5 +221,6 @@ def _time_once(method: Method | IterativeMethod, y: Tensor, random: PlacedRandom
         started = time.perf_counter()
         iterative.sweep(state, y, 0, random)
         return (time.perf_counter() - started) * sweeps
-    first = call(cast("Method", method), y, random)[1]
-    return first if first > _START_UP else min(first, call(cast("Method", method), y, random)[1])
+    workshop = Workshop(method)
+    first = workshop.estimate(y, random)[1]
+    return first if first > _START_UP else min(first, workshop.estimate(y, random)[1])

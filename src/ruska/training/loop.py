@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ruska.errors import ResourceError, SettingsError, did_you_mean
 from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.log import Log
-from ruska.training.ranks import join, local_gpu
+from ruska.training.ranks import if_usable, join, local_gpu
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -187,11 +187,11 @@ def train(
 
 
 def device_of_choice() -> torch.device:
-    """CUDA where there is a GPU, else Apple's Metal, else the processor."""
+    """CUDA where there is a GPU, else Apple's Metal, else the processor; the processor, too, where the GPU is full."""
     if torch.cuda.is_available():
-        return local_gpu()
+        return if_usable(local_gpu())
     if torch.backends.mps.is_available():
-        return torch.device("mps")
+        return if_usable(torch.device("mps"))
     return torch.device("cpu")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ruska.errors import ResourceError
 
+_LITTLE = 64 << 20  # bytes that a GPU must have left: the weights and the images of a small batch
 _PATIENCE = timedelta(hours=1)  # how long the others wait while the first process judges
 
 
@@ -96,3 +98,19 @@ def local_gpu() -> torch.device:
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def if_usable(device: torch.device) -> torch.device:
+    """``device``, or the processor where not even a little fits on it, or its driver is too old.
+
+    One of several processes keeps its GPU, whose error it then raises: the others would wait for it.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return device
+    try:
+        torch.empty(_LITTLE, dtype=torch.uint8, device=device)
+    except RuntimeError as error:
+        warnings.warn(f"the processor is used, because {device} is not usable: {str(error).partition(chr(10))[0]}",
+                      stacklevel=3)  # fmt: skip
+        return torch.device("cpu")
+    return device

@@ -1,0 +1,86 @@
+"""The devices that hold the networks of methods: which, which others there are, and whether their memory is full."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from copy import copy, deepcopy
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ruska.engine.contracts import IterativeMethod, Method
+
+_T = TypeVar("_T")
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device said that its memory is full. Metal has no error of its own for that."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "backend out of memory" in str(error)
+
+
+def on_gpu(device: torch.device | None) -> bool:
+    return device is not None and device.type != "cpu"
+
+
+def empty_cache(device: torch.device | None) -> None:
+    """Give back what torch keeps of a device's memory for later."""
+    import torch
+
+    if device is not None and device.type in ("cuda", "mps"):
+        getattr(torch, device.type).empty_cache()
+
+
+def networks_of(method: object) -> Iterator[nn.Module]:
+    """The networks among the fields of a method, and of the records among its fields."""
+    from torch import nn
+
+    for value in vars(method).values() if hasattr(method, "__dict__") else ():
+        if isinstance(value, nn.Module):
+            yield value
+        elif is_dataclass(value):
+            yield from networks_of(value)
+
+
+def device_of(method: object) -> torch.device | None:
+    """The device that holds the weights of a method; None where it has none."""
+    return next((p.device for network in networks_of(method) for p in network.parameters()), None)
+
+
+def other_devices(method: Method | IterativeMethod) -> list[torch.device]:
+    """GPUs besides the method's own on which blocks of a run can be computed at the same time.
+
+    None for processes that torchrun started: they have one each. `CUDA_VISIBLE_DEVICES` leaves GPUs out.
+    """
+    import torch
+
+    home = device_of(method)
+    if home is None or home.type != "cuda" or method.threads == "one" or "LOCAL_RANK" in os.environ:
+        return []
+    every = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [device for device in every if device.index != (home.index or 0)]
+
+
+def twin(method: Any) -> Any:
+    """A copy of a method with networks of its own."""
+    from torch import nn
+
+    other = copy(method)
+    for name, value in vars(method).items():
+        if isinstance(value, nn.Module):
+            object.__setattr__(other, name, deepcopy(value))  # fields of methods are frozen
+        elif is_dataclass(value) and any(networks_of(value)):
+            object.__setattr__(other, name, twin(value))
+    return other
+
+
+def moved(method: _T, device: torch.device | str) -> _T:
+    """The method, its networks on ``device`` from now on."""
+    for network in networks_of(method):
+        network.to(device)
+    return method

@@ -1,0 +1,123 @@
+"""Where blocks are computed: on the processor, on a GPU or on several, and what happens when memory runs out there.
+
+A block that does not fit a device is computed in halves, these in halves again, and on the processor when not even the
+smallest part fits. The block plan, and with it the ledger, stays as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from ruska.engine.allocator import give_back_freed_memory
+from ruska.engine.devices import device_of, empty_cache, moved, on_gpu, other_devices, out_of_memory, twin
+from ruska.engine.parts import halves, in_parts
+from ruska.errors import ResourceError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ruska.engine.contracts import IterativeMethod, Method, RandomField
+    from ruska.image import Estimate
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Place:
+    """A device and the method on it. most : voxels of a block beyond which memory ran out; None while it never did."""
+
+    method: Method | IterativeMethod
+    device: torch.device | None
+    most: int | None = None
+
+
+class Workshop:
+    """The places that the blocks of one run take turns at.
+
+    A method that keeps one core busy is called side by side; any other has its device for itself.
+    notes : sentences for the record, of what did not go as planned.
+    """
+
+    def __init__(self, method: Method | IterativeMethod) -> None:
+        home = device_of(method)
+        self.notes: list[str] = []
+        self._shared = Place(method, home) if method.threads == "one" else None
+        self._free: SimpleQueue[Place] = SimpleQueue()
+        self._free.put(Place(method, home))
+        for device in other_devices(method):
+            self._free.put(Place(moved(twin(method), device), device))
+
+    def estimate(self, y: Tensor, random: RandomField) -> tuple[Estimate, float]:
+        """What the method makes of a block, and seconds; without recording gradients."""
+        import torch
+
+        with self._place() as place, torch.inference_mode():
+            started = time.perf_counter()
+            return self._whole_or_in_parts(place, y, random), time.perf_counter() - started
+
+    def sweep(self, work: Callable[[IterativeMethod], _T]) -> tuple[_T, float]:
+        """What ``work`` makes of an iterative method, and seconds; on the processor where memory runs out."""
+        import torch
+
+        with self._place() as place, torch.inference_mode():
+            started = time.perf_counter()
+            try:
+                return work(cast("IterativeMethod", place.method)), time.perf_counter() - started
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                said = str(error).partition("\n")[0]
+            self._leave(place, said)
+            return work(cast("IterativeMethod", place.method)), time.perf_counter() - started
+
+    @contextmanager
+    def _place(self) -> Iterator[Place]:
+        if self._shared is not None:
+            yield self._shared
+            return
+        place = self._free.get()
+        try:
+            yield place
+        finally:
+            if not on_gpu(place.device):
+                give_back_freed_memory()
+            self._free.put(place)
+
+    def _whole_or_in_parts(self, place: Place, y: Tensor, random: RandomField) -> Estimate:
+        method = cast("Method", place.method)
+        extent = halves(method, y.shape)
+        if place.most is None or y.numel() <= place.most or extent is None:
+            try:
+                return method(y, random)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                said = str(error).partition("\n")[0]
+            # Out of the handler, whose error holds on to what did not fit.
+            empty_cache(place.device)
+            if extent is None:
+                self._leave(place, said)
+                return cast("Method", place.method)(y, random)
+            if place.most is None:
+                self.notes.append(f"{_name(place.device)} ran out of memory, so blocks were computed in parts ({said})")
+            place.most = y.numel() - 1
+        return in_parts(method, y, random, extent, lambda part, field: self._whole_or_in_parts(place, part, field))
+
+    def _leave(self, place: Place, said: str) -> None:
+        """Go on with the processor."""
+        left = place.device
+        if not on_gpu(left):
+            raise ResourceError(_name(left), f"ran out of memory ({said})", "Close other programs; the run resumes.")
+        self.notes.append(f"{left} has too little memory even for a small block, so the processor was used ({said})")
+        place.method, place.device, place.most = moved(place.method, "cpu"), None, None
+        empty_cache(left)
+
+
+def _name(device: torch.device | None) -> str:
+    return "the processor" if device is None else str(device)
