@@ -11,6 +11,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.io.lazy import LazyPixels
+from ruska.io.raw import read_raw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,9 +77,9 @@ def check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset
 
 
 class RawPixels(LazyPixels):
-    """An array that lies in a file as it is, mapped for the time of one read.
+    """An array that lies in a file as it is. The file is open for the time of one read.
 
-    stored : data type with its byte order. offset : of the first value.
+    stored : data type with its byte order. offset : of the first value. order : ``C``, or ``F`` (first axis fastest).
     """
 
     def __init__(
@@ -88,13 +89,9 @@ class RawPixels(LazyPixels):
         self.path, self.stored, self.offset, self.order = path, stored, offset, order
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        try:
-            mapped = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        except ValueError as error:
-            raise InputError(self.path, f"can no longer be read ({error})", "Was it changed?") from error
-        values = np.array(mapped[box], dtype=self.dtype, order="C")
-        mapped._mmap.close()  # type: ignore[attr-defined]  # mapped pages would count as our memory
-        return values
+        if self.order == "F":
+            return read_raw(self.path, self.offset, self.shape[::-1], self.stored, box[::-1]).transpose()
+        return read_raw(self.path, self.offset, self.shape, self.stored, box)
 
 
 class FramePixels(LazyPixels):

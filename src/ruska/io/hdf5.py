@@ -19,6 +19,7 @@ from ruska.io.binary import First
 from ruska.io.hdf5_files import PatientFile
 from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
 from ruska.io.hdf5_limits import check_chunks, check_heaps
+from ruska.io.hdf5_texts import length_of_text
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
 
@@ -91,6 +92,8 @@ def _is_ours(file: Any) -> bool:
 
 def _read_ours(path: Path, file: Any) -> Image:
     record = file[_RECORD]
+    if length_of_text(path, record) > path.stat().st_size:
+        raise InputError(path, f"{record.name} is damaged: a text longer than the file", "Copy it again.")
     fields = metadata.loads(record.asstr()[()], path)
     _check(path, file[_DATA])
     mask = None

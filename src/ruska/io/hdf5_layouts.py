@@ -15,6 +15,7 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import metadata
+from ruska.io.hdf5_texts import longest_text
 from ruska.io.kinds import check_image_units
 
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d+)$")
@@ -63,8 +64,17 @@ def attribute(item: Any, name: str, default: Any = None) -> Any:
         found = item.attrs.get_id(name)
         if found.get_storage_size() > _LONGEST_ATTRIBUTE or math.prod(found.shape) > _LONGEST_ATTRIBUTE:
             return default
+        if found.dtype.kind == "O" and (longest_text(item, name) or 0) > _LONGEST_ATTRIBUTE:
+            return default
         return item.attrs[name]
-    except (KeyError, OSError, RuntimeError):  # the pixels are worth having without it
+    except (
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        InputError,
+    ):  # the pixels are worth having without it
         return default
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.io import chunked
+from ruska.io.binary import Cursor
 
 _LOOKED_AT = 8 << 20  # bytes at either end of a file
 _HEAP, _HEAP_HEAD = b"GCOL\1\0\0\0", 16
@@ -24,31 +24,33 @@ def check_heaps(path: Path) -> None:
     The library would go round it for ever (HDF5 2.0, and every version before). Looks at both ends of the file,
     where heaps are as a rule.
     """
-    size = path.stat().st_size
-    if size == 0:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for start, stop in ((0, min(size, _LOOKED_AT)), (max(_LOOKED_AT, size - _LOOKED_AT), size)):
-            at = data.find(_HEAP, start, stop)
+    with path.open("rb") as file:
+        cursor = Cursor(path, file)
+        for start in sorted({0, max(0, cursor.size - _LOOKED_AT)}):
+            cursor.go(start)
+            data = cursor.take(min(_LOOKED_AT, cursor.size - start))
+            at = data.find(_HEAP)
             while at >= 0:
-                if not _is_sound(data, at):
+                if not _is_sound(cursor, start + at):
                     raise InputError(path, "is damaged (a heap of texts in it leads in circles)", "Copy it again.")
-                at = data.find(_HEAP, at + 1, stop)
+                at = data.find(_HEAP, at + 1)
 
 
-def _is_sound(data: mmap.mmap, at: int) -> bool:
+def _is_sound(cursor: Cursor, at: int) -> bool:
     """Whether the objects of the heap at ``at`` follow one another to its end. Source: HDF5 file format, III.E."""
-    end = at + int.from_bytes(data[at + 8 : at + 16], "little")
-    place = at + _HEAP_HEAD
-    while place + 16 <= end <= len(data):
-        number, length = (
-            int.from_bytes(data[place : place + 2], "little"),
-            int.from_bytes(data[place + 8 : place + 16], "little"),
-        )
+    cursor.go(at)
+    if at + _HEAP_HEAD > cursor.size:
+        return False
+    end = at + int.from_bytes(cursor.take(_HEAP_HEAD)[8:], "little")
+    while cursor.place + 16 <= end <= cursor.size:
+        number, length = cursor.unpack("<H6xQ")
         if number == 0:  # free space to the end, its own head included
-            return 16 <= length <= end - place
-        place += 16 + -(-length // 8) * 8
-    return end <= len(data) and place <= end
+            return 16 <= length <= end - cursor.place + 16
+        place = cursor.place + -(-length // 8) * 8
+        if place > end:
+            return False
+        cursor.go(place)
+    return end <= cursor.size
 
 
 def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:

@@ -79,7 +79,7 @@ class LazyPixels(ABC):
         return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        values = self.read_box(tuple(slice(0, n) for n in self.shape))
+        values = self[...]
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""NumPy's own files: ``.npy`` (pixels only, mapped) and ``.npz`` (pixels, mask and metadata). Nothing is unpickled."""
+"""NumPy's own files: ``.npy`` (pixels only, lazily) and ``.npz`` (pixels, mask and metadata). Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ruska.errors import InputError
 from ruska.image import Image
 from ruska.io import metadata
 from ruska.io.archive import check_ratio
-from ruska.io.lazy import LazyPixels, planes, transposed
+from ruska.io.binary import RawPixels
+from ruska.io.lazy import planes, transposed
 from ruska.io.registry import assumed_axes, not_carried
 
 if TYPE_CHECKING:
@@ -23,27 +24,15 @@ _SMALLEST_COLOUR_IMAGE = 16  # pixels a side, below which a last axis of 3 or 4 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same image gives the same bytes
 
 
-class NpyPixels(LazyPixels):
-    """An ``.npy`` file, mapped for the time of one read."""
-
-    def __init__(self, path: Path) -> None:
-        mapped = _map(path)
-        super().__init__(mapped.shape, mapped.dtype.newbyteorder("="))
-        self.path = path
-
-    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        mapped = _map(self.path)
-        values = np.array(mapped[box], dtype=self.dtype)
-        mapped._mmap.close()
-        return values
-
-
-def _map(path: Path) -> Any:
+def _pixels(path: Path) -> RawPixels:
+    """The array of an ``.npy`` file, which is read when it is used."""
     _check_head(path)
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise _refusal(path, error) from error
+    mapped._mmap.close()  # nothing was read through it: it only says where the values are
+    return RawPixels(path, mapped.shape, mapped.dtype, mapped.offset, "C" if mapped.flags.c_contiguous else "F")
 
 
 def _check_head(path: Path) -> None:
@@ -76,7 +65,7 @@ def read(path: Path, inner: str | None) -> Image:
         return _read_archive(path, inner)
     if inner is not None:
         raise InputError(path, f"holds one array, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
-    return _plain(path, NpyPixels(path))
+    return _plain(path, _pixels(path))
 
 
 def _plain(path: Path, data: Any) -> Image:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ruska.errors import InputError, RuskaError
 from ruska.io.lazy import LazyPixels
+from ruska.io.raw import read_raw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,6 +144,7 @@ class TiffPixels(LazyPixels):
             dtype = (stored.dtype if palette is None else palette.dtype).newbyteorder("=")
         super().__init__(shape, dtype)
         self.stored, self.steps, self.colour, self.palette = stored, steps, colour, palette
+        self.path = stored.path
         _, rows, columns = stored.segment
         self.chunks = (
             None if stored.raw else (*(1,) * len(steps), min(rows, self.shape[-2]), min(columns, self.shape[-1]))
@@ -178,10 +180,10 @@ class TiffPixels(LazyPixels):
         return grey if self.palette is None else self.palette[grey]
 
     def read_plane(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Part of a plane, (rows, columns, samples), in native byte order; every failure is an InputError."""
+        """Part of a plane, (rows, columns, samples), native byte order; every failure of a codec is an InputError."""
         try:
             return self._plane(plane, rows, columns)
-        except (RuskaError, MemoryError, FileNotFoundError):
+        except (RuskaError, MemoryError, OSError):
             raise
         except Exception as error:  # codecs raise whatever their C library reports
             reason = (str(error).splitlines() or [""])[0][:200]
@@ -203,13 +205,10 @@ class TiffPixels(LazyPixels):
 
     def _raw(self, page: Page, depth: int, rows: slice, columns: slice) -> NDArray[Any]:
         stored = self.stored
-        if page.file.stat().st_size < page.offsets[0] + stored.page_bytes:
-            raise InputError(page.file, "became shorter while it was open", "Copy it again from the source.")
-        # A view of the mapped file; copying the box touches only the pages of memory that hold it.
-        mapped = np.memmap(page.file, np.uint8, "r")
-        view: NDArray[Any] = np.ndarray(stored.shape, stored.dtype, mapped, page.offsets[0])
-        part = np.moveaxis(view[:, depth, rows, columns, :], 0, 2)
-        return part.reshape(*part.shape[:2], stored.samples).astype(stored.dtype.newbyteorder("="))
+        separate, _, _, _, contiguous = stored.shape
+        box = (slice(0, separate), slice(depth, depth + 1), rows, columns, slice(0, contiguous))
+        part = np.moveaxis(read_raw(page.file, page.offsets[0], stored.shape, stored.dtype, box)[:, 0], 0, 2)
+        return part.reshape(*part.shape[:2], stored.samples)
 
     def _decoded(self, index: int, page: Page, depth: int, rows: slice, columns: slice) -> NDArray[Any]:
         separate, pages_deep, height, width, contiguous = self.stored.shape
