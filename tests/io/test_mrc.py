@@ -224,3 +224,25 @@ def test_real_maps_compressed_and_not(micrographs: Path, manifest: list[dict[str
 def test_sizes_that_vanish_in_the_headers_float32_are_said(tmp_path: Path) -> None:
     tiny = Image(VOLUME, "ZYX", origin={"Y": Quantity(1e-60, "nm")})
     assert any("origin along Y" in line for line in write(tmp_path / "a.mrc", tiny))
+
+
+def test_a_plane_is_written_in_bands_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never whole: it may be larger than memory."""
+    values = RNG.normal(0, 50, (2, 37, 24)).astype(np.float32)
+    values[0, 5, 3] = np.nan
+    asked = []
+
+    class Lazy:
+        shape, dtype = values.shape, values.dtype
+
+        def __getitem__(self, box):
+            asked.append(values[box].size)
+            return values[box]
+
+    monkeypatch.setattr("ruska.io.mrc._BAND", 240)
+    write(tmp_path / "bands.mrc", Image(Lazy(), "ZYX"))
+    assert max(asked) == 240
+    with mrcfile.open(tmp_path / "bands.mrc") as file:
+        np.testing.assert_array_equal(file.data, values)
+        assert float(file.header.rms) == pytest.approx(np.nanstd(values), rel=1e-5)
+        assert float(file.header.dmean) == pytest.approx(np.nanmean(values), rel=1e-5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ import numpy as np
 from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity
 from ruska.io.binary import First, RawPixels, only_image
-from ruska.io.lazy import planes, transposed
+from ruska.io.lazy import transposed
 from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended, read_mdoc
 from ruska.io.registry import not_carried, to_units
 
@@ -34,6 +35,7 @@ _IMOD_AT = 152 - 112  # of the stamp, inside the field extra2, which starts at b
 _VOLUME_SUFFIXES = (".rec", ".map")
 _VOLUME_STACK = 401
 _LABEL = "Written by Ruska"
+_BAND = 1 << 22  # voxels that are written at once
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write ``image`` plane by plane; returns what MRC cannot hold.
+    """Write ``image``, some rows at a time; returns what MRC cannot hold.
 
     8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError for other types than 8/16-bit
     integers, float16 and float32, and for more than three axes.
@@ -207,9 +209,9 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         file.write(header.tobytes())
         file.write(extended)
         summary = _Summary()
-        for plane in planes(image.data):
-            summary.add(plane)
-            plane.astype(stored).tofile(file)
+        for band in _bands(image.data):
+            summary.add(band)
+            band.astype(stored).tofile(file)
         summary.fill(header)
         file.seek(0)
         file.write(header.tobytes())
@@ -283,15 +285,25 @@ def _extended(kept: Any, same_stack: bool) -> bytes:
     return base64.b64decode(kept.get("extended", "")) if same_stack else b""
 
 
+def _bands(data: Any) -> Iterator[NDArray[Any]]:
+    """Whole rows of one plane after the other, about `_BAND` voxels at a time: a plane may be larger than memory."""
+    height, width = data.shape[-2:]
+    rows = max(1, _BAND // width)
+    for place in np.ndindex(*data.shape[:-2]):
+        for top in range(0, height, rows):
+            box = (*(slice(i, i + 1) for i in place), slice(top, min(top + rows, height)), slice(0, width))
+            yield np.asarray(data[box]).reshape(-1, width)
+
+
 class _Summary:
-    """Minimum, maximum, mean and standard deviation of the values, plane by plane."""
+    """Minimum, maximum, mean and standard deviation of the values, band by band."""
 
     def __init__(self) -> None:
         self.low, self.high, self.count, self.mean, self.squares = math.inf, -math.inf, 0, 0.0, 0.0
 
-    def add(self, plane: NDArray[Any]) -> None:
-        """Merge a plane's moments into the running ones (Chan et al. 1979), skipping NaN and infinity."""
-        values = plane.ravel() if plane.dtype.kind != "f" else plane[np.isfinite(plane)]
+    def add(self, band: NDArray[Any]) -> None:
+        """Merge a band's moments into the running ones (Chan et al. 1979), skipping NaN and infinity."""
+        values = band.ravel() if band.dtype.kind != "f" else band[np.isfinite(band)]
         if not values.size:
             return
         mean = float(values.mean(dtype=np.float64))

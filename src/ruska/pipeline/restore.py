@@ -24,6 +24,7 @@ from ruska.engine import (
     empty_work,
     work_folder,
 )
+from ruska.engine.allocator import give_back_freed_memory
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.io.digest import digest_image
@@ -256,6 +257,7 @@ def _deliver(
         if report:
             if progress is not None:
                 progress("drawing the report", 0, 1)
+            give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
             html.append(
                 write_report(
                     target,
