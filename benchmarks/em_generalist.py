@@ -6,8 +6,10 @@ noise is Ruska's estimate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from ruska.physics import estimate_noise
 
 _SPREAD = 0.5
 _FAINTEST, _STRONGEST = 0.01, 50.0
+_BATCH = 16  # slices of a volume that the network sees together
 
 
 @dataclass(frozen=True)
@@ -31,33 +34,43 @@ class MicrographPrior:
     """The embedded network as a `diffusion.Prior` of images with a standard deviation of 0.5."""
 
     network: Denoiser
+    axes: Iterator[int] = field(default_factory=lambda: cycle(range(3)))
 
     def denoise(self, x_t: Tensor, sigma: Tensor | float, condition: Tensor | None = None) -> Tensor:
+        """Of a volume its slices across one axis, the next one at every call, as EM generalist takes them."""
+        if x_t.dim() == 4:
+            return self._slices(x_t, float(sigma))
+        axis = next(self.axes)
+        slices = x_t[0, 0].movedim(axis, 0)[:, None]
+        seen = torch.cat([self._slices(part, float(sigma)) for part in slices.split(_BATCH)])
+        return seen[:, 0].movedim(0, axis)[None, None]
+
+    def _slices(self, x_t: Tensor, sigma: float) -> Tensor:
         from torch.nn import functional
 
         height, width = x_t.shape[-2:]
         step = self.network.multiple
         x = functional.pad(x_t / _SPREAD, (0, -width % step, 0, -height % step), mode="replicate")
-        level = torch.as_tensor(float(sigma) / _SPREAD).clamp(_FAINTEST, _STRONGEST).view(1, 1, 1, 1)
+        level = torch.tensor(sigma / _SPREAD).clamp(_FAINTEST, _STRONGEST).expand(len(x), 1, 1, 1)
         return _SPREAD * self.network(x, level)[..., :height, :width]
 
 
 @cache
-def _prior() -> MicrographPrior:
-    return MicrographPrior(load(None)[0].eval())
+def _network() -> Denoiser:
+    return load(None)[0].eval()
 
 
 def flow(case: Case) -> NDArray[Any]:
     """Flow plug-and-play: 100 passes, step size 0.3, as its authors have it."""
     with torch.inference_mode():
-        return _run(case, lambda data, y, noise: flow_plug_and_play(_prior(), data, y, noise))
+        return _run(case, lambda data, y, noise: flow_plug_and_play(MicrographPrior(_network()), data, y, noise))
 
 
 def gradient(case: Case) -> NDArray[Any]:
     """Diffusion posterior sampling: 1000 passes with gradients; gamma 1, for deblurring 5."""
     gamma = 5.0 if case.task == "deblur" else 1.0
     levels = trailing_levels(ddpm_path(EM_GENERALIST), 1000)
-    return _run(case, lambda data, y, noise: dps(_prior(), data, y, noise, levels, gamma=gamma))
+    return _run(case, lambda data, y, noise: dps(MicrographPrior(_network()), data, y, noise, levels, gamma=gamma))
 
 
 def _run(case: Case, sampler: Any) -> NDArray[Any]:

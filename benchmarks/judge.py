@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 import ruska
 from benchmarks.cases import Case
-from benchmarks.notes import source_digest
 from benchmarks.peers import PEERS, Peer, applies
+from benchmarks.peers_env import Elsewhere
 from benchmarks.scoring import SCORES_VERSION, score
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Results on disk, by what they depend on: the input, the peer and its version, Ruska's own code."""
+    """Results on disk, by what they depend on: the input, the peer and its version, Ruska's weights and code."""
 
     folder: Path
 
@@ -45,22 +45,24 @@ class Memory:
         file.write_text(json.dumps(row))
 
     def _file(self, case: Case, peer: Peer) -> Path:
-        code = source_digest() if peer.ours else "peer"
         slug = "".join(c if c.isalnum() else "-" for c in peer.name)
-        return self.folder / f"{case.digest}_{slug}_{peer.version}_{code}.json"
+        return self.folder / f"{case.digest}_{slug}_{peer.version}_{peer.code(case)}.json"
 
 
 def judge(
     found: Iterable[Case], memory: Memory, *, slow: bool = False, only: Sequence[str] = (),
+    peers: Callable[[Case], Sequence[Peer]] = lambda case: PEERS[case.task],
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row per case and peer (of those named in ``only``, slow ones too, if it names any).
+
+    peers : of a case, in the order of the table.
 
     A peer that fails is said and left out; one that is not there is said once, with how to have it.
     """
     rows, absent = [], set()
     for case in found:
-        for peer in PEERS[case.task]:
+        for peer in peers(case):
             wanted = peer.name in only if only else slow or not peer.slow
             if not wanted or not applies(peer, case):
                 continue
@@ -98,12 +100,11 @@ def _row(case: Case, peer: Peer, memory: Memory) -> dict[str, Any]:
 
 
 def measure(case: Case, peer: Peer, memory: Memory) -> dict[str, Any]:
-    """Run one peer on one case and score it."""
-    wall, work = time.perf_counter(), time.process_time()
-    restored = np.asarray(peer.restore(case))
-    wall, work = time.perf_counter() - wall, time.process_time() - work
-    # on a busy machine the clock counts other programs too; on several cores, or in another process, it does not matter
-    seconds = wall if peer.environment else min(wall, work)
+    """Run one peer on one case and score it; ``seconds`` are those of the processor, of all cores together."""
+    started = time.process_time()  # not the clock, which counts other programs of a busy machine too
+    found = peer.restore(case)
+    seconds = time.process_time() - started
+    restored, seconds = (found.image, found.seconds) if isinstance(found, Elsewhere) else (np.asarray(found), seconds)
     row = {"task": case.task, "dataset": case.dataset, "setting": case.setting, "peer": peer.name,
            "seconds": seconds, "megapixels": restored.size / 1e6,
            "version": SCORES_VERSION, **score(restored, case)}  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import ruska
 
-_RESULT_ROOMS = ("physics", "networks", "methods", "engine", "training")
+_RESULT_ROOMS = ("physics", "networks", "diffusion", "methods", "engine", "training")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A peer is a script in ``benchmarks/outside``. It is called with a folder that holds ``measurement.npy`` (float32, as
 Ruska's methods get it) and ``task.json`` (the task, the noise as far as it is told, the operator, the settings), and
-with ``psf.npy`` for a blur; it writes ``restored.npy``. Which Python runs it is said by an environment variable:
+with ``psf.npy`` for a blur; it writes ``restored.npy``, and to ``seconds.txt`` the processor time that restoring took,
+without imports. Which Python runs it is said by an environment variable:
 
     python -m venv /somewhere/careamics
     /somewhere/careamics/bin/pip install careamics
@@ -32,6 +33,14 @@ _OUTSIDE = Path(__file__).parent / "outside"
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What a process in another environment made of a case, and its seconds of processor time."""
+
+    image: NDArray[Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Environment:
     """Where a peer's packages are.
 
@@ -51,11 +60,11 @@ class Environment:
         return (f"pip install {self.package} in an environment of its own, and set {self.variable} to that Python "
                 "(benchmarks/peers_env.py)")  # fmt: skip
 
-    def peer(self, script: str, **settings: Any) -> partial[NDArray[Any]]:
+    def peer(self, script: str, **settings: Any) -> partial[Elsewhere]:
         """A peer's ``restore``: runs ``benchmarks/outside/SCRIPT`` on the case."""
         return partial(self._restore, _OUTSIDE / script, settings)
 
-    def _restore(self, script: Path, settings: dict[str, Any], case: Case) -> NDArray[Any]:
+    def _restore(self, script: Path, settings: dict[str, Any], case: Case) -> Elsewhere:
         assert self.python is not None
         with tempfile.TemporaryDirectory(prefix="ruska-peer-") as name:
             folder = Path(name)
@@ -66,19 +75,24 @@ class Environment:
                                   cwd=name, check=False)  # fmt: skip
             if done.returncode != 0:
                 raise RuntimeError(f"{script.name} failed: {' / '.join(done.stderr.strip().splitlines()[-3:])}")
-            restored = np.load(folder / "restored.npy")
+            restored, seconds = np.load(folder / "restored.npy"), float((folder / "seconds.txt").read_text())
         expected = case.measurement.shape if case.truth is None else case.truth.shape
         if restored.shape != expected:
             raise RuntimeError(f"{script.name} gave shape {restored.shape}, expected {expected}")
-        return restored
+        return Elsewhere(restored, seconds)
 
 
 def _told(case: Case, folder: Path) -> dict[str, Any]:
     """What the peer may know; the true noise only where it belongs to the task, as for all peers of it."""
-    told: dict[str, Any] = {"task": case.task, "noise_std": case.noise_std if case.task != "denoise" else None}
+    shape = list(case.measurement.shape if case.truth is None else case.truth.shape)
+    told: dict[str, Any] = {
+        "task": case.task,
+        "shape": shape,
+        "noise_std": case.noise_std if case.task != "denoise" else None,
+    }
     if isinstance(case.operator, GaussianBlur):
         np.save(folder / "psf.npy", np.asarray(gaussian_psf(case.operator.sigmas[0]), dtype=np.float32))
-        told["operator"] = "blur"
+        told |= {"operator": "blur", "sigmas": list(case.operator.sigmas)}
     elif isinstance(case.operator, Decimation):
         told["operator"] = "decimation"
         told["factors"] = [float(f) for f in case.operator.factors]
@@ -86,4 +100,4 @@ def _told(case: Case, folder: Path) -> dict[str, Any]:
 
 
 CAREAMICS = Environment("RUSKA_CAREAMICS_PYTHON", "careamics")
-DEEPINVERSE = Environment("RUSKA_DEEPINVERSE_PYTHON", "deepinv")
+DEEPINVERSE = Environment("RUSKA_DEEPINVERSE_PYTHON", "deepinv and Ruska")

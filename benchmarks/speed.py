@@ -1,4 +1,4 @@
-"""The section on speed and scale: time to quality, the engine, memory of large volumes, start-up."""
+"""The section on speed and scale: time to quality, the prior's pass, the engine, memory of large volumes, start-up."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from benchmarks import engine, scale, startup
+from benchmarks import engine, forward, scale, startup
 from benchmarks.notes import Notes, source_digest
+from benchmarks.peers import PRIOR
 from benchmarks.tables import by_peer, cell
 
 VERSION = 1
@@ -23,10 +25,25 @@ _ENGINE = (
 _SCALE = "`ruska denoise --method gaussian` on a volume, with the memory it is allowed:"
 
 
-def section(rows: Sequence[dict[str, Any]], notes: Notes, *, slow: bool, say: Callable[[str], None] = print) -> str:
-    """Markdown. Remembered until Ruska's code or the machine changes."""
-    here = (f"speed {VERSION} {source_digest(())} {platform.node()} {os.cpu_count()} "
+def passes(notes: Notes, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The prior's pass over 1024 x 1024 pixels; remembered until code, weights or the machine change."""
+    say("the network's part")
+    found: dict[str, Any] = notes.recall(f"{_here()} forward {forward.VERSION} {PRIOR}", forward.measured)
+    return found
+
+
+def _here() -> str:
+    """Ruska's code, and where it runs."""
+    return (f"speed {VERSION} {source_digest(())} {platform.node()} {os.cpu_count()} "
             f"{os.environ.get('OMP_NUM_THREADS', '')}")  # fmt: skip
+
+
+def section(
+    rows: Sequence[dict[str, Any]], notes: Notes, pass_times: dict[str, Any], *, slow: bool,
+    say: Callable[[str], None] = print,
+) -> str:  # fmt: skip
+    """Markdown. Remembered until Ruska's code or the machine changes. pass_times : of `passes`."""
+    here = _here()
     say("start-up")
     started = notes.recall(f"{here} start-up", startup.measured)
     say("engine")
@@ -35,10 +52,15 @@ def section(rows: Sequence[dict[str, Any]], notes: Notes, *, slow: bool, say: Ca
     volumes = []
     for size in (*SIZES, *(SLOW_SIZES if slow else ())):
         say(f"volume of {size:g} GB")
-        volumes.append(notes.recall(f"{here} scale {size} {MEMORY}", lambda size=size: scale.measured(size, MEMORY)))
-    parts = ["## Speed and scale", quality_over_time(rows), _ENGINE, engine.table(overhead), _SCALE,
-             scale.table(volumes), startup.table(started)]  # fmt: skip
+        volumes.append(notes.recall(f"{here} scale {size} {MEMORY}", lambda size=size: _volume(size)))
+    large = scale.table([scale.Peaks(**volume) for volume in volumes])
+    parts = ["## Speed and scale", quality_over_time(rows), forward.table(pass_times), _ENGINE, engine.table(overhead),
+             _SCALE, large, startup.table(started)]  # fmt: skip
     return "\n\n".join(parts)
+
+
+def _volume(gigabytes: float) -> dict[str, Any]:
+    return asdict(scale.measured(gigabytes, MEMORY, ["--method", "gaussian"], None, None))
 
 
 def quality_over_time(rows: Sequence[dict[str, Any]]) -> str:

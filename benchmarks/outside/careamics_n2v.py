@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
-import torch
+from without_torchvision import declare_operators
 
-try:
-    import torchvision  # noqa: F401
-except RuntimeError:  # beside another build of PyTorch its operators are absent; CAREamics uses none of them
-    for name in [n for n in sys.modules if n.startswith("torchvision")]:
-        del sys.modules[name]
-    _library = torch.library.Library("torchvision", "DEF")
-    _library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+declare_operators()
 
 _PATCH, _BATCH, _HELD_BACK = 64, 8, 2
 
@@ -33,6 +28,7 @@ def main(folder: Path) -> None:
     image = np.load(folder / "measurement.npy")
     patches = (image.shape[0] // _PATCH) * (image.shape[1] // _PATCH)
     batches = max(1, -(-(patches - _HELD_BACK) // _BATCH))
+    started = time.process_time()
     config = create_n2v_config(
         experiment_name="n2v", data_type="array", axes="YX", patch_size=[_PATCH, _PATCH], batch_size=_BATCH,
         num_epochs=max(30, -(-settings.get("steps", 1000) // batches)), n_val_patches=_HELD_BACK,
@@ -43,6 +39,7 @@ def main(folder: Path) -> None:
     found = careamist.predict(pred_data=image)
     while isinstance(found, list | tuple):
         found = found[0]
+    (folder / "seconds.txt").write_text(str(time.process_time() - started))
     np.save(folder / "restored.npy", np.asarray(found, dtype=np.float32).reshape(image.shape))
 
 

@@ -11,14 +11,16 @@ from benchmarks.cases import Case, cases
 from benchmarks.judge import Memory, judge
 from benchmarks.memory import peak_memory
 from benchmarks.notes import Notes
-from benchmarks.peers import PEERS, Peer, applies
+from benchmarks.peers import PEERS, PRIOR, Peer, applies
 from benchmarks.peers_env import Environment
 from benchmarks.robustness import measured, table
+from benchmarks.samplers import SAMPLERS
 from benchmarks.scoring import score
 from benchmarks.speed import quality_over_time
 from benchmarks.tables import best_classical, error_ratio, interval, tables
 from scipy.ndimage import fourier_gaussian, fourier_shift
 
+from benchmarks import classical
 from ruska.physics import STANDARD_DOSES, cell_phantom
 from ruska.physics.operators import Identity
 
@@ -84,6 +86,63 @@ def test_results_are_remembered_by_what_they_depend_on(monkeypatch, tmp_path):
     monkeypatch.setitem(PEERS, "denoise", (Peer("counted", counted, version=2),))
     judge([phantom_case()], Memory(tmp_path), say=lambda text: None)
     assert len(calls) == 3
+
+
+def test_other_weights_or_code_concern_what_ruska_drives_and_no_one_else(monkeypatch, tmp_path):
+    calls = []
+
+    def known(weights):
+        def restore(name):
+            return lambda case: calls.append(name) or case.measurement
+
+        return (Peer("own", restore("own"), ours=True, version=weights),
+                Peer("sampler", restore("sampler"), driven=True, version=weights), Peer("peer", restore("peer")),
+                Peer("told", restore("told"), told=lambda case: estimate))  # fmt: skip
+
+    estimate = "0.1"
+    case = phantom_case()
+    for weights, code, said, computed in (
+        (1, "a", "0.1", ["own", "sampler", "peer", "told"]),
+        (1, "a", "0.1", []),
+        (2, "a", "0.1", ["own", "sampler"]),
+        (2, "b", "0.1", ["own", "sampler"]),
+        (2, "b", "0.2", ["told"]),
+    ):
+        estimate = said
+        monkeypatch.setattr("benchmarks.peers.source_digest", lambda code=code: code)
+        calls.clear()
+        judge([case], Memory(tmp_path), peers=lambda case, weights=weights: known(weights), say=lambda text: None)
+        assert calls == computed
+
+
+def test_whatever_the_embedded_network_drives_has_its_weights_for_a_version():
+    driven = [
+        peer
+        for peers in (*PEERS.values(), *SAMPLERS.values())
+        for peer in peers
+        if peer.driven or (peer.ours and ("prior" in peer.name or "deblur" in peer.name or "auto" in peer.name))
+    ]
+    assert len(driven) > 10
+    assert all(peer.version in (PRIOR, PRIOR + 1) for peer in driven)
+    assert str(PRIOR) in next(peer for peer in driven if peer.name == "Ruska prior").stamp
+
+
+def test_the_resolution_is_where_half_of_result_and_truth_correlates():
+    random = np.random.default_rng(0)
+    truth = random.normal(0, 1, (256, 256))
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None])
+    spectrum = np.fft.fft2(random.normal(0, 1, truth.shape)) * np.sqrt(3 * (frequency / 0.2) ** 4)
+    case = replace(phantom_case(), truth=truth, measurement=truth)
+    result = truth + np.fft.ifft2(spectrum).real  # noise is three times the signal at a period of 5 pixels
+    assert score(result, case)["resolution_px"] == pytest.approx(5, rel=0.04)
+    blurred = np.fft.ifft2(np.fft.fft2(result) * np.exp(-20 * frequency**2)).real
+    assert score(blurred, case)["resolution_px"] == pytest.approx(5, rel=0.04)  # no filter adds or takes information
+
+
+def test_bm3d_tuned_to_the_truth_takes_the_best_strength(monkeypatch):
+    case = phantom_case()
+    monkeypatch.setattr(classical, "bm3d_spectrum", lambda case, strength: case.truth + abs(strength - 1.3))
+    np.testing.assert_array_equal(classical.bm3d_tuned(case), case.truth)
 
 
 def test_the_table_names_the_best(tmp_path, monkeypatch):
@@ -189,6 +248,7 @@ def test_a_peer_with_an_environment_of_its_own(monkeypatch, tmp_path):
         "folder = pathlib.Path(sys.argv[1])\n"
         "task = json.loads((folder / 'task.json').read_text())\n"
         "np.save(folder / 'restored.npy', task['settings']['factor'] * np.load(folder / 'measurement.npy'))\n"
+        "(folder / 'seconds.txt').write_text('1.25')\n"
     )
     peer = Peer("outside", there.peer(script, factor=2), environment=there)
     monkeypatch.delenv("RUSKA_TEST_PYTHON", raising=False)
@@ -199,7 +259,8 @@ def test_a_peer_with_an_environment_of_its_own(monkeypatch, tmp_path):
     assert "RUSKA_TEST_PYTHON" in said[0]
     monkeypatch.setenv("RUSKA_TEST_PYTHON", sys.executable)
     case = phantom_case()
-    np.testing.assert_allclose(peer.restore(case), 2 * case.measurement, rtol=1e-6)
+    np.testing.assert_allclose(peer.restore(case).image, 2 * case.measurement, rtol=1e-6)
+    assert judge([case], Memory(tmp_path / "b"), say=said.append)[0]["seconds"] == 1.25
     script.write_text("raise SystemExit('no such luck')")
     with pytest.raises(RuntimeError, match="no such luck"):
         peer.restore(case)
