@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.io import read, tiff_pixels, write
-from ruska.io.tiff_pixels import SegmentCache, luminance
+from ruska.io.cache import ArrayCache
+from ruska.io.tiff_pixels import luminance
 
 RANDOM = np.random.default_rng(7)
 FORMATS, WEBKNOSSOS = "formats/rosettasciio_testdata", "formats/webknossos_io"
@@ -596,7 +597,7 @@ def test_threads_share_decoded_segments(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_cache_is_bounded_and_keeps_the_latest() -> None:
-    cache, made = SegmentCache(limit=250), []
+    cache, made = ArrayCache(limit=250), []
 
     def make(key: int) -> np.ndarray:
         made.append(key)

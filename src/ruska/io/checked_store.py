@@ -1,20 +1,33 @@
-"""A Zarr store whose metadata are read only while they are of a sensible length."""
+"""A Zarr store whose metadata are read only while they are of a sensible length, and whose shards' indices once."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
+from zarr.abc.store import SuffixByteRequest  # noqa: TID253  # imported by functions only
 from zarr.storage import LocalStore, WrapperStore  # noqa: TID253  # imported by functions only
+
+from ruska.io.cache import CACHE_BYTES
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LONGEST = 64 << 20  # bytes; containers of thousands of arrays list them all in one text
 
 
 class CheckedStore(WrapperStore[Any]):
-    """Another store, read-only; ValueError for metadata of more than 64 MB."""
+    """Another store, read-only; ValueError for metadata of more than 64 MB.
+
+    The ends of files, which are the indices of shards, are kept: Zarr asks for them with every chunk.
+    """
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self._ends: OrderedDict[tuple[str, int], bytes] = OrderedDict()  # only ever used in Zarr's own thread
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         if key.rsplit("/", 1)[-1] not in _METADATA:
+            if isinstance(byte_range, SuffixByteRequest) and not isinstance(self._store, LocalStore):
+                return await self._end(key, prototype, byte_range)
             return await super().get(key, prototype, byte_range)
         if isinstance(self._store, LocalStore):
             try:
@@ -25,6 +38,17 @@ class CheckedStore(WrapperStore[Any]):
         if value is not None:
             self._check(key, len(value))
         return value
+
+    async def _end(self, key: str, prototype: Any, byte_range: SuffixByteRequest) -> Any:
+        held = self._ends.get((key, byte_range.suffix))
+        if held is None:
+            value = await super().get(key, prototype, byte_range)
+            if value is None:
+                return None
+            held = self._ends[key, byte_range.suffix] = value.to_bytes()
+            while len(self._ends) > 1 and sum(map(len, self._ends.values())) > CACHE_BYTES:
+                self._ends.popitem(last=False)
+        return prototype.buffer.from_bytes(held)
 
     def _check(self, key: str, size: int) -> None:
         if size > _LONGEST:

@@ -15,6 +15,7 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image, Meaning, Quantity
 from ruska.io.binary import First
+from ruska.io.cache import ArrayCache
 from ruska.io.chunked import LARGEST_CHUNK, ChunkedPixels, decompress_at_most
 from ruska.io.places import Folder, Place, join, read_json, short_name
 from ruska.io.precomputed_shards import Sharding
@@ -49,6 +50,7 @@ class PrecomputedPixels(ChunkedPixels):
         shards = scale.get("sharding")
         grid = [-(-n // c) for n, c in zip(size, chunk, strict=True)]
         self.sharding = None if shards is None else Sharding.parse(shards, grid)
+        self._indices = ArrayCache()
 
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
         """The chunk at (0, z, y, x) of the grid."""
@@ -68,7 +70,7 @@ class PrecomputedPixels(ChunkedPixels):
     def _bytes(self, place: tuple[int, ...], sizes: tuple[int, ...]) -> bytes | None:
         limit = 2 * math.prod(self.chunks) * self.dtype.itemsize + (1 << 16)  # what is encoded may be a little larger
         if self.sharding is not None:
-            return self.sharding.read(self.place, self.key, (place[3], place[2], place[1]), limit)
+            return self.sharding.read(self.place, self.key, (place[3], place[2], place[1]), limit, self._indices)
         low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
         name = "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True))
         for file in (name, f"{name}.gz"):

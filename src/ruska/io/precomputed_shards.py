@@ -8,12 +8,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.io.cache import ArrayCache
 from ruska.io.chunked import decompress_at_most
 from ruska.io.places import Place, join
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _HASHES = ("identity", "murmurhash3_x86_128")
 _MASK = 0xFFFFFFFF
@@ -44,8 +48,13 @@ class Sharding:
         packed = [encoding == "gzip" for encoding in encodings]
         return cls(tuple(grid), preshift, minishard, shard, said["hash"] != "identity", *packed)
 
-    def read(self, place: Place, folder: str, chunk: tuple[int, int, int], limit: int) -> bytes | None:
-        """The bytes of the chunk at (x, y, z) of the grid, or None when it is not stored; at most ``limit``."""
+    def read(
+        self, place: Place, folder: str, chunk: tuple[int, int, int], limit: int, indices: ArrayCache
+    ) -> bytes | None:
+        """The bytes of the chunk at (x, y, z) of the grid, or None when it is not stored; at most ``limit``.
+
+        indices : keeps the index of each minishard, which tells the places of many chunks.
+        """
         number = morton(chunk, self.grid)
         key = number >> self.preshift
         if self.hashed:
@@ -53,6 +62,23 @@ class Sharding:
         minishard = key & ((1 << self.minishard_bits) - 1)
         shard = (key >> self.minishard_bits) & ((1 << self.shard_bits) - 1)
         file = join(folder, f"{shard:0{-(-self.shard_bits // 4)}x}.shard")
+        index = indices.get((file, minishard), lambda: self._index(place, file, minishard))
+        if index is None:
+            return None
+        at = np.flatnonzero(index[0] == np.uint64(number))
+        if not at.size:
+            return None
+        _, start, length = (int(value) for value in index[:, at[0]])
+        if length > limit:
+            raise ValueError(f"it takes {length} bytes")
+        data = _part(place, file, start, length)
+        return decompress_at_most("gzip" if self.data_gzip else "raw", data, limit)
+
+    def _index(self, place: Place, file: str, minishard: int) -> NDArray[np.uint64] | None:
+        """Number, first byte in the shard and length of every chunk of a minishard, (3, chunks); None when empty.
+
+        It is stored as differences between the numbers, gaps between the chunks, and lengths.
+        """
         ends = place.part(file, minishard * 16, 16)
         if ends is None:
             return None
@@ -60,26 +86,13 @@ class Sharding:
         if start == end:
             return None
         base = 16 << self.minishard_bits
-        found = self._find(_part(place, file, base + start, end - start), number)
-        if found is None:
-            return None
-        if found[1] > limit:
-            raise ValueError(f"it takes {found[1]} bytes")
-        data = _part(place, file, base + found[0], found[1])
-        return decompress_at_most("gzip" if self.data_gzip else "raw", data, limit)
-
-    def _find(self, packed: bytes, number: int) -> tuple[int, int] | None:
-        """Offset and length of chunk ``number``: the index lists numbers and offsets as differences, then lengths."""
+        packed = _part(place, file, base + start, end - start)
         index = decompress_at_most("gzip" if self.index_gzip else "raw", packed, _LARGEST_INDEX)
         if len(index) % 24:
             raise ValueError("its index is damaged")
-        numbers, gaps, lengths = np.frombuffer(index, "<u8").reshape(3, -1)
-        place = np.flatnonzero(np.cumsum(numbers, dtype=np.uint64) == np.uint64(number))
-        if not place.size:
-            return None
-        i = int(place[0])
-        before = np.uint64(0) if i == 0 else lengths[:i].sum(dtype=np.uint64)
-        return int(gaps[: i + 1].sum(dtype=np.uint64) + before), int(lengths[i])
+        steps, gaps, lengths = np.frombuffer(index, "<u8").astype(np.uint64).reshape(3, -1)
+        before = np.cumsum(lengths, dtype=np.uint64) - lengths
+        return np.stack([np.cumsum(steps), np.cumsum(gaps) + before + np.uint64(base), lengths])
 
 
 def _part(place: Place, file: str, start: int, length: int) -> bytes:

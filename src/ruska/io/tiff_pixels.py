@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ruska.errors import InputError, RuskaError
+from ruska.io.cache import ArrayCache
 from ruska.io.lazy import LazyPixels
 from ruska.io.raw import read_raw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-CACHE_BYTES = 64 << 20
-"""Decoded strips and tiles that one open image keeps, so that the halo of the next block is not decoded again."""
 
 Colour = Literal["single", "first", "grey", "channels"]
 """What becomes of the samples of a pixel: there is one; the first is taken; grey of the first three; a C axis."""
@@ -81,49 +76,6 @@ class Stored:
         return Page(first.file, (first.offsets[0] + index * self.page_bytes,), (self.page_bytes,))
 
 
-class SegmentCache:
-    """The most recently used decoded segments, up to ``limit`` bytes (but always the last one). Thread-safe.
-
-    A segment that two threads ask for at once is decoded once.
-    """
-
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self.limit = limit
-        self._lock = Lock()
-        self._held: OrderedDict[tuple[int, int], Future[NDArray[Any] | None]] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: tuple[int, int], decode: Callable[[], NDArray[Any] | None]) -> NDArray[Any] | None:
-        """The segment ``key``, decoded now unless it is held."""
-        with self._lock:
-            future = self._held.get(key)
-            ours = future is None
-            if future is None:
-                future = self._held[key] = Future()
-            self._held.move_to_end(key)
-        if ours:
-            try:
-                values = decode()
-            except BaseException as error:
-                with self._lock:
-                    del self._held[key]
-                future.set_exception(error)
-                raise
-            future.set_result(values)
-            with self._lock:
-                self._bytes += 0 if values is None else values.nbytes
-                self._trim()
-        return future.result()
-
-    def _trim(self) -> None:
-        for key in list(self._held)[:-1]:
-            if self._bytes <= self.limit:
-                return
-            if self._held[key].done():
-                values = self._held.pop(key).result()
-                self._bytes -= 0 if values is None else values.nbytes
-
-
 class TiffPixels(LazyPixels):
     """Pixels of a TIFF series. The file is open only while a box is being read.
 
@@ -149,7 +101,7 @@ class TiffPixels(LazyPixels):
         self.chunks = (
             None if stored.raw else (*(1,) * len(steps), min(rows, self.shape[-2]), min(columns, self.shape[-1]))
         )
-        self._cache = SegmentCache()
+        self._cache = ArrayCache()  # so that the halo of the next block is not decoded again
 
     def __reduce__(self) -> Any:
         # Decoders are closures: another process opens the file anew.
