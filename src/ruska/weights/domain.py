@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Range = tuple[float, float]
 
 # How far beyond its training a model is still at home; no electron micrograph of 100 that were tried is outside.
-_SKEWNESS, _EQUAL, _DETAIL = 0.35, 0.25, 1.4
+_SKEWNESS, _EQUAL, _DETAIL = 0.28, 0.25, 1.4
 _FINER, _COARSER = 3.0, 1.5  # pixels: micrographs of 4 nm are restored as well as those of 10 nm that were trained on
 _KNOWN = 0.9  # share of the training whose pixel size is known, below which the others may be of any
 
