@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import forward, pixel_size
 from benchmarks.cuts import SHOWN, TRUTH
-from benchmarks.samplers import FLOW, OWN, compared
+from benchmarks.samplers import FLOW, OWN, STEPPED, compared
 from benchmarks.tables import Rows, best_classical, by_peer
 
 WHITE = "Anscombe BM3D (true noise)"
@@ -138,12 +138,16 @@ def _fixed_pairs(rows: Rows) -> list[Bar]:
 
 
 def _sampler(rows: Rows, task: str, more: float, faster: float) -> list[Bar]:
-    """Against 100 passes of flow plug-and-play with the same network, told the true noise."""
+    """Against 100 passes of flow plug-and-play with the same network, told the true noise; the better of its steps."""
     chosen = [row for row in rows if row["task"] == task]
-    goals = (f"{FLOW} + {more:g} dB", f"{faster:g} times faster than that")
-    if not {FLOW, OWN[task]} <= set(by_peer(chosen)):
+    there = by_peer(chosen)
+    means = {flow: statistics.mean(row["psnr"] for row in there[flow].values())
+             for flow in (FLOW, STEPPED) if flow in there}  # fmt: skip
+    best = max(means, key=lambda flow: means[flow], default=FLOW)
+    goals = (f"{best} + {more:g} dB", f"{faster:g} times faster than that")
+    if not {best, OWN[task]} <= set(there):
         return [Bar(task, goal, "", None) for goal in goals]
-    gain, _, ratio, cases = compared(chosen, OWN[task], FLOW)
+    gain, _, ratio, cases = compared(chosen, OWN[task], best)
     return [Bar(task, goals[0], f"{gain:+.2f} dB on {cases} small cases", gain - more),
             Bar(task, goals[1], f"{ratio:.3g} times", ratio - faster)]  # fmt: skip
 

@@ -60,10 +60,11 @@ def _network() -> Denoiser:
     return load(None)[0].eval()
 
 
-def flow(case: Case) -> NDArray[Any]:
-    """Flow plug-and-play: 100 passes, step size 0.3, as its authors have it."""
+def flow(case: Case, step_size: float = 0.3) -> NDArray[Any]:
+    """Flow plug-and-play: 100 passes, step size 0.3, as its authors have it; 0: Ruska's choice, from the noise."""
+    prior = MicrographPrior(_network())  # loaded outside, else no derivative could ever be taken of it
     with torch.inference_mode():
-        return _run(case, lambda data, y, noise: flow_plug_and_play(MicrographPrior(_network()), data, y, noise))
+        return _run(case, lambda data, y, noise: flow_plug_and_play(prior, data, y, noise, step_size=step_size))
 
 
 def gradient(case: Case) -> NDArray[Any]:

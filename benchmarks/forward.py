@@ -52,7 +52,7 @@ def _commands(noisy: NDArray[np.float32], repeats: int) -> dict[str, float]:
     clock, work = [], []
     with tempfile.TemporaryDirectory(prefix="ruska-forward-") as name:
         source = Path(name) / "noisy.tif"
-        write(ruska.Image(noisy, "YX"), source)
+        write(source, ruska.Image(noisy, "YX"))
         for k in range(repeats):
             before, started = os.times(), time.perf_counter()
             _output([sys.executable, "-c", _COMMAND, "denoise", str(source), "-o", str(Path(name) / f"{k}.tif")])
@@ -64,7 +64,7 @@ def _commands(noisy: NDArray[np.float32], repeats: int) -> dict[str, float]:
 
 
 def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def _inside(edge: int, repeats: int) -> dict[str, float]:

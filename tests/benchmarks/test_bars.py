@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from benchmarks.bars import BACK_PROJECTED, TUNED, WHITE, Bar, Measured
 from benchmarks.pixel_size import DIRECT, RIVAL, SIZES
-from benchmarks.samplers import FLOW, OWN
+from benchmarks.samplers import FLOW, OWN, STEPPED
 
 from benchmarks import bars, samplers
 
@@ -71,6 +71,8 @@ def test_samplers_are_compared_on_the_cases_that_both_have():
     assert bar(Measured(samplers=rows), "times faster than that").margin is None  # of denoising, which has no row
     assert [b.margin for b in bars.bars(Measured(samplers=rows)) if b.task == "superres"][-2:] == [
         pytest.approx(0.5), pytest.approx(15)]  # fmt: skip
+    rows.append(row("superres", "a", "x2", STEPPED, 24.8, seconds=10.0))  # the better of the two counts
+    assert bar(Measured(samplers=rows), STEPPED).margin == pytest.approx(0.2)
     assert "| +0.50 |" in samplers.section(rows)
     assert "| 20 |" in samplers.section(rows)
 
