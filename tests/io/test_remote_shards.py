@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ruska.errors import InputError
 from ruska.image import Image, Quantity
 from ruska.io import read, write
 
@@ -27,6 +29,8 @@ class Ranges(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted, file = self.headers.get("Range"), Path(self.translate_path(self.path))
         self.asked.append((self.path, wanted or ""))
+        if not file.is_file() and self.path.startswith("/private/"):
+            return self.send_error(403)  # S3, where a bucket may be read and not listed
         if wanted is None or not file.is_file():
             return super().do_GET()
         data = file.read_bytes()
@@ -90,3 +94,30 @@ def test_an_opened_volume_goes_to_another_process(server: tuple[str, Path]) -> N
     image = read(server[1] / "again" / "murmur.precomputed")
     whole = image.numpy()
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(image.data))[:], whole)
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_what_is_missing_may_be_refused(server: tuple[str, Path], version: str) -> None:
+    address, folder = server
+    name = f"private/{version}.ome.zarr"
+    (folder / "private").mkdir(exist_ok=True)
+    write(folder / name, Image(VOLUME[:2], "ZYX"), version=version)
+    np.testing.assert_array_equal(read(f"{address}/{name}").numpy(), VOLUME[:2])
+    with pytest.raises(InputError, match="refuses access"):
+        read(f"{address}/private/none.ome.zarr")
+    image = read(f"{address}/{name}")
+    shutil.rmtree(folder / name)
+    with pytest.raises(InputError, match="cannot be read"):  # and not as zeros
+        image.numpy()
+
+
+def test_volumes_and_containers_that_may_not_be_listed(server: tuple[str, Path]) -> None:
+    address, folder = server
+    with zipfile.ZipFile(Path(__file__).with_name("stores_by_tensorstore.zip")) as archive:
+        archive.extractall(folder / "private")
+    for name in ("murmur.precomputed", "plain.precomputed", "gzip.n5"):
+        image = read(f"{address}/private/{name}")
+        np.testing.assert_array_equal(image.numpy(), read(folder / "private" / name).numpy())
+        shutil.rmtree(folder / "private" / name)
+        with pytest.raises(InputError):  # and not zeros
+            image.data[:1]

@@ -9,6 +9,7 @@ from zarr.abc.store import SuffixByteRequest  # noqa: TID253  # imported by func
 from zarr.storage import LocalStore, WrapperStore  # noqa: TID253  # imported by functions only
 
 from ruska.io.cache import CACHE_BYTES
+from ruska.io.places import is_refusal
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LONGEST = 64 << 20  # bytes; containers of thousands of arrays list them all in one text
@@ -17,8 +18,11 @@ _LONGEST = 64 << 20  # bytes; containers of thousands of arrays list them all in
 class CheckedStore(WrapperStore[Any]):
     """Another store, read-only; ValueError for metadata of more than 64 MB.
 
-    The ends of files, which are the indices of shards, are kept: Zarr asks for them with every chunk.
+    The ends of files, which are the indices of shards, are kept: Zarr asks for them with every chunk. Metadata that a
+    server refuses are taken for missing, as in `places.Server`; ``refused`` then says so. Chunks are not.
     """
+
+    refused = False
 
     def __init__(self, store: Any) -> None:
         super().__init__(store)
@@ -34,7 +38,13 @@ class CheckedStore(WrapperStore[Any]):
                 self._check(key, await self._store.getsize(key))
             except OSError:
                 return None
-        value = await super().get(key, prototype, byte_range)
+        try:
+            value = await super().get(key, prototype, byte_range)
+        except Exception as error:
+            if isinstance(self._store, LocalStore) or not is_refusal(error):
+                raise
+            self.refused = True
+            return None
         if value is not None:
             self._check(key, len(value))
         return value

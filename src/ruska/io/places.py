@@ -65,7 +65,10 @@ class Folder:
 
 
 class Server:
-    """A `Place` that fsspec reaches. ``shown`` is the address without passwords."""
+    """A `Place` that fsspec reaches. ``shown`` is the address without passwords.
+
+    S3 refuses access to what is not there where its folders may not be listed: a refusal is taken for a missing file.
+    """
 
     def __init__(self, files: Any, address: str, shown: str) -> None:
         self.files, self._address, self._shown = files, address, shown
@@ -77,8 +80,10 @@ class Server:
     def read(self, name: str, limit: int) -> bytes | None:
         try:
             data = self.files.cat_file(self._url(name))
-        except FileNotFoundError:
-            return None
+        except Exception as error:
+            if isinstance(error, FileNotFoundError) or is_refusal(error):
+                return None
+            raise
         if len(data) > limit:
             raise ValueError(f"{name} has {len(data)} bytes")
         return bytes(data)
@@ -86,8 +91,10 @@ class Server:
     def part(self, name: str, start: int, length: int) -> bytes | None:
         try:
             data = self.files.cat_file(self._url(name), start=start, end=start + length) if length else b""
-        except FileNotFoundError:
-            return None
+        except Exception as error:
+            if isinstance(error, FileNotFoundError) or is_refusal(error):
+                return None
+            raise
         if len(data) > length:  # a server that knows no ranges sends everything
             data = data[start : start + length]
         if len(data) != length:
@@ -99,6 +106,11 @@ class Server:
 
     def _url(self, name: str) -> str:
         return f"{self._address}/{name}"
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a server said that something may not be read (401, 403)."""
+    return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)
 
 
 def short_name(address: Path | str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
 _SECONDS = 60.0
 _WAY_OUT = "Check the address and the network; it must be that of the store itself (…/name.zarr)."
+_KEYS = "Check the address; keys are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws."
 
 
 def read(address: str, inner: str | None) -> Image:
@@ -57,13 +58,17 @@ def _opened(address: str, scheme: str, inner: str | None) -> Image:
         return n5.read_at(place, below)
     if read_json(place, "info").get("scales"):
         return precomputed.read_at(place, inner)
+    store = CheckedStore(_store(address, scheme))
     try:
-        return read_store(_shown(address), CheckedStore(_store(address, scheme)), inner)
+        return read_store(_shown(address), store, inner)
     except InputError as error:
         if "cannot be opened as Zarr" not in error.problem:
             raise
         if read_json(place, "attributes.json"):
             return n5.read_at(place, inner)
+        if store.refused:
+            raise InputError(error.subject, "the server refuses access, or there is no store at this address",
+                             _KEYS if scheme == "s3" else _WAY_OUT) from error  # fmt: skip
         nothing = "NotFound" in error.problem
         problem = "there is no store at this address" if nothing else error.problem
         raise InputError(error.subject, problem, _WAY_OUT) from error
