@@ -142,13 +142,14 @@ def _wanted(case: Case, options: argparse.Namespace) -> bool:
 
 
 def _absent(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
-    """Peers without a row, and why."""
+    """Peers that were asked for and have no row, and why."""
     there = {row["peer"] for row in rows}
     asked = {row["task"] for row in rows}
     found = {
-        peer.name: peer.missing or ("trains for minutes: --slow" if peer.slow else "failed")
+        peer.name: peer.missing or ("trains for minutes: --slow" if peer.slow and not options.peers
+                                     else "failed, or fits none of the cases")
         for task in asked for peer in (*PEERS[task], *(SAMPLERS[task] if "samplers" in options.sections else ()))
-        if peer.name not in there
+        if peer.name not in there and peer.name in (options.peers or (peer.name,))
     }  # fmt: skip
     return "; ".join(f"{name} ({why})" for name, why in found.items())
 

@@ -80,13 +80,14 @@ def _middle(case: Case, edge: int) -> Case:
 def compared(rows: Rows, one: str, other: str) -> tuple[float, float, float, int]:
     """``one`` over ``other`` on the cases that both have: dB more, finer by (a factor), faster by (a factor), cases.
 
-    Fineness is of the resolution by FRC; speed the ratio of the seconds of all these cases together.
+    Fineness is of the resolution by FRC; speed the median of the ratios of the seconds, for the first case of a run
+    imports what all others find there.
     """
     first, second = by_peer(rows)[one], by_peer(rows)[other]
     both = [(first[case], second[case]) for case in first if case in second]
     gain = statistics.mean(a["psnr"] - b["psnr"] for a, b in both)
     finer = statistics.geometric_mean(b["resolution_px"] / a["resolution_px"] for a, b in both)
-    return gain, finer, sum(b["seconds"] for _, b in both) / sum(a["seconds"] for a, _ in both), len(both)
+    return gain, finer, statistics.median(b["seconds"] / a["seconds"] for a, b in both), len(both)
 
 
 def section(rows: Rows) -> str:
@@ -113,7 +114,7 @@ def _line(rows: Rows, task: str, peer: str, found: list[dict[str, Any]]) -> str:
     def mean(name: str) -> float:
         return statistics.mean(row[name] for row in found)
 
-    seconds = sum(row["seconds"] for row in found) / sum(row["megapixels"] for row in found)
+    seconds = statistics.median(row["seconds"] / row["megapixels"] for row in found)
     against = ("", "")
     if peer != OWN[task] and OWN[task] in by_peer(rows):
         gain, _, faster, _ = compared(rows, OWN[task], peer)

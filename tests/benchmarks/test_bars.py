@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 from benchmarks.bars import BACK_PROJECTED, TUNED, WHITE, Bar, Measured
 from benchmarks.pixel_size import DIRECT, RIVAL, SIZES
@@ -102,3 +105,18 @@ def test_robustness_is_against_the_right_reference():
 
 def test_the_networks_part_is_held_against_a_bare_pass():
     assert bar(Measured(passes={"ratio": 1.05, "command": 3.0}), "bare passes").margin == pytest.approx(0.15)
+
+
+def test_the_bars_come_first_and_every_row_has_its_weights(micrographs, monkeypatch, tmp_path):
+    program = importlib.import_module("benchmarks.__main__")
+    monkeypatch.setattr(program, "HERE", tmp_path)
+    monkeypatch.setattr(program, "STRIPS", tmp_path / "strips")
+    monkeypatch.setattr(program, "peak_memory", lambda *given: {})
+    words = ["--tasks", "deblur", "--cases", "deblur fib25 sigma 2", "--peers", "blurred"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+    program.main()
+    text = (tmp_path / "work" / "RESULTS.md").read_text()
+    order = [text.index(part) for part in ("# Results", program.card().sha256[:12], "## Bars", "## deblur")]
+    assert order == sorted(order)
+    assert "Left out: nothing." in text  # of what was asked for
+    assert (tmp_path / "strips" / "deblur_fib25_sigma_2.png").stat().st_size > 10_000
