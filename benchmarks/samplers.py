@@ -18,7 +18,7 @@ from benchmarks.peers import DEBLUR, DENOISE, ENLARGE, PRIOR, Peer
 from benchmarks.peers_env import DEEPINVERSE
 from benchmarks.tables import Rows, by_peer
 
-EDGE, SMALL = 192, 120  # pixels of the result
+EDGE, SMALL = 192, 96  # pixels of the result
 DEPTH = 48  # slices of the volume
 SMALL_DATASET = "fib25"
 OWN = {"denoise": "Ruska prior", "deblur": "Ruska deblur", "superres": "Ruska prior", "isotropic": "Ruska prior"}

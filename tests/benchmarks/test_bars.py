@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 
+import numpy as np
 import pytest
+import torch
 from benchmarks.bars import BACK_PROJECTED, TUNED, WHITE, Bar, Measured
 from benchmarks.pixel_size import DIRECT, RIVAL, SIZES
 from benchmarks.samplers import FLOW, OWN, STEPPED
@@ -120,3 +122,15 @@ def test_the_bars_come_first_and_every_row_has_its_weights(micrographs, monkeypa
     assert order == sorted(order)
     assert "Left out: nothing." in text  # of what was asked for
     assert (tmp_path / "strips" / "deblur_fib25_sigma_2.png").stat().st_size > 10_000
+
+
+def test_samplers_meet_cut_cases_that_still_fit_their_operator(micrographs):
+    found = {case.name: case for case in samplers.small_cases(("deblur", "superres", "isotropic"))}
+    for case in found.values():
+        seen = case.operator.forward(torch.from_numpy(case.truth)[None, None])[0, 0].numpy()
+        inner = tuple(slice(8, -8) if n > 24 else slice(4, -4) for n in seen.shape)  # a blur reaches over the cut
+        assert seen.shape == case.measurement.shape
+        assert np.std((seen - case.measurement)[inner]) == pytest.approx(case.noise, rel=0.1)
+    assert found["isotropic fib25 x4, 192 px"].truth.shape == (samplers.DEPTH, 96, 96)
+    slow = [name for name, case in found.items() if samplers.DPS in [peer.name for peer in samplers.peers_of(case)]]
+    assert slow == [f"deblur fib25 sigma 2, {samplers.SMALL} px"]
