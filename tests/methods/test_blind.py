@@ -69,9 +69,12 @@ def test_other_families(model, shape):
     assert found.error >= 0.05
 
 
-def test_a_free_kernel_is_physical(model):
-    plane = seen(BlurShape("gaussian", (1.5,)), (64, 64))
-    found = find_blur(plane, method(model, plane), "free").shape
+def test_a_free_kernel_is_physical_and_every_restoration_is_counted(model):
+    plane, told = seen(BlurShape("gaussian", (1.5,)), (64, 64)), []
+    found = find_blur(plane, method(model, plane), "free", lambda *step: told.append(step)).shape
+    assert [done for _, done, _ in told] == list(range(1, len(told) + 1))
+    assert {(what, total) for what, _, total in told if total == 93} == {(what, total) for what, _, total in told[:93]}
+    assert 93 <= len(told) == told[-1][2]
     assert found.psf().min() >= 0
     assert found.psf().sum() == pytest.approx(1)
     assert found.width == pytest.approx(1.5, rel=0.3)

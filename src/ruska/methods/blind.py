@@ -9,7 +9,7 @@ prior is right, the right kernel predicts best: the mean of all answers under th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ _OWN = 0.45  # pixels: width that both estimates see in sharp micrographs, measu
 _SHARP = 0.75  # pixels: no wider than this is as sharp as micrographs are
 _ERROR = 0.08  # of the width, at least: root mean square over six micrographs and three widths
 _ROUNDS = 3
+_TRIALS = {"gaussian": 20, "defocus": 20, "astigmatic": 40, "free": 93}  # restorations to compare, at least
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,16 @@ class Found:
         return lines
 
 
-def find_blur(plane: NDArray[Any], method: PosteriorMethod, family: Family) -> Found:
+def find_blur(plane: NDArray[Any], method: PosteriorMethod, family: Family, progress: Progress | None = None) -> Found:
     """The blur of ``plane`` (Y, X), normalised; ``method`` restores, its operator is not used.
 
+    progress : told after each restoration that is compared, with how many there will be.
     Raises GeometryError where the plane is less than 48 pixels wide or high.
     """
     if min(plane.shape) < _SMALLEST:
         raise GeometryError("blur", f"cannot be found on {plane.shape[1]} x {plane.shape[0]} pixels, at least "
                             f"{_SMALLEST} are needed", "Give --sigma or --psf.")  # fmt: skip
-    trial = Trial(_busiest(plane), method)
+    trial = Trial(_busiest(plane), method, progress=_Counted(progress, _TRIALS[family]))
     return _of_any(trial) if family == "free" else _of_family(trial, family)
 
 
@@ -112,6 +115,20 @@ def _busiest(plane: NDArray[Any]) -> NDArray[Any]:
 
 
 @dataclass
+class _Counted:
+    """Counts what is done, up to a number that is at least ``total``."""
+
+    told: Progress | None
+    total: int
+    done: int = 0
+
+    def another(self) -> None:
+        self.done += 1
+        if self.told is not None:
+            self.told("finding the blur", self.done, max(self.done, self.total))
+
+
+@dataclass
 class Trial:
     """Holds kernels against one plane.
 
@@ -121,6 +138,7 @@ class Trial:
     plane: NDArray[Any]
     method: PosteriorMethod
     trust: float = _TRUSTS[2]
+    progress: _Counted = field(default_factory=lambda: _Counted(None, 0))
 
     def misfit(self, shape: BlurShape, trust: float | None = None) -> float:
         """What is unexplained of the plane when noise was added, in units of the noise's variance, times pixels.
@@ -138,6 +156,7 @@ class Trial:
         y = _tensor(self.plane)
         noisier = y + torch.from_numpy(added)
         seen = shape.operator().forward(self.restored(noisier, shape, std * float(np.hypot(1, _ADDED)), trust))
+        self.progress.another()
         expected = seen + (noisier - seen) / (1 + _ADDED**2)  # the measurement's own share of the noise
         return float(((y - expected) ** 2).sum()) / (_ADDED * std) ** 2
 
