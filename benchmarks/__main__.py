@@ -36,13 +36,12 @@ them of the processor (remembered results cost nothing), {cores} cores, Python {
 `benchmarks/cases.py`; methods and their settings: `benchmarks/peers.py`, `benchmarks/samplers.py`; how to read the
 columns: `docs/evaluation.md`. Semi-synthetic truths are area-downsampled micrographs; PSNR has a range of 1 and nothing
 is fitted. Real pairs are scored by the data folder's `score_pairs.py`. Means over cases, with the 95 % bootstrap
-interval.
-*error / best classical* is the squared error over that of the strongest peer without a network (geometric mean over
-cases: below 1 is better). *resolution* is where result and truth correlate by 1/2; *contrast* the slope of the result
-over the truth; *residual* how far what was removed is from the noise's spectrum; *s per Mpx* seconds of the processor;
-*MB* the peak of memory over what the process held before, on one image or volume in a process of its own; *passes*
-those of a network. Methods marked (true noise) are told what no user knows; (tuned to the truth) has the best of three
-strengths for each image.
+interval. *error / best classical* is the squared error over that of the strongest peer without a network (geometric
+mean over cases: below 1 is better). *resolution* is where result and truth correlate by 1/2; *contrast* the slope of
+the result over the truth; *residual* how far what was removed is from the noise's spectrum; *s per Mpx* seconds of the
+processor; *MB* the peak of memory over what the process held before, on one image or volume in a process of its own;
+*passes* those of a network. Methods marked (true noise) are told what no user knows; (tuned to the truth) has the best
+of three strengths for each image.
 
 Left out: {absent}.
 
@@ -53,7 +52,7 @@ def main() -> None:
     """Run what was asked for."""
     keep_freed_memory()  # as the command line does
     options = _options()
-    started = time.perf_counter(), time.process_time()
+    started = time.perf_counter(), _processor()
     memory, notes = Memory(HERE / "work" / "results"), Notes(HERE / "work" / "results")
     chosen = [case for case in cases(tuple(options.tasks)) if _wanted(case, options)]
     rows = judge(chosen, memory, slow=options.slow, only=options.peers or ())
@@ -65,8 +64,7 @@ def main() -> None:
     )
     folder = options.output or (HERE if whole else HERE / "work")
     folder.mkdir(parents=True, exist_ok=True)
-    spent = [(clock() - before) / 60 for clock, before in zip((time.perf_counter, time.process_time), started,
-                                                             strict=True)]  # fmt: skip
+    spent = (time.perf_counter() - started[0]) / 60, (_processor() - started[1]) / 60
     flags = "".join(f" --{name}" for name in ("quick", "slow") if getattr(options, name))
     head = _HEAD.format(flags=flags, minutes=spent[0], work=spent[1], cores=os.cpu_count(), weights=card().name,
                         digest=card().sha256[:12], python=platform.python_version(),
@@ -101,6 +99,11 @@ def _sections(
         found = replace(found, passes=speed.passes(notes))
         text.append(speed.section(rows, notes, dict(found.passes or {}), slow=options.slow))
     return [bars.section(found), *text], found
+
+
+def _processor() -> float:
+    """Seconds of the processor so far, with those of processes that were started and have ended."""
+    return sum(os.times()[:4])
 
 
 def _draw(chosen: list[Case], rows: list[dict[str, Any]], memory: Memory) -> None:
