@@ -198,6 +198,7 @@ def table(state: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--per-reader", type=int, default=5000)
+    parser.add_argument("--first-seed", type=int, default=0, help="other damage than that of seeds from 0 on")
     parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this; start again to go on")
     parser.add_argument("--fresh", action="store_true", help="forget what was done")
@@ -210,9 +211,11 @@ def main() -> None:
     state = json.loads(STATE.read_text()) if STATE.exists() and not options.fresh else {}
     until = time.monotonic() + options.seconds
     for reader in options.readers:
-        found = state.setdefault(reader, {"done": 0, "outcomes": {}, "faults": []})
-        for seed, outcome, why in insult(reader, found["done"], options.per_reader):
-            found["done"] = seed + 1
+        name = f"{reader}, seeds from {options.first_seed}" if options.first_seed else reader
+        found = state.setdefault(name, {"done": 0, "outcomes": {}, "faults": []})
+        first = options.first_seed
+        for seed, outcome, why in insult(reader, first + found["done"], first + options.per_reader):
+            found["done"] = seed + 1 - first
             found["outcomes"][outcome] = found["outcomes"].get(outcome, 0) + 1
             if outcome in FAULTS:
                 found["faults"].append({"seed": seed, "outcome": outcome, "why": why})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ruska.errors import SettingsError
 
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
 def complain(text: str) -> None:
     """One line about an error, on the error stream."""
     print(f"ruska: {text}", file=sys.stderr)
+
+
+def show_what_the_terminal_can(stream: TextIO) -> None:
+    """Names and signs that the terminal's encoding lacks are shown as escapes, where they would end the program."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def hint_at_dashes(words: Sequence[str]) -> str:
+    """What to do where a file's name begins with a dash and was taken for options; empty where there is none."""
+    named = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
+    return "" if named is None else f"A file whose name begins with a dash is written ./{named}. "
 
 
 def corpus_or_files(data: list[str]) -> list[str]:

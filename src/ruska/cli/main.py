@@ -17,9 +17,11 @@ from ruska.cli.arguments import (
     complain,
     corpus_or_files,
     default_output,
+    hint_at_dashes,
     open_image,
     parse_roi,
     settings_of,
+    show_what_the_terminal_can,
     training_files,
 )
 from ruska.cli.corpus import corpus_app
@@ -67,6 +69,7 @@ app.add_typer(corpus_app)
 
 def main() -> NoReturn:
     """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
+    show_what_the_terminal_can(sys.stdout)
     try:
         sys.exit(app(standalone_mode=False) or 0)  # typer returns the code of a typer.Exit
     except RuskaError as error:
@@ -81,7 +84,7 @@ def main() -> NoReturn:
         sys.exit(1)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a click usage error
-            complain(f"{error.format_message()} Try `ruska --help`.")
+            complain(f"{error.format_message()} {hint_at_dashes(sys.argv[1:])}Try `ruska --help`.")
             sys.exit(2)
         import traceback
 

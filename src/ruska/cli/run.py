@@ -60,8 +60,10 @@ class Run:
 
     def _restore(self, file: str, output: Path) -> dict[str, Any]:
         from ruska.cli import show
+        from ruska.io.registry import check_name
         from ruska.pipeline import predict_job, run_job
 
+        check_name(output)
         reuse_memory(self.method)
         image = open_image(file, *self.opening)
         with show.progress(quiet=self.json) as progress:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ruska.errors import InputError
+from ruska.io.names import is_there
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -107,7 +108,7 @@ def find_format(path: Path) -> Format:
 
     Raises InputError when it is missing, empty, unreadable or of no known format.
     """
-    if not path.exists():
+    if not is_there(path):
         raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
     if path.is_dir():
         return _folder_format(path)

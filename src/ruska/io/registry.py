@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
+from ruska.io.names import is_there, name_problem, shown_name
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -36,10 +37,10 @@ def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given)."""
     text = os.fspath(path)
     match = _INNER.match(text)
-    if match is None or Path(text).exists():
+    if match is None or is_there(Path(text)):
         return Path(text), None
     outer = _INNER.match(match["file"])
-    if outer is not None and not Path(match["file"]).exists():  # archive.zip:file.h5:/raw
+    if outer is not None and not is_there(Path(match["file"])):  # archive.zip:file.h5:/raw
         return Path(outer["file"]), f"{outer['inner']}:{match['inner']}"
     return Path(match["file"]), match["inner"]
 
@@ -94,7 +95,9 @@ def _read_file(file: Path, inner: str | None) -> Image:
         ) from error  # fmt: skip
     elsewhere = image.path is not None and image.path.name != file.name  # the pixels are in a file beside this one
     return replace(
-        image, path=image.path if elsewhere else file, name=file.name if inner is None else f"{file.name}:{inner}"
+        image,
+        path=image.path if elsewhere else file,
+        name=shown_name(file) if inner is None else f"{shown_name(file)}:{inner}",
     )
 
 
@@ -149,6 +152,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     target = Path(path)
     if is_url(path):
         raise OutputError(path, "is an address, and Ruska writes to disks only", "Write a file, then upload it.")
+    check_name(target)
     known = format_of_name(target)
     writable = sorted({s for f in FORMATS if f.writes for s in f.suffixes})
     if known is None or not known.writes:
@@ -163,12 +167,18 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
         raise OutputError(
             target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access."
         )
-    if target.exists():
+    if is_there(target):
         if not overwrite:
             raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
         if target.is_dir() and not any((target / marker).exists() for marker in ZARR_MARKERS):
             raise OutputError(target, "is a folder that is not a Zarr store", "Ruska does not replace it.")
     return known
+
+
+def check_name(path: Path) -> None:
+    """OutputError when a result cannot be called so."""
+    if problem := name_problem(path.name):
+        raise OutputError(ascii(path.name)[1:-1], problem, "Choose another name with -o.")
 
 
 def write(
@@ -201,7 +211,8 @@ def write(
         full = "requested and" in str(error)  # NumPy's words for it
         reason = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
         raise OutputError(target, f"could not be written ({reason})",
-                          "Check free space and permissions, then run the same again.") from error  # fmt: skip
+                          "Check free space and permissions, and that no other program has it open; then run "
+                          "the same again.") from error  # fmt: skip
     finally:
         remove(part)
     return lost
@@ -214,7 +225,11 @@ def put_in_place(part: Path, target: Path) -> None:
         return
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
     os.replace(target, aside)
-    os.replace(part, target)
+    try:
+        os.replace(part, target)
+    except OSError:
+        os.replace(aside, target)
+        raise
     remove(aside)
 
 
