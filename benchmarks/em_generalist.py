@@ -6,7 +6,7 @@ noise is Ruska's estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import cycle
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.cases import Case
-from ruska.diffusion import DataTerm, ddpm_path, dps, flow_plug_and_play, trailing_levels
+from ruska.diffusion import (
+    DataTerm,
+    FlowGuided,
+    GradientGuided,
+    Sampler,
+    bounded_error,
+    ddpm_path,
+    restore,
+    trailing_levels,
+)  # fmt: skip
 from ruska.diffusion.path import EM_GENERALIST
 from ruska.methods.prior import load
 from ruska.networks.denoiser import Denoiser
@@ -26,6 +35,7 @@ from ruska.physics import estimate_noise
 
 _SPREAD = 0.5
 _FAINTEST, _STRONGEST = 0.01, 50.0
+_FIRST = 10.0  # noise over signal, where chains begin: above, the network was hardly trained
 _BATCH = 16  # slices of a volume that the network sees together
 
 
@@ -63,18 +73,26 @@ def _network() -> Denoiser:
 def flow(case: Case, step_size: float = 0.3) -> NDArray[Any]:
     """Flow plug-and-play: 100 passes, step size 0.3, as its authors have it; 0: Ruska's choice, from the noise."""
     prior = MicrographPrior(_network())  # loaded outside, else no derivative could ever be taken of it
+
+    def sampler(data: DataTerm) -> Sampler:
+        error = bounded_error(_SPREAD)
+        return FlowGuided(prior, data, step_size=step_size, highest=_SPREAD * _FIRST, error=error)
+
     with torch.inference_mode():
-        return _run(case, lambda data, y, noise: flow_plug_and_play(prior, data, y, noise, step_size=step_size))
+        return _run(case, sampler)
 
 
-def gradient(case: Case) -> NDArray[Any]:
-    """Diffusion posterior sampling: 1000 passes with gradients; gamma 1, for deblurring 5."""
-    gamma = 5.0 if case.task == "deblur" else 1.0
-    levels = trailing_levels(ddpm_path(EM_GENERALIST), 1000)
-    return _run(case, lambda data, y, noise: dps(MicrographPrior(_network()), data, y, noise, levels, gamma=gamma))
+def gradient(case: Case, gamma: float | None = None) -> NDArray[Any]:
+    """Diffusion posterior sampling: its 1000 levels, of those that the network knows, with gradients.
+
+    gamma : its step size, 1 or for deblurring 5 as its authors have it; 0: Ruska's choice, from the noise.
+    """
+    gamma = (5.0 if case.task == "deblur" else 1.0) if gamma is None else gamma
+    levels = [level for level in trailing_levels(ddpm_path(EM_GENERALIST), 1000) if level <= _SPREAD * _FIRST]
+    return _run(case, lambda data: GradientGuided(MicrographPrior(_network()), data, levels, gamma))
 
 
-def _run(case: Case, sampler: Any) -> NDArray[Any]:
+def _run(case: Case, sampler: Callable[[DataTerm], Sampler]) -> NDArray[Any]:
     measured = case.measurement.astype(np.float64)
     std = case.noise_std
     if std is None:
@@ -87,5 +105,5 @@ def _run(case: Case, sampler: Any) -> NDArray[Any]:
     def noise(step: int) -> Tensor:
         return torch.randn((1, 1, *shape), generator=torch.Generator().manual_seed(step))
 
-    found = sampler(DataTerm(case.operator, std * scale), y, noise)
+    found = restore(sampler(DataTerm(case.operator, std * scale)), y, noise)
     return found[0, 0].double().numpy() / scale + mean

@@ -1,8 +1,8 @@
 """Many passes against few: other people's samplers driven by Ruska's own network, on smaller cases.
 
-EM generalist's flow plug-and-play (100 passes, with its own step size and with one that Ruska chooses from the noise),
-diffusion posterior sampling (1000, on two small cases, for they cost minutes), and DeepInverse's DPIR and DiffPIR. All
-are told the true noise, Ruska is not: what is compared is what is made of one and the same network.
+EM generalist's flow plug-and-play (100 passes) and diffusion posterior sampling (1000, on two small cases), each with
+its own step size and with one that Ruska chooses from the noise, and DeepInverse's DPIR and DiffPIR. All are told the true
+noise, Ruska is not: what is compared is what is made of one and the same network.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ OWN = {"denoise": "Ruska prior", "deblur": "Ruska deblur", "superres": "Ruska pr
 """Ruska's method for each task, told nothing."""
 FLOW, DPS = "flow PnP, same prior (true noise)", "DPS, same prior (true noise)"
 STEPPED = "flow PnP, step from the noise, same prior (true noise)"
+DPS_STEPPED = "DPS, step from the noise, same prior (true noise)"
 _SETTINGS = {"denoise": ("50 e",), "deblur": ("sigma 2",), "superres": ("x2", "x4"), "isotropic": ("x4",)}
 _FLOW = Peer(FLOW, em_generalist.flow, passes=100, version=PRIOR, driven=True)
 _STEPPED = Peer(STEPPED, lambda case: em_generalist.flow(case, 0), passes=100, version=PRIOR, driven=True)
-_DPS = Peer(DPS, em_generalist.gradient, passes=1000, version=PRIOR, driven=True)
+_DPS = (
+    Peer(DPS, em_generalist.gradient, passes=1000, version=PRIOR + 1, driven=True),
+    Peer(DPS_STEPPED, lambda case: em_generalist.gradient(case, 0), passes=1000, version=PRIOR, driven=True),
+)
 _DEEPINVERSE = tuple(
     Peer(f"DeepInverse {name}, same prior (true noise)", DEEPINVERSE.peer("deepinverse_prior.py", sampler=name),
          passes=passes, environment=DEEPINVERSE, version=PRIOR, driven=True)
@@ -42,8 +46,8 @@ def _own(peers: Sequence[Peer], task: str) -> Peer:
 
 
 SAMPLERS: Mapping[str, tuple[Peer, ...]] = {
-    "denoise": (_own(DENOISE, "denoise"), _FLOW, _STEPPED, _DPS),
-    "deblur": (_own(DEBLUR, "deblur"), *_DEEPINVERSE, _FLOW, _STEPPED, _DPS),
+    "denoise": (_own(DENOISE, "denoise"), _FLOW, _STEPPED, *_DPS),
+    "deblur": (_own(DEBLUR, "deblur"), *_DEEPINVERSE, _FLOW, _STEPPED, *_DPS),
     "superres": (_own(ENLARGE, "superres"), _DEEPINVERSE[0], _FLOW, _STEPPED),
     "isotropic": (_own(ENLARGE, "isotropic"), _STEPPED),
 }
@@ -61,7 +65,7 @@ def small_cases(tasks: tuple[str, ...]) -> Iterator[Case]:
 def peers_of(case: Case) -> Sequence[Peer]:
     """Diffusion posterior sampling on small cases alone."""
     small = case.truth is not None and case.truth.shape == (SMALL, SMALL)
-    return [peer for peer in SAMPLERS[case.task] if small or peer.name != DPS]
+    return [peer for peer in SAMPLERS[case.task] if small or peer not in _DPS]
 
 
 def _middle(case: Case, edge: int) -> Case:
