@@ -1,8 +1,8 @@
 """Many passes against few: other people's samplers driven by Ruska's own network, on smaller cases.
 
 EM generalist's flow plug-and-play (100 passes) and diffusion posterior sampling (1000, on two small cases), each with
-its own step size and with one that Ruska chooses from the noise, and DeepInverse's DPIR and DiffPIR. All are told the true
-noise, Ruska is not: what is compared is what is made of one and the same network.
+its own step size and with one that Ruska chooses from the noise, and DeepInverse's DPIR and DiffPIR. All are told the
+true noise, Ruska is not: what is compared is what is made of one and the same network.
 """
 
 from __future__ import annotations
