@@ -185,3 +185,12 @@ def test_real_instrument_files_read_or_say_why_not(micrographs: Path) -> None:
 def test_axes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GeometryError):
         read(h5(tmp_path / "a.h5", data=DATA), axes="YX")
+
+
+def test_a_damaged_tree_of_names_is_one_sentence(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("raw", data=np.ones((20, 30)))
+    data = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(data.replace(b"TREE", b"FREE"))
+    with pytest.raises(InputError, match="is damaged"):
+        read(tmp_path / "a.h5")

@@ -111,3 +111,11 @@ def test_real_npy_has_the_manifests_shape(micrographs: Path, manifest: list[dict
         image = read(micrographs / row["path"])
         assert "x".join(map(str, image.shape)) == row["shape"]
         assert str(image.dtype) == row["dtype"]
+
+
+def test_a_head_that_is_cut_off_says_so(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", DATA)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b"'shape': (3,", b"'shape': (((").replace(b"}", b" "))
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read(tmp_path / "a.npy")

@@ -69,17 +69,26 @@ def read(path: Path, inner: str | None) -> Image:
         raise InputError(path, f"cannot be opened as HDF5 ({str(error)[:150]})",
                          "It is truncated, or another program is writing it: copy it again.") from error  # fmt: skip
     with file:
-        notes: tuple[str, ...] = ()
-        if inner is None and _is_ours(file):
-            return _read_ours(path, file)
-        if inner is None:
-            dataset, notes = _choose(path, file)
-        else:
-            dataset = _follow(path, file, inner)
-            if isinstance(dataset, h5py.Group):
-                dataset, notes = _choose(path, dataset)
-        _check(path, dataset)
-        return _image(path, dataset, notes)
+        try:
+            return _chosen(path, file, inner)
+        except (RuntimeError, OSError, KeyError) as error:  # what the library finds as it walks through the file
+            raise InputError(path, f"is damaged ({str(error)[:150]})", "Copy it again.") from error
+
+
+def _chosen(path: Path, file: Any, inner: str | None) -> Image:
+    import h5py
+
+    notes: tuple[str, ...] = ()
+    if inner is None and _is_ours(file):
+        return _read_ours(path, file)
+    if inner is None:
+        dataset, notes = _choose(path, file)
+    else:
+        dataset = _follow(path, file, inner)
+        if isinstance(dataset, h5py.Group):
+            dataset, notes = _choose(path, dataset)
+    _check(path, dataset)
+    return _image(path, dataset, notes)
 
 
 def _is_ours(file: Any) -> bool:

@@ -118,7 +118,7 @@ def _described_axes(dataset: Any) -> Iterator[dict[str, Any]]:
     parent = dataset.parent
     found: dict[int, Any] = {}
     for name in parent:
-        match = _AXIS_GROUP.match(name)
+        match = _AXIS_GROUP.match(str(name))  # bytes, where it is no Unicode
         if match and isinstance(parent.get(name, getlink=True), h5py.HardLink):
             found[int(match[1])] = parent[name]
     for number in sorted(found):

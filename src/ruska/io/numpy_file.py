@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _pixels(path: Path) -> RawPixels:
     _check_head(path)
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, SyntaxError, TokenError) as error:  # the head is an expression of Python
         raise _refusal(path, error) from error
     mapped._mmap.close()  # nothing was read through it: it only says where the values are
     return RawPixels(path, mapped.shape, mapped.dtype, mapped.offset, "C" if mapped.flags.c_contiguous else "F")
