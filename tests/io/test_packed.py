@@ -164,3 +164,18 @@ def test_an_archive_that_claims_too_much(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match="decompression bomb"):
         read(path)
+
+
+def test_the_way_out_names_the_archive_too(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for name in ("first", "second"):
+            file.create_dataset(name, data=np.ones((20, 30)))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "two.h5", "two.h5")
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.zip")
+    named = caught.value.fix.removeprefix("Name one: ").rstrip(".")
+    assert named == "a.zip:two.h5:/first"
+    assert read(tmp_path / named).shape == (20, 30)

@@ -103,7 +103,7 @@ def _read_ours(path: Path, file: Any) -> Image:
     record = file[_RECORD]
     if length_of_text(path, record) > path.stat().st_size:
         raise InputError(path, f"{record.name} is damaged: a text longer than the file", "Copy it again.")
-    fields = metadata.loads(record.asstr()[()], path)
+    fields = metadata.loads(record.asstr(errors="replace")[()], path)
     _check(path, file[_DATA])
     mask = None
     if _MASK in file:
@@ -149,7 +149,8 @@ def _candidates(group: Any) -> list[Any]:
     found: list[Any] = []
 
     def visit(_: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and item.ndim >= 2:
+        named = isinstance(item.name, str)  # bytes, where it is no Unicode: damaged
+        if named and isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and item.ndim >= 2:
             rows, columns = _plane_shape(item)
             parts = item.name.split("/")
             is_text = parts[-1] == "Metadata"  # Velox keeps its JSON as columns of bytes

@@ -57,7 +57,8 @@ def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Imag
     try:
         image = known.load().read(target, inner)
     except InputError as error:  # about the temporary file, whose name says nothing to anyone
-        raise InputError(path, error.problem.replace(str(target), name), error.fix) from error
+        fix = error.fix.replace(f"{target.name}:", f"{path.name}:{target.name}:")
+        raise InputError(path, error.problem.replace(str(target), name), fix) from error
     for pixels in (image.data, image.mask):
         if isinstance(pixels, LazyPixels):
             pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do
