@@ -11,6 +11,7 @@ from ruska.engine.layout import Layout
 from ruska.engine.plan import plan_blocks
 from ruska.image import Image
 from ruska.methods import create
+from ruska.methods.prior import PriorSettings, look
 from ruska.metrics import psnr
 from ruska.physics import PoissonGaussian, cell_phantom
 from ruska.weights import load_model
@@ -74,7 +75,22 @@ def test_grey_scale_and_inversion_hardly_matter():
     plain = restored(noisy)
     scaled = restored(5000 * noisy + 300)
     assert np.abs((scaled - 300) / 5000 - plain).max() < 1e-3
-    assert psnr(1 - restored(1 - noisy), truth, 1.0) > psnr(plain, truth, 1.0) - 0.5
+    assert psnr(1 - restored(1 - noisy), truth, 1.0) > psnr(plain, truth, 1.0) - 0.1
+
+
+def test_noise_that_is_given_keeps_its_growth_and_correlation():
+    truth = cell_phantom((192, 192), seed=3)
+    noisy = PoissonGaussian(20, 0.02).simulate(truth, seed=0)
+    values = ArraySource(noisy.astype(np.float32), "YX")
+    found = measure_intensities(values)
+    source = NormalisedSource(values, found.normalisation(), found.mean)
+    told, _ = look(source, PriorSettings())
+    again, note = look(source, PriorSettings(noise_std=told.std))
+    assert again == told
+    assert "given" in note
+    twice, _ = look(source, PriorSettings(noise_std=2 * told.std))
+    assert twice.std == pytest.approx(2 * told.std)
+    assert twice.level.gain == pytest.approx(4 * told.level.gain)
 
 
 def test_blocks_equal_the_whole():

@@ -58,6 +58,16 @@ def test_noise_that_does_not_grow():
     np.testing.assert_allclose(found.std(np.array([300.0, 600.0, 900.0])), 80, rtol=0.15)
 
 
+def test_noise_of_inverted_contrast_falls_where_it_may():
+    noisy, *_ = simulate(50, 0.02)
+    rising, falling = noise_level(noisy), noise_level(noisy.max() - noisy, falling=True)
+    assert falling.gain == pytest.approx(-rising.gain, rel=1e-6)
+    level = float(np.median(noisy))
+    assert falling.std(noisy.max() - level) == pytest.approx(rising.std(level), rel=1e-3)
+    assert noise_level(noisy, falling=True) == rising
+    assert noise_level(noisy.max() - noisy).gain == 0
+
+
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(GeometryError, match="64"):
         noise_level(np.zeros((63, 100)))

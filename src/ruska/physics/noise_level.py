@@ -29,7 +29,8 @@ _CLIPPED = 0.02  # share of pixels at the lowest or highest value above which a 
 class NoiseLevel:
     """Noise variance as a line over the grey level, in the micrograph's own units.
 
-    gain : grey levels per electron (or photon); 0 when the noise does not grow with the signal.
+    gain : grey levels per electron (or photon); 0 when the noise does not grow with the signal, negative where it was
+        asked for and the contrast is inverted.
     intercept : variance at grey level 0, in grey levels squared; may be negative where the detector has an offset.
     levels, variances : the points the line was drawn through.
     """
@@ -45,15 +46,16 @@ class NoiseLevel:
         return np.sqrt(np.maximum(line, min(self.variances)))
 
 
-def noise_level(image2d: NDArray[Any]) -> NoiseLevel:
+def noise_level(image2d: NDArray[Any], *, falling: bool = False) -> NoiseLevel:
     """Fit the line to one micrograph (Y, X), at least 64 pixels each way; NaN and infinite pixels are left out.
 
+    falling : whether the noise may also fall with the grey level, as it does where the contrast is inverted.
     Texture that fills the whole image counts as noise. Raises GeometryError when the image is smaller.
     """
     if image2d.ndim != 2 or min(image2d.shape) < 64:
         raise GeometryError("noise level", f"got shape {image2d.shape}, expected a 2D image of at least 64 pixels")
     levels, variances = column_variances(image2d, _GROUPS)
-    return _line(levels, variances)
+    return _line(levels, variances, falling=falling)
 
 
 def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
@@ -80,9 +82,11 @@ def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
     return _line([mean[group == i].mean() for i in found], [variance[group == i].mean() for i in found])
 
 
-def _line(levels: Sequence[float], variances: Sequence[float]) -> NoiseLevel:
-    """The Theil-Sen line; level when it does not rise."""
+def _line(levels: Sequence[float], variances: Sequence[float], *, falling: bool = False) -> NoiseLevel:
+    """The Theil-Sen line; level when it does not rise, and may not fall."""
     x, y = np.asarray(levels, dtype=np.float64), np.asarray(variances, dtype=np.float64)
     apart = [(i, j) for i, j in combinations(range(len(x)), 2) if abs(x[j] - x[i]) > 1e-12 * max(1.0, abs(x).max())]
-    gain = max(0.0, float(np.median([(y[j] - y[i]) / (x[j] - x[i]) for i, j in apart]))) if apart else 0.0
+    gain = float(np.median([(y[j] - y[i]) / (x[j] - x[i]) for i, j in apart])) if apart else 0.0
+    if not falling:
+        gain = max(0.0, gain)
     return NoiseLevel(gain, float(np.median(y - gain * x)), tuple(map(float, x)), tuple(map(float, y)))
