@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ def test_the_noise_of_a_plane_is_estimated_once_for_the_method_and_once_for_the_
 
 class Slow:
     """Waits ``seconds``, the first time also for ``start_up``."""
+
+    threads, halo, multiple, scale = "one", (0, 0), (1, 1), (Fraction(1),) * 2
 
     def __init__(self, seconds: float, start_up: float = 0.0) -> None:
         self.seconds, self.start_up, self.calls = seconds, start_up, 0

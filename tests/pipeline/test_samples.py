@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 
 import numpy as np
 import pytest
 
 import ruska
 from ruska.engine import plan
+from ruska.engine.workshop import Workshop
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity
 from ruska.methods.samples import SCALE
@@ -102,8 +102,7 @@ def test_an_interrupted_run_resumes_among_the_samples(noisy, tmp_path, monkeypat
     monkeypatch.setitem(plan._PREFERRED_EDGE, 2, 48)
     monkeypatch.setattr(plan, "_LARGEST_OVERHEAD", 1e9)  # small blocks, whatever their halo
     calm = denoise(noisy, tmp_path / "calm.npy", samples=2, report=False, workers=1)
-    engine = import_module("ruska.engine.run")
-    real, left = engine.call, [7]
+    real, left = Workshop.estimate, [7]
 
     def interrupted(*given):
         left[0] -= 1
@@ -111,7 +110,7 @@ def test_an_interrupted_run_resumes_among_the_samples(noisy, tmp_path, monkeypat
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(engine, "call", interrupted)
+    monkeypatch.setattr(Workshop, "estimate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         denoise(noisy, tmp_path / "killed.npy", samples=2, report=False, workers=1)
     left[0] = 7

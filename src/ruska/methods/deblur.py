@@ -84,7 +84,8 @@ class Deblur:
         if budget.rehearsal:
             return method
         plane = typical_plane(source)
-        found = find_blur(sample_planes(source)[0] if plane is None else plane, method, self.settings.blind)
+        plane = sample_planes(source)[0] if plane is None else plane
+        found = find_blur(plane, method, self.settings.blind, budget.progress)
         notes = (*method.notes, str(found))
         if found.shape is None:
             return unchanged(method, notes)

@@ -80,6 +80,8 @@ def _corpus(paths: list[Path], folder: Path, progress: Progress | None) -> Path:
 
 
 def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: str | None) -> dict[str, Any]:
+    from ruska.corpus import domain_of
+
     manifest = json.loads((corpus / _MANIFEST).read_text(encoding="utf-8"))
     return {
         "name": name,
@@ -98,6 +100,7 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
         },
         "data": manifest["sources"],
         "credits": manifest["credits"],
+        "domain": domain_of(corpus),
     }
 
 
