@@ -179,3 +179,12 @@ def test_the_way_out_names_the_archive_too(tmp_path: Path) -> None:
     named = caught.value.fix.removeprefix("Name one: ").rstrip(".")
     assert named == "a.zip:two.h5:/first"
     assert read(tmp_path / named).shape == (20, 30)
+
+
+def test_a_damaged_store_in_an_archive_says_so(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.ome.zarr/zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data.replace(b'"attributes"', b'"attribute?"', 1))
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read(tmp_path / "a.zip")

@@ -26,6 +26,7 @@ from ruska.io.lazy import LazyPixels
 if TYPE_CHECKING:
     from ruska.image import Image
 
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _STEP = 1 << 20
 _SPARE_DISK = 256 << 20
 _MOST_MEMBERS = 1_000_000
@@ -100,8 +101,7 @@ def _pieces(path: Path, stream: IO[bytes]) -> Any:
     while True:
         try:
             piece = stream.read(_STEP)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError,
-                RuntimeError, ValueError) as error:  # fmt: skip
+        except (*_DAMAGED, ValueError) as error:
             raise InputError(path, f"cannot be unpacked: it is truncated or damaged ({str(error)[:120]})",
                              "Copy it again.") from error  # fmt: skip
         if not piece:
@@ -128,17 +128,25 @@ def _read_zip(path: Path, inner: str | None) -> Image:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
     with archive:
-        members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
-        if len(members) > _MOST_MEMBERS:
-            raise InputError(path, f"holds {len(members)} files", "Unpack it yourself.")
-        root = _store_root(members)
-        if root is not None:
-            _check_members(path, members)
-            return _read_store(path, root, inner)
-        member, rest = _choose(path, members, inner)
-        _check_members(path, [member])
-        with archive.open(member) as stream:
-            return _unpack(path, stream, PurePosixPath(member.filename).name, rest)
+        try:
+            return _chosen(path, archive, inner)
+        except _DAMAGED as error:
+            raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
+
+
+def _chosen(path: Path, archive: zipfile.ZipFile, inner: str | None) -> Image:
+    """The store in an archive, or one of its images."""
+    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    if len(members) > _MOST_MEMBERS:
+        raise InputError(path, f"holds {len(members)} files", "Unpack it yourself.")
+    root = _store_root(members)
+    if root is not None:
+        _check_members(path, members)
+        return _read_store(path, root, inner)
+    member, rest = _choose(path, members, inner)
+    _check_members(path, [member])
+    with archive.open(member) as stream:
+        return _unpack(path, stream, PurePosixPath(member.filename).name, rest)
 
 
 def _store_root(members: list[zipfile.ZipInfo]) -> str | None:
