@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
           "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}  # fmt: skip
-
-_LARGE = 64 << 20  # bytes that glibc never takes from the heap unless told to: twice its largest threshold
 
 
 def parse_memory(text: str) -> int:
@@ -60,22 +59,20 @@ def resident_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def keeps_freed_memory() -> bool:
-    """Whether large arrays that are freed stay in this process (see `allocator`); always False without glibc.
+def peak_memory() -> int:
+    """Most bytes this process ever held."""
+    import psutil
 
-    What the allocator was told cannot be read back, only seen: then a large array lies on the heap, below its end.
-    """
-    import ctypes
-    import platform
-
-    import numpy as np
-
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    end_of_heap = ctypes.CDLL(None).sbrk
-    end_of_heap.restype, end_of_heap.argtypes = ctypes.c_void_p, (ctypes.c_ssize_t,)
-    large = np.empty(_LARGE, np.uint8)  # never touched, so it takes no memory
-    return bool(large.ctypes.data < end_of_heap(0))
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:  # ru_maxrss begins with the parent's
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return int(psutil.Process().memory_info().peak_wset)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def usable_cores() -> int:
@@ -96,6 +93,7 @@ class Budget:
     progress : told how far a long preparation is.
     read : opens a file that a method's settings name, e.g. a point spread function.
     rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
+    peak_before : most bytes the process held before the job; a higher peak since is that of its preparation.
     """
 
     memory_bytes: int = field(default_factory=lambda: resident_memory() + available_memory() // 2)
@@ -104,6 +102,7 @@ class Budget:
     progress: Callable[[str, int, int], None] | None = None
     read: Callable[[str], NDArray[Any]] | None = None
     rehearsal: bool = False
+    peak_before: int = field(default_factory=peak_memory)
 
     def __post_init__(self) -> None:
         if self.workers < 1:

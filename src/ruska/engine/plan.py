@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.devices import other_devices
-from ruska.engine.memory import format_bytes, keeps_freed_memory, resident_memory
+from ruska.engine.memory import format_bytes, peak_memory, resident_memory
 from ruska.errors import GeometryError, ResourceError
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ _BATCH_VOXELS = 1 << 20
 _BLOCK_VOXELS = 1 << 22  # of a block of several slices
 _MOST_SLICES = 64
 _LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
-_SLACK = 64 << 20  # thread pools and allocator fragmentation over the arrays counted
-_BESIDES = 208 << 20  # before and after the blocks: measuring, writing, the report; measured 165 to 195 MB
-# Where freed memory stays in the process, what comes after the blocks finds it in pieces, as does the next block.
-_BESIDES_KEPT = 264 << 20  # on top of the blocks; measured 190 to 260 MB
-_AGAIN_KEPT = 1.35  # times a network's own memory; measured 1.2 to 1.3
+_SLACK = 92 << 20  # libraries' own buffers, and gaps that arrays below 32 MB leave in the heap; measured 20 to 90
+_THREADS = 24 << 20  # freed memory that threads keep; measured 0 to 40 MB
+_REPORT = 82 << 20  # the drawing library and the figure, whatever is shown; measured 60 to 80
+_SHOWN = 1024  # pixels each way of a plane of the input that the report shows
+_PER_SHOWN = 105  # bytes a pixel of it
+_BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,7 @@ def plan_blocks(
     scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
-    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
-                       keeps_freed_memory())  # fmt: skip
+    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
     # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
     side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
     edges: list[int]
@@ -193,7 +194,9 @@ def plan_blocks(
     else:
         edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]), prod(head))
     extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
+    give_back_freed_memory()
     held = resident_memory() if baseline is None else baseline
+    prepared = now if baseline is None and (now := peak_memory()) > budget.peak_before else 0
     room = budget.memory_bytes - held
     while chooser.bytes(head, extent, side_by_side) > room and not isinstance(edge, tuple):
         if max(extent) <= _SMALLEST_EDGE[len(space)] and (side_by_side > 1 or max(head[:-1], default=1) > 1):
@@ -209,14 +212,15 @@ def plan_blocks(
             if side_by_side > 1:
                 side_by_side -= 1
                 continue
-            need = held + chooser.bytes(head, extent)
+            least = held + chooser.bytes(head, extent)
             raise ResourceError("--memory", f"{format_bytes(budget.memory_bytes)} is too little even for the smallest "
-                                f"block", f"Allow at least {format_bytes(1.05 * need)}.")  # fmt: skip
+                                f"block: {format_bytes(least)} are needed, of which Python and its libraries hold "
+                                f"{format_bytes(held)}", f"Allow at least {format_bytes(1.02 * least)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
     merge: Literal["mean", "none"] = getattr(method, "merge", "none")
     plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge,
                 min(side_by_side, chooser.blocks(head, extent)),
-                held + chooser.bytes(head, extent, side_by_side))  # fmt: skip
+                max(held + chooser.bytes(head, extent, side_by_side), prepared))  # fmt: skip
     # One block needs no blending.
     return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
 
@@ -230,31 +234,42 @@ class _Chooser:
     itemsize: int
     out_itemsize: int
     scale: tuple[Fraction, ...]
-    kept: bool
 
     def blocks(self, head: list[int], extent: list[int]) -> int:
         return prod(-(-n // e) for n, e in zip(self.shape, (*head, *extent), strict=True))
 
     def bytes(self, head: list[int], extent: list[int], side_by_side: int = 1) -> int:
-        """Of the blocks in flight, or of what comes before and after them where that is more."""
-        blocks = self.blocks(head, extent)
-        again = _AGAIN_KEPT if self.kept and blocks > 1 else 1.0
-        flying = _SLACK + min(side_by_side, blocks) * self._block(head, extent, again)
-        return flying + _BESIDES_KEPT if self.kept else max(flying, _BESIDES)
+        """Of the blocks in flight, or of what comes after them where that is more."""
+        workers = min(side_by_side, self.blocks(head, extent))
+        return max(self._flying(head, extent, workers), self._after(workers))
 
-    def _block(self, head: list[int], extent: list[int], again: float) -> int:
+    def _flying(self, head: list[int], extent: list[int], workers: int) -> int:
+        """Of blocks that are computed, of others that wait or are written meanwhile, and of one that is blended."""
         space = self.shape[-len(extent) :]
-        wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and self.method.domain == "raw") else 4
+        raw = self.method.domain == "raw"
+        wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and raw) else 4
+        handed = wide if raw else 4
         read = prod(head) * prod(
             min(_round_up(e + 2 * h, m), _round_up(n, m))
             for e, h, m, n in zip(extent, self.method.halo, self.method.multiple, space, strict=True)
         )
         write = prod(head) * prod(extent) * float(prod(self.scale))
-        # raw values, normalised and padded copies, the method's own work; result, its raw float64 copy, final dtype
-        return int(
-            read * (2 * self.itemsize + 2 * wide + again * self.method.bytes_per_voxel)
-            + write * (wide + 16 + self.out_itemsize)
-        )
+        state = 2 * 4 * getattr(self.method, "state_channels", 0)
+        # As in the file, wide and as handed to the method; cut out, on the file's scale, rounded, compared and cast.
+        reading, finishing = read * (self.itemsize + wide + handed), write * (handed + 8 + 8 + 3 + self.out_itemsize)
+        beside = max(reading, finishing)
+        computing = max(beside, read * (handed + state + self.method.bytes_per_voxel) + write * handed)
+        computed = workers if self.method.threads == "one" else min(workers, 1 + len(other_devices(self.method)))
+        several = self.blocks(head, extent) > 1
+        blended = write * _BLENDED if several and getattr(self.method, "merge", "none") == "mean" else 0
+        return int(_SLACK + computed * computing + (workers - computed) * beside + blended)
+
+    def _after(self, workers: int) -> int:
+        """Of the report and of what the blocks left in pieces."""
+        shown = prod(min(n, _SHOWN) for n in self.shape[-2:])
+        finer = 1 + float(prod(self.scale[-2:]))
+        threads = _THREADS if workers > 1 else 0
+        return int(threads + _REPORT + _PER_SHOWN * shown * finer / 2)
 
 
 def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:

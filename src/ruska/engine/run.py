@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine.allocator import give_back_freed_memory
+from ruska.engine.allocator import give_back_freed_memory, share_one_heap
 from ruska.engine.ledger import NoLedger
 from ruska.engine.merge import TilePool, assemble, finished_with
 from ruska.engine.random_field import PlacedRandomField
@@ -67,7 +67,8 @@ class Job:
         layout = self.plan.layout
         native = layout.to_native(box)
         mask = None if self.mask is None else np.asarray(self.mask[native])
-        values, invalid = fill_invalid(self.source.read(native), mask, self.fill)
+        raw = self.source.read(native)
+        values, invalid = fill_invalid(raw, mask, self.fill)
         values = layout.to_canonical(values)
         if self.domain == "normalised":
             values = self.normalisation.apply(values)
@@ -76,10 +77,9 @@ class Job:
         if any(pad):
             values = np.pad(values, [(0, 0)] * self.plan.first_spatial + [(0, p) for p in pad], mode="symmetric")
         space = values.shape[self.plan.first_spatial :]
-        batch = values.reshape(-1, values.shape[self.plan.first_spatial - 1], *space)
-        # A copy of its own: methods may work in place, and must not reach into the source's array.
-        owned = batch if batch.flags.owndata and batch.flags.writeable else batch.copy()
-        return torch.from_numpy(owned), invalid
+        batch = np.ascontiguousarray(values.reshape(-1, values.shape[self.plan.first_spatial - 1], *space))
+        # Methods may work in place, and must not reach into the source's array.
+        return torch.from_numpy(batch.copy() if np.may_share_memory(batch, raw) else batch), invalid
 
     def random(self, box: Box, pad: tuple[int, ...]) -> PlacedRandomField:
         """The random field bound to a canonical box; C is not an axis of place, methods name the channel."""
@@ -132,7 +132,7 @@ def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]
     rounded = np.rint(values)
     clipped = int(np.count_nonzero((rounded < info.min) | (rounded > info.max)))
     if clipped:
-        rounded = np.clip(rounded, info.min, info.max)
+        np.clip(rounded, info.min, info.max, out=rounded)
     return rounded.astype(dtype), clipped
 
 
@@ -161,6 +161,7 @@ def run(
 
     Interrupted (Ctrl-C or an exception in a block), it stops after the blocks in flight; the ledger stays valid.
     """
+    share_one_heap()
     started, workshop = time.perf_counter(), Workshop(method)
     job = Job(
         source, plan, sink, normalisation or Normalisation(), fill, method.domain, mask, seed, ledger or NoLedger(),
@@ -183,7 +184,9 @@ def _run_plain(job: Job, workshop: Workshop, progress: Progress | None) -> None:
     def work(block: Block) -> tuple[int, float]:
         y, invalid = job.read(block.read, block.pad)
         estimate, seconds = workshop.estimate(y, job.random(block.read, block.pad))
-        return job.finish(block, job.crop(estimate.mean, block, block.write), invalid, block.read), seconds
+        values = job.crop(estimate.mean, block, block.write)
+        del y, estimate  # before the copies that finishing makes
+        return job.finish(block, values, invalid, block.read), seconds
 
     def record(block: Block, result: tuple[int, float]) -> None:
         clipped, seconds = result

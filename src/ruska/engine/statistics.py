@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.engine.allocator import share_one_heap
 from ruska.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def fill_invalid(
 
 def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
     """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
+    share_one_heap()  # some formats are decoded by threads of their own
     boxes = list(_boxes(source))
     total = int(np.prod(source.shape, dtype=np.int64))
     every = max(1, -(-total // _FULL_VOXELS))

@@ -72,7 +72,7 @@ class Gaussian:
         def smooth(plane: NDArray[Any]) -> NDArray[Any]:
             return gaussian_filter(plane, sigma, mode="reflect", truncate=_TRUNCATE)
 
-        return SliceMethod(smooth, halo, 16.0, self.settings.model_dump(), domain="raw")
+        return SliceMethod(smooth, halo, 9.0, self.settings.model_dump(), domain="raw")
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ class Median:
             return median_filter(plane, size=2 * radius + 1, mode="reflect")
 
         halo = (radius,) * self.settings.dimensions
-        return SliceMethod(median, halo, 16.0, self.settings.model_dump(), domain="raw")
+        return SliceMethod(median, halo, 9.0, self.settings.model_dump(), domain="raw")
