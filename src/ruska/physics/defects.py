@@ -155,10 +155,10 @@ def _outliers(mean: NDArray[np.float64], level: NoiseLevel, sign: int, step: flo
     near = np.array([outside[y + dy + 2, x + dx + 2] for dy, dx in _around(2)])
     valid = np.isfinite(near).sum(0)
     y, x, near, valid = (a[..., valid >= _FEWEST_NEIGHBOURS] for a in (y, x, near, valid))
-    near = np.where(np.isfinite(near), near, np.nan)
-    middle = np.nanmedian(near, axis=0)
+    ordered, each = np.sort(np.where(np.isfinite(near), near, np.nan), axis=0), np.arange(valid.size)  # NaN last
+    middle = (ordered[(valid - 1) // 2, each] + ordered[valid // 2, each]) / 2
     # without the two most extreme, which may be defects or what the probe made of one
-    surroundings = np.where(np.arange(len(near))[:, None] < valid - 2, np.sort(near, axis=0), np.nan)
+    surroundings = np.where(np.arange(len(near))[:, None] < valid - 2, ordered, np.nan)
     std = np.maximum(np.maximum(level.std(sign * middle), np.nanstd(surroundings, axis=0)), step)
     # Few electrons have a long upper tail: quantile of a skewed distribution (Cornish-Fisher), skewness gain / std
     tail = (_OUTLIER**2 - 1) / 6 * level.gain if sign > 0 else 0.0

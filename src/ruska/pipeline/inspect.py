@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ruska.engine.random_field import PlacedRandomField
     from ruska.physics import Defects, NoiseLevel
 
-_TRIAL_EDGE = 256
+_TRIAL_EDGE = {False: 256, True: 128}  # pixels; the second for methods that use every core: as slow, and as telling
 _START_UP = 0.05  # seconds of a call, below which most may be what only a first call takes
 
 
@@ -190,7 +190,7 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
     first = plan.first_spatial
     box = []
     for axis, (n, multiple) in enumerate(zip(plan.shape, (1,) * first + plan.multiple, strict=True)):
-        edge = n if axis == first - 1 else min(n, _TRIAL_EDGE if axis >= first else 1)
+        edge = n if axis == first - 1 else min(n, _TRIAL_EDGE[method.threads == "many"] if axis >= first else 1)
         if axis >= first and len(plan.halo) == 3:
             edge = min(n, 48)
         start = (n - edge) // 2 // multiple * multiple
