@@ -87,8 +87,8 @@ RUNS = (
     Run("deblur", (1536, 1536), 1, {"sigma": 2, **_BRIEF}),
     Run("superres", (384, 384), 1, {"scale": "2", **_BRIEF}),
     Run("superres", (700, 700), 1, {"scale": "2", **_BRIEF}),
-    Run("isotropic", (16, 128, 128), 1, {"factor": "4", **_BRIEF}),
-    Run("isotropic", (40, 192, 192), 1, {"factor": "4", **_BRIEF}),
+    Run("isotropic", (16, 128, 128), 1, _BRIEF, {"factor": "4"}),
+    Run("isotropic", (40, 192, 192), 1, _BRIEF, {"factor": "4"}),
     Run("blindspot", (1024, 1024), 1, {"steps": 3}),
     Run("noise2void", (1024, 1024), 1, {"steps": 3}),
 )

@@ -141,7 +141,7 @@ class PosteriorMethod:
         """Of the input: the network's activations are on the output's grid."""
         finer = float(np.prod([float(s) for s in self.scale]))
         own = bytes_per_voxel(self.own.sampler, self.dimensions)
-        return finer * (own or (520.0 if self.dimensions == 2 else 330.0))  # measured: 400 to 510, 210 to 320
+        return finer * (own or (520.0 if self.dimensions == 2 else 120.0))  # measured: 400 to 510, 80 to 125
 
     def explained(self, plane: NDArray[Any]) -> NDArray[Any] | None:
         """What the instrument would make of a plane (Y, X) of the result; None where it works on volumes."""
