@@ -101,11 +101,11 @@ def _samples(drawn: Drawn | None, output: Path | None, seed: int) -> dict[str, A
 def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str, Any]) -> str:
     """The command line that repeats the run with the settings it resolved to."""
     source = str(job.image.path or job.image.name)
-    words = ["ruska", task, source]
+    words = ["ruska", task, _no_option(source)]
     if ":" in job.image.name and job.image.path is not None:
-        words[-1] = f"{source}:{job.image.name.partition(':')[2]}"
+        words[-1] = f"{words[-1]}:{job.image.name.partition(':')[2]}"
     if output is not None:
-        words += ["-o", str(output)]
+        words += ["-o", _no_option(str(output))]
     words += ["--method", job.method_name] if task == "denoise" else []
     for name, value in settings.items():
         if value is not None:
@@ -120,6 +120,11 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
     if job.options.roi:
         words += ["--roi", ",".join(f"{a}={s.start}:{s.stop}" for a, s in job.options.roi.items())]
     return shlex.join(words)
+
+
+def _no_option(path: str) -> str:
+    """A path that begins with a dash would be taken for an option."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def _versions() -> dict[str, str]:

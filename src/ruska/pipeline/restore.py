@@ -159,6 +159,7 @@ def run_job(
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or that is the input, before any work is done."""
+    io.check_output(target, overwrite=True)  # its name, before the file system is asked
     if image.path is not None and target.exists() and target.samefile(image.path):
         raise OutputError(target, "is the input file, which Ruska never overwrites", "Choose another name.")
     io.check_output(target, overwrite=overwrite)

@@ -1,0 +1,32 @@
+"""Names of files that are hard for a command line or a file system."""
+
+from __future__ import annotations
+
+import shlex
+
+import numpy as np
+import pytest
+
+import ruska
+from ruska.cli.main import main
+from ruska.errors import OutputError
+
+
+def test_the_command_of_a_record_repeats_a_run_on_names_with_dashes_and_spaces(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("-a b.npy", np.random.default_rng(0).random((40, 50), np.float32))
+    first = ruska.denoise("-a b.npy", "-out.npy", method="gaussian", report=False)
+    written = (tmp_path / "-out.npy").read_bytes()
+    (tmp_path / "-out.npy").unlink()
+    words = shlex.split(first.record["command"])
+    monkeypatch.setattr("sys.argv", [*words, "--no-report"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    assert (tmp_path / "-out.npy").read_bytes() == written
+
+
+def test_an_output_name_that_is_too_long_is_refused_in_words(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((40, 50), np.float32))
+    with pytest.raises(OutputError, match="304 bytes"):
+        ruska.denoise(tmp_path / "a.npy", tmp_path / ("x" * 300 + ".npy"), method="gaussian")
