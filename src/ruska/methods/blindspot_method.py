@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ruska.methods.blindspot_learning import Network
 
 
+# Measured: 1740 to 2100, 590, 8500, 1300
+_BYTES = {"BlindSpotNet": 2100.0, "Noise2VoidNet": 700.0, "ShineNet": 9000.0, "UdvdNet": 1650.0}
+
+
 class FoldIn(Protocol):
     """Corrects a prediction (Y, X) and the variance of its error, if known, by what the noisy plane says."""
 
@@ -40,10 +44,14 @@ class BlindSpotMethod:
     merge: Literal["mean", "none"] = "none"
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
-    bytes_per_voxel: float = 1850.0  # measured: 1450 to 1860
     threads: Literal["one", "many"] = "many"
     slope: float = 1.0
     offset: float = 0.0
+
+    @property
+    def bytes_per_voxel(self) -> float:
+        """Of planes of 256 to 1024 pixels, also where freed memory is kept."""
+        return _BYTES[type(self.network).__name__]
 
     @property
     def halo(self) -> tuple[int, ...]:
