@@ -2,8 +2,8 @@
 
 glibc returns large blocks to the system when they are freed, and the next layer faults every page in again. On two
 cores that was most of a U-Net's time on the CPU. What is kept lies in pieces, though, into which the next block or the
-report does not fit, so it is given back where faulting it in again costs little. Optional: does nothing where there is
-no glibc.
+report does not fit, so it is given back before the plan, between several blocks and before the report. Optional: does
+nothing where there is no glibc.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
           "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}  # fmt: skip
 
+_LARGE = 64 << 20  # bytes that glibc never takes from the heap unless told to: twice its largest threshold
+
 
 def parse_memory(text: str) -> int:
     """Bytes in ``"2GB"``, ``"512 MiB"`` or ``"1.5g"``; SettingsError otherwise."""
@@ -57,6 +59,24 @@ def resident_memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def keeps_freed_memory() -> bool:
+    """Whether large arrays that are freed stay in this process (see `allocator`); always False without glibc.
+
+    What the allocator was told cannot be read back, only seen: then a large array lies on the heap, below its end.
+    """
+    import ctypes
+    import platform
+
+    import numpy as np
+
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    end_of_heap = ctypes.CDLL(None).sbrk
+    end_of_heap.restype, end_of_heap.argtypes = ctypes.c_void_p, (ctypes.c_ssize_t,)
+    large = np.empty(_LARGE, np.uint8)  # never touched, so it takes no memory
+    return bool(large.ctypes.data < end_of_heap(0))
 
 
 def peak_memory() -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.devices import other_devices
-from ruska.engine.memory import format_bytes, peak_memory, resident_memory
+from ruska.engine.memory import format_bytes, keeps_freed_memory, peak_memory, resident_memory
 from ruska.errors import GeometryError, ResourceError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _THREADS = 24 << 20  # freed memory that threads keep; measured 0 to 40 MB
 _REPORT = 82 << 20  # the drawing library and the figure, whatever is shown; measured 60 to 80
 _SHOWN = 1024  # pixels each way of a plane of the input that the report shows
 _PER_SHOWN = 105  # bytes a pixel of it
+_IN_PIECES = 1.5  # times a network's own memory where what is freed stays, in pieces; measured 1.1 to 1.5
+_BETWEEN = 150 << 20  # where it stays and block follows block, for what is read and written beside them
 _BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 
 
@@ -183,7 +185,8 @@ def plan_blocks(
     scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
-    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale)
+    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
+                       keeps_freed_memory())  # fmt: skip
     # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
     side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
     edges: list[int]
@@ -234,6 +237,7 @@ class _Chooser:
     itemsize: int
     out_itemsize: int
     scale: tuple[Fraction, ...]
+    kept: bool
 
     def blocks(self, head: list[int], extent: list[int]) -> int:
         return prod(-(-n // e) for n, e in zip(self.shape, (*head, *extent), strict=True))
@@ -258,11 +262,14 @@ class _Chooser:
         # As in the file, wide and as handed to the method; cut out, on the file's scale, rounded, compared and cast.
         reading, finishing = read * (self.itemsize + wide + handed), write * (handed + 8 + 8 + 3 + self.out_itemsize)
         beside = max(reading, finishing)
-        computing = max(beside, read * (handed + state + self.method.bytes_per_voxel) + write * handed)
-        computed = workers if self.method.threads == "one" else min(workers, 1 + len(other_devices(self.method)))
         several = self.blocks(head, extent) > 1
+        pieces = self.kept and self.method.threads == "many"
+        own = self.method.bytes_per_voxel * (_IN_PIECES if pieces else 1.0)
+        computing = max(beside, read * (handed + state + own) + write * handed)
+        computed = workers if self.method.threads == "one" else min(workers, 1 + len(other_devices(self.method)))
         blended = write * _BLENDED if several and getattr(self.method, "merge", "none") == "mean" else 0
-        return int(_SLACK + computed * computing + (workers - computed) * beside + blended)
+        slack = _SLACK + (_BETWEEN if pieces and several else 0)
+        return int(slack + computed * computing + (workers - computed) * beside + blended)
 
     def _after(self, workers: int) -> int:
         """Of the report and of what the blocks left in pieces."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine.allocator import give_back_freed_memory, share_one_heap
+from ruska.engine.allocator import share_one_heap
 from ruska.engine.ledger import NoLedger
 from ruska.engine.merge import TilePool, assemble, finished_with
 from ruska.engine.random_field import PlacedRandomField
@@ -162,7 +162,7 @@ def run(
     Interrupted (Ctrl-C or an exception in a block), it stops after the blocks in flight; the ledger stays valid.
     """
     share_one_heap()
-    started, workshop = time.perf_counter(), Workshop(method)
+    started, workshop = time.perf_counter(), Workshop(method, tidy=plan.size > 1)
     job = Job(
         source, plan, sink, normalisation or Normalisation(), fill, method.domain, mask, seed, ledger or NoLedger(),
         Outcome(notes=workshop.notes),
@@ -175,7 +175,6 @@ def run(
         _run_blended(job, workshop, progress)
     else:
         _run_plain(job, workshop, progress)
-    give_back_freed_memory()
     job.outcome.seconds = time.perf_counter() - started
     return job.outcome
 
