@@ -33,8 +33,7 @@ _THREADS = 24 << 20  # freed memory that threads keep; measured 0 to 40 MB
 _REPORT = 82 << 20  # the drawing library and the figure, whatever is shown; measured 60 to 80
 _SHOWN = 1024  # pixels each way of a plane of the input that the report shows
 _PER_SHOWN = 105  # bytes a pixel of it
-_IN_PIECES = 1.5  # times a network's own memory where what is freed stays, in pieces; measured 1.1 to 1.5
-_BETWEEN = 150 << 20  # where it stays and block follows block, for what is read and written beside them
+_BETWEEN = 150 << 20  # where freed memory stays in pieces and block follows block; for what is read and written
 _BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 
 
@@ -263,12 +262,12 @@ class _Chooser:
         reading, finishing = read * (self.itemsize + wide + handed), write * (handed + 8 + 8 + 3 + self.out_itemsize)
         beside = max(reading, finishing)
         several = self.blocks(head, extent) > 1
-        pieces = self.kept and self.method.threads == "many"
-        own = self.method.bytes_per_voxel * (_IN_PIECES if pieces else 1.0)
+        pieces = getattr(self.method, "pieces", 1.0) if self.kept else 1.0
+        own = pieces * self.method.bytes_per_voxel
         computing = max(beside, read * (handed + state + own) + write * handed)
         computed = workers if self.method.threads == "one" else min(workers, 1 + len(other_devices(self.method)))
         blended = write * _BLENDED if several and getattr(self.method, "merge", "none") == "mean" else 0
-        slack = _SLACK + (_BETWEEN if pieces and several else 0)
+        slack = _SLACK + (_BETWEEN if pieces > 1 and several else 0)
         return int(slack + computed * computing + (workers - computed) * beside + blended)
 
     def _after(self, workers: int) -> int:
