@@ -81,14 +81,15 @@ def test_a_result_is_closed_before_it_takes_its_name(
     replace, seen = os.replace, []
 
     def watched(source: Path, target: Path) -> None:
-        seen.append([f.path for f in psutil.Process().open_files() if str(tmp_path) in f.path])
+        if Path(target) == tmp_path / f"a{suffix}":  # Zarr replaces chunks, too, while it writes others
+            seen.append([f.path for f in psutil.Process().open_files() if str(tmp_path) in f.path])
         replace(source, target)
 
     monkeypatch.setattr(registry.os, "replace", watched)
     for _ in range(2):  # a new one, and in place of an old one
         write(tmp_path / f"a{suffix}", PLANE, overwrite=True)
         read(tmp_path / f"a{suffix}").numpy()
-    assert seen
+    assert len(seen) >= 2
     assert not any(seen)
 
 
