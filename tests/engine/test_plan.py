@@ -99,6 +99,18 @@ def test_what_waits_for_the_network_takes_no_networks_memory():
     assert cores[1].memory_bytes > 1.9 * cores[0].memory_bytes
 
 
+def test_what_stays_in_pieces_is_counted_where_the_process_keeps_freed_memory(monkeypatch):
+    method = Identity(bytes_per_voxel=400.0, threads="many")
+    method.pieces = 1.5
+    one, several = [], []
+    for kept in (False, True):
+        monkeypatch.setattr("ruska.engine.plan.keeps_freed_memory", lambda kept=kept: kept)
+        one.append(plan_of((1024, 1024), method).memory_bytes)
+        several.append(plan_of((1024, 1024), method, edge=512).memory_bytes)
+    assert one[1] - one[0] == pytest.approx(0.5 * 400 * 1024**2)
+    assert several[1] - several[0] == pytest.approx(0.5 * 400 * 512**2 + (150 << 20))
+
+
 def test_small_jobs_are_predicted_with_the_report():
     """Measured: 86 MB for 512 x 512 pixels, 168 MB for 1024 x 1024 and for the part of 4096 x 4096 that is shown."""
     for edge, took in ((512, 86e6), (1024, 168e6), (4096, 168e6)):

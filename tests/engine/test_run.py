@@ -161,3 +161,13 @@ def test_the_source_is_never_changed():
     out, *_ = run_whole(InPlace(), values)
     assert values.max() == 0
     assert out.min() == 1
+
+
+@pytest.mark.parametrize(("edge", "times"), [(40, 0), (20, 4)], ids=["one block", "four"])
+def test_freed_memory_is_given_back_between_blocks_of_a_network_only(monkeypatch, edge, times):
+    asked = []
+    monkeypatch.setattr("ruska.engine.workshop.give_back_freed_memory", lambda: asked.append(1))
+    run_whole(Identity(threads="many"), np.zeros((40, 40), np.float32), "YX", edge=edge)
+    assert len(asked) == times
+    run_whole(Identity(threads="one"), np.zeros((40, 40), np.float32), "YX", edge=edge)
+    assert len(asked) == times

@@ -78,17 +78,27 @@ def test_grey_scale_and_inversion_hardly_matter():
     assert psnr(1 - restored(1 - noisy), truth, 1.0) > psnr(plain, truth, 1.0) - 0.1
 
 
+def told_of(values, **settings):
+    source = ArraySource(np.asarray(values, np.float32), "YX")
+    found = measure_intensities(source)
+    return look(NormalisedSource(source, found.normalisation(), found.mean), PriorSettings(**settings))
+
+
+def test_noise_of_inverted_contrast_is_told_to_fall():
+    noisy = PoissonGaussian(20, 0.02).simulate(cell_phantom((192, 192), seed=3), seed=0)
+    (plain, _), (inverted, note) = told_of(noisy), told_of(1 - noisy)
+    assert plain.level.gain > 0
+    assert inverted.level.gain == pytest.approx(-plain.level.gain, rel=0.01)
+    assert "falling" in note
+
+
 def test_noise_that_is_given_keeps_its_growth_and_correlation():
-    truth = cell_phantom((192, 192), seed=3)
-    noisy = PoissonGaussian(20, 0.02).simulate(truth, seed=0)
-    values = ArraySource(noisy.astype(np.float32), "YX")
-    found = measure_intensities(values)
-    source = NormalisedSource(values, found.normalisation(), found.mean)
-    told, _ = look(source, PriorSettings())
-    again, note = look(source, PriorSettings(noise_std=told.std))
+    noisy = PoissonGaussian(20, 0.02).simulate(cell_phantom((192, 192), seed=3), seed=0)
+    told, _ = told_of(noisy)
+    again, note = told_of(noisy, noise_std=told.std)
     assert again == told
     assert "given" in note
-    twice, _ = look(source, PriorSettings(noise_std=2 * told.std))
+    twice, _ = told_of(noisy, noise_std=2 * told.std)
     assert twice.std == pytest.approx(2 * told.std)
     assert twice.level.gain == pytest.approx(4 * told.level.gain)
 

@@ -57,7 +57,10 @@ class RandomField(Protocol):
 
 
 class Method(Protocol):
-    """Ready to run on any block of (b, c, *spatial), float32 (or float64, see ``domain``)."""
+    """Ready to run on any block of (b, c, *spatial), float32 (or float64, see ``domain``).
+
+    May also have ``pieces``: what to multiply ``bytes_per_voxel`` by where the process keeps freed memory (else 1).
+    """
 
     halo: tuple[int, ...]  # context voxels needed on each side, per spatial axis (2: YX, 3: ZYX or TYX)
     multiple: tuple[int, ...]  # shapes and origins of what it is handed are multiples of this, globally

@@ -126,7 +126,7 @@ class PriorMethod:
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
-    pieces: float = 1.5  # times its memory where what is freed stays, in pieces; measured 1.1 to 1.5
+    pieces: float = 1.5  # where freed memory stays in pieces; measured 1.0 to 1.5
 
     @property
     def halo(self) -> tuple[int, ...]:
