@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import correlate1d, gaussian_filter
 
 from ruska.errors import GeometryError
-from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise, estimate_noise_std
+from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise, estimate_noise_std, noise_statistics
 
 SOURCES = (
     "val/fib25_neuroproof/sample2_raw_250x250x250.tif",
@@ -104,3 +104,30 @@ def test_no_noise_where_nothing_varies(image: np.ndarray) -> None:
 def test_what_is_no_micrograph_is_refused(image: np.ndarray) -> None:
     with pytest.raises(GeometryError, match="noise estimate"):
         estimate_noise(image)
+
+
+def test_where_everything_is_alike_as_in_labels_no_more_patches_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros((480, 480))
+    labels[100:140, 200:260] = 1
+    looked = []
+    steep = noise_statistics._steep_patches
+
+    def counted(image, side, groups, axes):  # type: ignore[no-untyped-def]
+        looked.append(sum(int(g.sum()) for g in groups) * side**2 / image.size)
+        return steep(image, side, groups, axes)
+
+    monkeypatch.setattr(noise_statistics, "_steep_patches", counted)
+    assert noise_statistics.estimate_noise(labels).std == 0
+    assert looked
+    assert max(looked) < 0.7
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+def test_patches_are_high_passed_as_the_whole_image_is(axes: tuple[int, ...]) -> None:
+    image = np.random.default_rng(5).normal(size=(50, 67))
+    whole = image
+    for axis in axes:
+        whole = correlate1d(whole, noise_statistics._STEEP, axis=axis, mode="reflect")
+    everywhere = np.ones((6, 8), dtype=bool)  # patches of 8 pixels
+    (found,) = noise_statistics._steep_patches(image, 8, [everywhere], axes)
+    np.testing.assert_allclose(found.reshape(6, 8, 8, 8), noise_statistics._patches(whole, 8), atol=1e-12)

@@ -7,6 +7,7 @@ and the rows tell the same for correlation down the columns. Only the least stru
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -179,9 +180,9 @@ def column_variances(image2d: NDArray[Any], count: int) -> tuple[list[float], li
     along_x = _column_statistics(image, side, groups)[1][0]
     along_y = _column_statistics(image.T, side, [group.T for group in groups])[1][0]
     mean = _patches(image, side).mean((2, 3))
-    high = _steep_both(image) if abs(along_x - along_y) < _ANISOTROPY else _steep(image, 0 if along_x > along_y else 1)
-    square = (_patches(high, side) ** 2).mean((2, 3))
-    return [float(mean[g].mean()) for g in groups], [float(np.median(square[g])) for g in groups]
+    axes = (0, 1) if abs(along_x - along_y) < _ANISOTROPY else (0,) if along_x > along_y else (1,)
+    squares = [(high**2).mean((1, 2)) for high in _steep_patches(image, side, groups, axes)]
+    return [float(mean[g].mean()) for g in groups], [float(np.median(square)) for square in squares]
 
 
 def _quiet_patches(
@@ -200,18 +201,25 @@ def _quiet_patches(
     groups = []
     for low, high in pairwise(edges):
         group = usable & (mean >= low) & (mean <= high)
-        groups.append(group & (structure <= np.quantile(structure[group], _QUIET)))
+        groups.append(_least(structure, group, _QUIET))
     return groups
+
+
+def _least(values: NDArray[np.float64], among: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """The ``share`` of the places ``among`` with the least values; no more where many are alike, as in labels."""
+    places = np.flatnonzero(among)
+    count = int(share * (places.size - 1)) + 1
+    least = np.zeros(among.size, dtype=bool)
+    least[places[np.argsort(values.ravel()[places], kind="stable")[:count]]] = True
+    return least.reshape(among.shape)
 
 
 def _column_statistics(
     image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]
 ) -> tuple[float, NDArray[np.float64]]:
     """Noise variance, and correlation along X at lags 1.. of what a steep high-pass along Y leaves."""
-    patches = _patches(_steep(image, 0), side)
     variances, lags = [], []
-    for group in groups:
-        chosen = patches[group]
+    for chosen in _steep_patches(image, side, groups, (0,)):
         square = (chosen**2).mean((1, 2))
         variances.append(np.median(square))
         shifted = [(chosen[..., k:] * chosen[..., :-k]).mean((1, 2)) for k in range(1, _LAGS + 1)]
@@ -221,8 +229,26 @@ def _column_statistics(
 
 def _diagonal_std(image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]]) -> float:
     """Level of what a high-pass along both axes leaves: less structure than one axis, exact for white noise only."""
-    square = (_patches(_steep_both(image), side) ** 2).mean((2, 3))
-    return float(np.sqrt(np.mean([np.median(square[group]) for group in groups])))
+    squares = ((high**2).mean((1, 2)) for high in _steep_patches(image, side, groups, (0, 1)))
+    return float(np.sqrt(np.mean([np.median(square) for square in squares])))
+
+
+def _steep_patches(
+    image: NDArray[np.float64], side: int, groups: list[NDArray[np.bool_]], axes: tuple[int, ...]
+) -> Iterator[NDArray[np.float64]]:
+    """For each group its patches (n, side, side), high-passed along ``axes``; the rest of the image is not."""
+    reach = len(_STEEP) // 2
+    padded = np.pad(image, reach, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side + 2 * reach,) * 2)
+    for group in groups:
+        rows, columns = np.nonzero(group)
+        high = windows[rows * side, columns * side]
+        for axis in (1, 2):
+            before = (slice(None),) * axis
+            near = [high[(*before, slice(k, k + side))] for k in range(2 * reach + 1)]
+            pairs = (c * (near[k] + near[-1 - k]) for k, c in enumerate(_STEEP[:reach]))  # exactly 0 where all is even
+            high = sum(pairs, _STEEP[reach] * near[reach]) if axis - 1 in axes else near[reach]
+        yield high
 
 
 def _steep_both(image: NDArray[np.float64]) -> NDArray[np.float64]:
