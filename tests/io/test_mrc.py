@@ -239,7 +239,7 @@ def test_a_plane_is_written_in_bands_of_rows(tmp_path: Path, monkeypatch: pytest
             asked.append(values[box].size)
             return values[box]
 
-    monkeypatch.setattr("ruska.io.mrc._BAND", 240)
+    monkeypatch.setattr("ruska.io.lazy.BAND", 240)
     write(tmp_path / "bands.mrc", Image(Lazy(), "ZYX"))
     assert max(asked) == 240
     with mrcfile.open(tmp_path / "bands.mrc") as file:

@@ -86,14 +86,23 @@ class LazyPixels(ABC):
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
 
-def planes(data: Any) -> Any:
-    """Yield the last two axes of ``data`` plane by plane as NumPy arrays, first axes slowest.
+BAND = 1 << 22
+"""Voxels that writers hold at once: a plane may be larger than memory."""
 
-    Lets a writer stream an array larger than memory.
-    """
+
+def bands(data: Any) -> Iterator[NDArray[Any]]:
+    """Yield whole rows of one plane after the other, (rows, X), about `BAND` voxels at a time; first axes slowest."""
     for place in np.ndindex(*data.shape[:-2]):
-        box = (*(slice(i, i + 1) for i in place), slice(0, data.shape[-2]), slice(0, data.shape[-1]))
-        yield np.asarray(data[box]).reshape(data.shape[-2:])
+        yield from plane_parts(data, place, max(1, BAND // max(1, data.shape[-1])), data.shape[-1])
+
+
+def plane_parts(data: Any, place: tuple[int, ...], rows: int, columns: int) -> Iterator[NDArray[Any]]:
+    """Yield the plane at ``place`` of the axes before Y and X in parts of ``rows`` x ``columns``, row by row."""
+    height, width = data.shape[-2:]
+    lead = tuple(slice(i, i + 1) for i in place)
+    for top, left in product(range(0, height, max(1, rows)), range(0, width, max(1, columns))):
+        box = (*lead, slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
+        yield np.asarray(data[box]).reshape(box[-2].stop - top, box[-1].stop - left)
 
 
 class Transposed(LazyPixels):

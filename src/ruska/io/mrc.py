@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import numpy as np
 from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity
 from ruska.io.binary import First, RawPixels, only_image
-from ruska.io.lazy import transposed
+from ruska.io.lazy import bands, transposed
 from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended, read_mdoc
 from ruska.io.registry import not_carried, to_units
 
@@ -35,7 +34,6 @@ _IMOD_AT = 152 - 112  # of the stamp, inside the field extra2, which starts at b
 _VOLUME_SUFFIXES = (".rec", ".map")
 _VOLUME_STACK = 401
 _LABEL = "Written by Ruska"
-_BAND = 1 << 22  # voxels that are written at once
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         file.write(header.tobytes())
         file.write(extended)
         summary = _Summary()
-        for band in _bands(image.data):
+        for band in bands(image.data):
             summary.add(band)
             band.astype(stored).tofile(file)
         summary.fill(header)
@@ -283,16 +281,6 @@ def _put_labels(header: Any, labels: list[str]) -> None:
 def _extended(kept: Any, same_stack: bool) -> bytes:
     """The extended header, which lists the sections one by one and so fits only the stack it came with."""
     return base64.b64decode(kept.get("extended", "")) if same_stack else b""
-
-
-def _bands(data: Any) -> Iterator[NDArray[Any]]:
-    """Whole rows of one plane after the other, about `_BAND` voxels at a time: a plane may be larger than memory."""
-    height, width = data.shape[-2:]
-    rows = max(1, _BAND // width)
-    for place in np.ndindex(*data.shape[:-2]):
-        for top in range(0, height, rows):
-            box = (*(slice(i, i + 1) for i in place), slice(top, min(top + rows, height)), slice(0, width))
-            yield np.asarray(data[box]).reshape(-1, width)
 
 
 class _Summary:

@@ -14,7 +14,7 @@ from ruska.image import Image
 from ruska.io import metadata
 from ruska.io.archive import check_ratio
 from ruska.io.binary import RawPixels
-from ruska.io.lazy import planes, transposed
+from ruska.io.lazy import bands, transposed
 from ruska.io.registry import assumed_axes, not_carried
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write ``image`` plane by plane: ``.npy`` keeps the pixels only, ``.npz`` everything."""
+    """Write ``image``, some rows at a time: ``.npy`` keeps the pixels only, ``.npz`` everything."""
     if path.name.lower().endswith(".npy"):
         with path.open("xb") as file:
             _stream(file, image.data)
@@ -138,6 +138,6 @@ def _stream(file: IO[bytes], data: Any) -> None:
     dtype = np.dtype(data.dtype)
     head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(map(int, data.shape))}
     np.lib.format.write_array_header_2_0(file, head)
-    parts = planes(data) if len(data.shape) >= 2 else [np.asarray(data)]
+    parts = bands(data) if len(data.shape) >= 2 else [np.asarray(data)]
     for part in parts:
         file.write(np.ascontiguousarray(part, dtype).tobytes())

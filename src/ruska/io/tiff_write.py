@@ -1,4 +1,4 @@
-"""Writing TIFF, plane by plane: ImageJ hyperstacks, OME-TIFF, or plain for types these cannot name.
+"""Writing TIFF, part of a plane by part: ImageJ hyperstacks, OME-TIFF, or plain for types these cannot name.
 
 Whatever the standard fields cannot express (axis order, exact numbers, header, run record) stands as JSON in the
 private tag `RECORD_TAG`, so that Ruska reads back what it wrote. Other programs drop the tag when they save.
@@ -10,15 +10,16 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
-from ruska.io.lazy import planes, transposed
+from ruska.io.lazy import BAND, plane_parts, transposed
 from ruska.io.registry import not_carried
 from ruska.io.tiff_vendors import original_tags
 
@@ -32,7 +33,11 @@ COMPRESSIONS = {"none": None, "zlib": "zlib", "zstd": "zstd", "lzw": "lzw"}
 FLAVOURS = ("auto", "imagej", "ome", "plain")
 CLASSIC_BYTES = 3_900_000_000
 """Offsets of a classic TIFF have 32 bits; this leaves room for tags and directories."""
+TILED_BYTES = 64 << 20
+"""A larger plane is written in tiles, which viewers need and which compress one by one. ImageJ itself reads none."""
 
+_TILE = 512
+_IMAGEJ_PIXELS = 2**31  # of a plane, which ImageJ cannot show
 _IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
 _LABELS = 10_000
 
@@ -50,13 +55,13 @@ class _Stack:
 
 
 def write(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> tuple[str, ...]:
-    """Write ``image``, streamed plane by plane, and return what is not carried.
+    """Write ``image``, some rows or tiles at a time, and return what is not carried.
 
     Parameters
     ----------
     compression : "none" (the default), "zlib", "zstd" or "lzw".
     flavour : "imagej", "ome" or "plain"; "auto" takes OME for ``*.ome.tif(f)``, else ImageJ where ImageJ knows the
-        data type and the file stays below 4 GB, else OME, else (int64, uint64, float16) plain.
+        data type, its planes, and the file stays below 4 GB, else OME, else (int64, uint64, float16) plain.
 
     Raises SettingsError for an unknown option, OutputError when the flavour asked for cannot hold the image.
     """
@@ -70,10 +75,13 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     chosen, lost = _flavour(path, image, codec, flavour)
     dtype = np.dtype(np.uint8) if image.dtype == bool else image.dtype.newbyteorder("=")
     stack = _stack(image, imagej=chosen == "imagej")
-    pixels = _planes(image, stack, dtype)
+    tiled = chosen != "imagej" and _plane_bytes(image) > TILED_BYTES
+    parts = _Parts(transposed(image.data, tuple(image.axes.index(a) for a in f"{stack.planes}YX")), dtype,
+                   "tiles" if tiled else "rows" if codec == "none" else "planes")  # fmt: skip
     options: dict[str, Any] = {
         "photometric": "minisblack",
         "compression": COMPRESSIONS[codec],
+        **({"tile": (_TILE, _TILE), "buffersize": BAND} if tiled else {}),
         **_resolution(image, chosen),
     }
     first: dict[str, Any] = {"software": "Ruska", "extratags": _extra_tags(image, stack)}
@@ -81,10 +89,12 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         path, imagej=chosen == "imagej", ome=chosen == "ome", bigtiff=image.nbytes > CLASSIC_BYTES
     ) as file:
         if chosen == "plain":
-            for i, plane in enumerate(pixels):
-                file.write(plane, metadata=None, **options, **({} if i else first))
+            for i, place in enumerate(parts.places):
+                file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None, **options,
+                           **({} if i else first))  # fmt: skip
         else:
             shape, words = _description(image, stack, chosen)
+            pixels = chain.from_iterable(map(parts.plane, parts.places))
             file.write(pixels, shape=shape, dtype=dtype, metadata=words, **options, **first)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
 
@@ -93,10 +103,14 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
     """The flavour to write, and what the user must know about it."""
     name = image.dtype.name
     named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-    fits_imagej = name in _IMAGEJ_TYPES and image.nbytes <= CLASSIC_BYTES and codec != "zstd"
+    fits_imagej = (
+        name in _IMAGEJ_TYPES and image.nbytes <= CLASSIC_BYTES and codec != "zstd"
+        and math.prod(image.shape[-2:]) < _IMAGEJ_PIXELS and (codec == "none" or _plane_bytes(image) <= TILED_BYTES)
+    )  # fmt: skip
     fits_ome = name in ome_xml.PIXEL_TYPES or name == "bool"
     if asked == "imagej" and not fits_imagej:
-        raise OutputError(path, "an ImageJ TIFF holds uint8, uint16 or float32 below 3.9 GB, not compressed with zstd; "
+        raise OutputError(path, "an ImageJ TIFF holds uint8, uint16 or float32 below 3.9 GB, planes below 2^31 pixels "
+                          "(64 MB where they are compressed), and no zstd; "
                           f"this is {name}, {image.nbytes} bytes, {codec}", "Leave the flavour to Ruska.")  # fmt: skip
     if asked == "ome" and not fits_ome:
         raise OutputError(path, f"OME-TIFF has no data type {name}", "Leave the flavour to Ruska, or write float32.")
@@ -136,11 +150,43 @@ def _stack(image: Image, *, imagej: bool) -> _Stack:
     return _Stack(order, lead)
 
 
-def _planes(image: Image, stack: _Stack, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    axes = image.axes
-    order = tuple(axes.index(a) for a in f"{stack.planes}YX")
-    for plane in planes(transposed(image.data, order)):
-        yield np.ascontiguousarray(plane, dtype)
+def _plane_bytes(image: Image) -> int:
+    return math.prod(image.shape[-2:]) * image.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """An array's planes as tifffile takes them, no more than needed at a time.
+
+    data : lazy or not, its stack axes in the order their planes are written; ``dtype`` is what is written.
+    kind : ``rows`` are bytes of as many as come, ``tiles`` are whole ones, the rest of the last filled with zeros.
+    """
+
+    data: Any
+    dtype: np.dtype[Any]
+    kind: Literal["rows", "tiles", "planes"]
+
+    @property
+    def places(self) -> Iterator[tuple[int, ...]]:
+        """Of the planes, first axes slowest."""
+        return np.ndindex(*self.data.shape[:-2])
+
+    def plane(self, place: tuple[int, ...]) -> Iterator[Any]:
+        height, width = self.data.shape[-2:]
+        if self.kind == "planes":
+            yield from self._parts(place, height, width)
+        elif self.kind == "rows":
+            for rows in self._parts(place, BAND // max(1, width), width):
+                yield rows.tobytes()
+        else:
+            for rows in self._parts(place, _TILE, BAND // _TILE // _TILE * _TILE):
+                for left in range(0, rows.shape[1], _TILE):
+                    tile = rows[:, left : left + _TILE]
+                    yield np.pad(tile, [(0, _TILE - n) for n in tile.shape])
+
+    def _parts(self, place: tuple[int, ...], rows: int, columns: int) -> Iterator[NDArray[Any]]:
+        for part in plane_parts(self.data, place, rows, columns):
+            yield np.ascontiguousarray(part, self.dtype)
 
 
 def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
