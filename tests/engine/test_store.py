@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ruska.engine import BlockStore
+from ruska.engine.store import load_tile, save_tile
+from ruska.errors import InputError
 
 
 @settings(max_examples=40, deadline=None)
@@ -36,10 +38,38 @@ def test_a_write_that_was_cut_short_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         store.write((slice(0, 8), slice(0, 8)), np.ones((8, 8)))
     assert not list(tmp_path.iterdir())
-    assert store.read((slice(0, 8), slice(0, 8))).max() == 0
+    with pytest.raises(InputError, match="gone"):
+        store.read((slice(0, 8), slice(0, 8)))
 
 
 def test_partial_grains_are_refused(tmp_path):
     store = BlockStore(tmp_path, (8, 8), np.float32, (4, 4))
     with pytest.raises(AssertionError, match="whole grains"):
         store.write((slice(0, 3), slice(0, 4)), np.ones((3, 4)))
+
+
+@pytest.mark.parametrize("left", [0, 5, 60, 128, 200, 128 + 8 * 8 * 4 - 1])
+def test_a_block_that_became_shorter_is_told_and_does_not_end_the_program(left, tmp_path):
+    store = BlockStore(tmp_path / ".a.tif.ruska-work" / "blocks", (8, 8), np.float32, (8, 8))
+    store.write((slice(0, 8), slice(0, 8)), np.ones((8, 8)))
+    (file,) = store.folder.iterdir()
+    with file.open("rb+") as out:
+        out.truncate(left)
+    with pytest.raises(InputError, match=r"damaged .* delete \.a\.tif\.ruska-work"):
+        store.read((slice(0, 8), slice(0, 8)))
+
+
+def test_nothing_of_a_block_is_mapped(tmp_path, monkeypatch):
+    """A mapped file on a share that goes away ends the program."""
+    import mmap
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("mapped")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    values = np.arange(4 * 6 * 8.0).reshape(4, 6, 8)
+    save_tile(tmp_path / "a.npy", values)
+    np.testing.assert_array_equal(load_tile(tmp_path / "a.npy"), values)
+    np.testing.assert_array_equal(
+        load_tile(tmp_path / "a.npy", (slice(1, 3), slice(2, 5), slice(4, 7))), values[1:3, 2:5, 4:7]
+    )

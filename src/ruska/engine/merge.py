@@ -39,7 +39,9 @@ class TilePool:
     def get(self, index: int) -> NDArray[Any]:
         if self.folder is None:
             return self.tiles[index]
-        return np.load(self.folder / f"{index}.npy", allow_pickle=False)
+        from ruska.engine.store import load_tile
+
+        return load_tile(self.folder / f"{index}.npy")
 
     def drop(self, index: int) -> None:
         if self.folder is None:

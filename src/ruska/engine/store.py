@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ruska.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +38,7 @@ class BlockStore:
     """A `Sink` (and lazy array) of one ``.npy`` file per grain in ``folder``.
 
     A file appears under its name only when it is whole, so a store that was killed while writing holds complete
-    blocks and nothing else. Reading gathers from the files a box touches; a block never written reads as zero.
+    blocks and nothing else. Reading gathers from the files a box touches.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any, grain: tuple[int, ...]) -> None:
@@ -51,15 +54,13 @@ class BlockStore:
             save_tile(target, np.ascontiguousarray(values[inside], self.dtype))
 
     def read(self, box: Box) -> NDArray[Any]:
-        out = np.zeros(tuple(s.stop - s.start for s in box), self.dtype)
+        """Raises InputError for a block that is not there, was never written, or is damaged."""
+        out = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
         for cell, part in self._cells(box):
-            file = self._file(cell)
-            if not file.exists():
-                continue
             corner = self._bounds(cell)
             inside = tuple(slice(p.start - c.start, p.stop - c.start) for p, c in zip(part, corner, strict=True))
             place = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
-            out[place] = _load_part(file, inside)
+            out[place] = load_tile(self._file(cell), inside)
         return out
 
     def __getitem__(self, box: Box) -> NDArray[Any]:
@@ -82,12 +83,30 @@ class BlockStore:
         return self.folder / ("_".join(map(str, cell)) + ".npy")
 
 
-def _load_part(file: Path, inside: Box) -> NDArray[Any]:
-    """Read a box of an ``.npy`` file; memory-mapped, so that a plane of a cube costs a plane."""
-    mapped = np.load(file, mmap_mode="r", allow_pickle=False)
-    part = np.array(mapped[inside])
-    mapped._mmap.close()  # at once: Windows cannot delete a mapped file, and pages held count as our memory
-    return part
+def load_tile(file: Path, inside: Box | None = None) -> NDArray[Any]:
+    """Read an ``.npy`` file that `save_tile` wrote, or a box of it: whole rows of as many planes as the box has.
+
+    Never mapped: that ends the program where a network share goes away. Raises InputError when the file is gone or
+    damaged, as a power cut may leave it; OSError when it cannot be read.
+    """
+    try:
+        with file.open("rb") as stored:
+            np.lib.format.read_magic(stored)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stored)
+            box = inside or tuple(slice(0, n) for n in shape)
+            steps = [prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
+            start = stored.tell() + box[-2].start * steps[-2]
+            part = np.empty((*(s.stop - s.start for s in box[:-1]), shape[-1]), dtype)
+            for place in np.ndindex(*part.shape[:-2]):
+                stored.seek(start + sum((s.start + i) * n for s, i, n in zip(box, place, steps, strict=False)))
+                wanted = memoryview(part[place]).cast("B")
+                if stored.readinto(wanted) != len(wanted):
+                    raise ValueError("it is cut short")
+    except (FileNotFoundError, ValueError) as error:
+        wrong = "is gone" if isinstance(error, OSError) else f"is damaged ({error})"
+        raise InputError(file, f"was finished and {wrong}", "Bring its disk or share back; if that does not help, "
+                         f"delete {file.parent.parent.name} and start again.") from error  # fmt: skip
+    return part[..., box[-1]]
 
 
 def save_tile(file: Path, values: NDArray[Any]) -> None:
