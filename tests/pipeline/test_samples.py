@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import ruska
 from ruska.engine import plan
 from ruska.engine.workshop import Workshop
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity
-from ruska.methods.samples import SCALE
+from ruska.methods.samples import SCALE, SampleMethod
 from ruska.methods.slices import SliceMethod
 from ruska.physics import cell_phantom
 from ruska.pipeline import Options
@@ -143,3 +144,20 @@ def test_finer_pixels_have_a_standard_deviation_on_their_grid(noisy, tmp_path):
     result = ruska.superres(noisy, tmp_path / "fine.ome.zarr", scale="3/2", samples=2, settings=SETTINGS)
     assert result.std.shape == result.image.shape == (108, 120)
     assert result.std.spacing["X"].value == pytest.approx(4 / 1.5)
+
+
+def test_what_went_wrong_while_samples_were_drawn_is_in_record_and_report(noisy, tmp_path, monkeypatch):
+    draw = SampleMethod.__call__
+
+    def full(self, y, random):
+        if y.shape[0] > 1:
+            raise torch.OutOfMemoryError("no room for two slices")
+        return draw(self, y, random)
+
+    monkeypatch.setattr(SampleMethod, "__call__", full)
+    plane = ruska.read(noisy).numpy()
+    result = denoise(Image(np.stack([plane, plane]), "QYX"), tmp_path / "clean.tif", samples=2)
+    said = [line for line in result.record["warnings"] if "while samples were drawn" in line]
+    assert len(said) == 1  # two samples, one sentence
+    assert "no room for two slices" in said[0]
+    assert "while samples were drawn" in result.report.read_text(encoding="utf-8")

@@ -53,7 +53,7 @@ def make_record(
     """The record of a finished run, JSON-like."""
     image = job.image
     settings = dict(getattr(job.method, "settings", {}))
-    warnings = [*image.notes, *job.warnings, *outcome.notes]
+    warnings = [*image.notes, *job.warnings, *outcome.notes, *(drawn.notes if drawn else ())]
     if outcome.clipped:
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
     if job.statistics.finite_fraction < 1:

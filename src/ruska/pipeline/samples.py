@@ -82,11 +82,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of a result as lazy arrays in the image's axes, and their standard deviation."""
+    """Samples of a result as lazy arrays in the image's axes, and their standard deviation.
+
+    notes : on what did not go as planned while they were drawn, once each.
+    """
 
     samples: tuple[NativeView, ...]
     std: Spread
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def facts(self, seed: int) -> dict[str, Any]:
         """For the record."""
@@ -99,7 +103,7 @@ def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) 
     plan, started = job.sample_plan, time.perf_counter()
     if plan is None:
         return None
-    views = []
+    views, notes = [], dict[str, None]()
     for sampler in job.samplers:
         name = f"sample{sampler.number + 1}"
         own = Chapter(ledger, name)
@@ -107,10 +111,12 @@ def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) 
             MemoryStore(plan.output_shape, np.float32) if own.folder is None
             else BlockStore(own.folder / "blocks", plan.output_shape, np.float32, plan.output_extent)
         )  # fmt: skip
-        job.run(store, own, _renamed(progress, f"{name} of {len(job.samplers)}"), sampler)
+        outcome = job.run(store, own, _renamed(progress, f"{name} of {len(job.samplers)}"), sampler)
+        notes |= dict.fromkeys(f"while samples were drawn: {note}" for note in outcome.notes)
         views.append(NativeView(store, job.layout))
     smoothed = tuple(job.layout.axes.index(axis) for axis in job.layout.spatial_axes)
-    return Drawn(tuple(views), Spread(views, SCALE[task], smoothed), time.perf_counter() - started)
+    std = Spread(views, SCALE[task], smoothed)
+    return Drawn(tuple(views), std, time.perf_counter() - started, tuple(notes))
 
 
 def _renamed(progress: Progress | None, stage: str) -> Progress | None:
