@@ -113,10 +113,30 @@ def velox(folder: Path, data: Path) -> list[Specimen]:
 
 
 def zarr(folder: Path, data: Path) -> list[Specimen]:
+    """Ours of both versions of OME-Zarr, and plain arrays of others: chunks in files, and packed in several ways."""
+    import zarr as library
+    from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec
+
     image = Image(STACK, "ZYX", NM)
     write(folder / "a.ome.zarr", image)
     write(folder / "b.ome.zarr", image, version="0.4")
-    return [store(folder, "a.ome.zarr"), store(folder, "b.ome.zarr")]
+    delta = {"id": "delta", "dtype": "<u2"}
+    cut: dict[str, Any] = {"chunks": (3, 16, 30), "shape": STACK.shape, "dtype": STACK.dtype}
+    made: dict[str, dict[str, Any]] = {
+        "v2_blosc": {"zarr_format": 2, "order": "F", "dimension_separator": "."},
+        "v2_zlib": {"zarr_format": 2, "compressor": {"id": "zlib", "level": 1}, "filters": [delta]},
+        "v3_blosc": {"zarr_format": 3, "codecs": [TransposeCodec(order=(2, 1, 0)), *_bytes(BloscCodec())]},
+        "v3_gzip": {"zarr_format": 3, "codecs": _bytes(GzipCodec())},
+    }  # fmt: skip
+    for name, options in made.items():
+        library.create(store=str(folder / f"{name}.zarr"), **cut, **options)[:] = STACK
+    return [store(folder, name) for name in ("a.ome.zarr", "b.ome.zarr", *(f"{name}.zarr" for name in made))]
+
+
+def _bytes(packing: Any) -> list[Any]:
+    from zarr.codecs import BytesCodec
+
+    return [BytesCodec(), packing]
 
 
 def dm(folder: Path, data: Path) -> list[Specimen]:
