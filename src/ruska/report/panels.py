@@ -28,12 +28,6 @@ def detail_window(plane: Plane) -> Window:
     return slice(int(y), int(y) + tall), slice(int(x), int(x) + wide)
 
 
-def plain(text: str) -> str:
-    """Keep matplotlib from reading a file name as a formula, and the title from outgrowing the page."""
-    text = text if len(text) <= 110 else f"{text[:60]}…{text[-45:]}"
-    return text.replace("$", r"\$")
-
-
 def grey_window(plane: Plane) -> tuple[float, float]:
     low, high = np.percentile(plane, (0.3, 99.7))
     return float(low), float(high) if high > low else float(low) + 1.0

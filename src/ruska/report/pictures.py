@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.metrics import radial_spectrum
-from ruska.report.panels import detail_window, grey_window, outline, plain, residual_panel, scale_bar, show, std_panel
+from ruska.report.lettering import set_title
+from ruska.report.panels import detail_window, grey_window, outline, residual_panel, scale_bar, show, std_panel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def draw(shown: Shown, title: str) -> bytes:
     heights += [15 / (1 + len(shown.samples)) + 0.3] if shown.std is not None else []
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{plain(title)}\n{shown.caption}", fontsize=13)
+    set_title(figure, title, shown.caption)
     rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
     window = detail_window(shown.after)
     _draw_images(rows[0], shown, columns, window)

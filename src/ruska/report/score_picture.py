@@ -11,7 +11,8 @@ import numpy as np
 from ruska.evaluation import noise_spectrum, scored_places
 from ruska.metrics import fit_gain_offset, frc, radial_spectrum
 from ruska.physics import estimate_noise
-from ruska.report.panels import detail_window, grey_window, outline, plain, residual_panel, scale_bar, show
+from ruska.report.lettering import set_title
+from ruska.report.panels import detail_window, grey_window, outline, residual_panel, scale_bar, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,8 +72,7 @@ def draw_scores(found: Compared, title: str, headline: str = "") -> bytes:
     tall = float(np.clip(h / w, 0.35, 1.6)) * _WIDTH
     figure = Figure(figsize=(width, tall + _WIDTH + 5.1), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    caption = [plain(title), *([headline] if headline else []), found.caption]
-    figure.suptitle("\n".join(caption), fontsize=13)
+    set_title(figure, title, *([headline] if headline else []), found.caption)
     rows: Any = figure.subfigures(3, 1, height_ratios=[tall + 0.4, _WIDTH + 0.4, 3.6])
     window = detail_window(found.result if found.truth is None else found.truth)
     for row, part in ((rows[0], None), (rows[1], window)):
