@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,3 +281,25 @@ def test_a_sink_refuses_what_is_there_what_zarr_cannot_hold_and_the_wrong_image(
         finish_store(tmp_path / "a.zarr", Image(np.zeros((5, 5), np.uint8), "YX"))
     with pytest.raises(InputError, match="resumed"):
         ZarrSink.open(tmp_path / "none.zarr")
+
+
+def test_on_a_full_disk_nothing_is_left_of_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks are written side by side: those that come after the one that fails would make the folder again."""
+    from zarr.storage import LocalStore
+
+    put, chunks = LocalStore.set, []
+
+    async def full(self: Any, key: str, value: Any) -> None:
+        if "/c/" in key:
+            chunks.append(key)
+            if len(chunks) == 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            await asyncio.sleep(0.2)
+        await put(self, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write(tmp_path / "a.ome.zarr", Image(np.ones((4, 64, 64), np.uint8), "ZYX"), chunks=(1, 64, 64))
+    assert len(chunks) > 1
+    time.sleep(0.3)
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ it in any order and from any thread, and `finish_store` adds the pyramid and the
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,10 +116,24 @@ class ZarrSink:
 def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:
     """Write an OME-Zarr store with pyramid, in memory bounded by one shard. Nothing of the image is lost."""
     sink = ZarrSink(path, image.shape, image.dtype, image.axes, chunks=chunks, version=version)
-    for box in boxes(sink.shape, sink.grain, _BOX_VOXELS):
-        sink.write(box, np.asarray(image.data[box]))
-    finish_store(path, image)
+    try:
+        for box in boxes(sink.shape, sink.grain, _BOX_VOXELS):
+            sink.write(box, np.asarray(image.data[box]))
+        finish_store(path, image)
+    except OSError:
+        _wait_for_writes()
+        raise
     return ()
+
+
+def _wait_for_writes() -> None:
+    """Return when no chunk is being written: of several, the first that fails raises, and the others go on."""
+    from zarr.core.sync import sync
+
+    async def others() -> None:
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+
+    sync(others())
 
 
 def finish_store(path: Path, image_metadata: Image) -> None:
