@@ -320,7 +320,7 @@ def train(
         float | None, typer.Option(help="Stop after this long. Default: after the method's steps.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Folder of a model to start from.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Of a prior: cpu, gpu-30min or full.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Of a prior: cpu, deep, gpu-30min or full.")] = None,
     axes: Axes = None,
     dark: Dark = None,
     gain: Gain = None,

@@ -58,10 +58,14 @@ class Bounds:
         self.blocks = [module for module in network.modules() if isinstance(module, Modulated)]
         self.slack, self.share = slack, share
 
-    def __enter__(self) -> Bounds:
-        self._seen: list[list[float]] = [[] for _ in self.blocks]
+    def lift(self) -> None:
+        """Without limits, as before the first training."""
         for block in self.blocks:
             block.limit.fill_(torch.inf)
+
+    def __enter__(self) -> Bounds:
+        self._seen: list[list[float]] = [[] for _ in self.blocks]
+        self.lift()
         self._hooks = [
             block.second.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0].max().item()))
             for block, seen in zip(self.blocks, self._seen, strict=True)

@@ -37,7 +37,7 @@ def train_prior(
     """Train a prior and write the model into ``output``; use it with ``method="prior", settings={"model": output}``.
 
     data : a folder of `corpus.build`, or files to make one of, which is kept in ``output/corpus``.
-    settings : ``preset`` (cpu, gpu-30min or full), ``start`` (a model to start from), and `PriorSettings`' fields.
+    settings : ``preset`` (cpu, deep, gpu-30min, full), ``start`` (a model to start from), and `PriorSettings`' fields.
 
     The same call goes on where it stopped, or longer. Raises SettingsError, InputError (nothing clean enough in the
     data), OutputError (the folder holds something else), JobBusyError (another process trains into it).

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ruska.errors import SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
+from ruska.networks.growth import deepened
 from ruska.networks.unet import Bounds
-from ruska.training.checkpoint import save_weights
+from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
@@ -66,6 +67,7 @@ class PriorSettings:
 PRESETS: dict[str, PriorSettings] = {
     "cpu": PriorSettings(),
     "gpu-30min": PriorSettings(patch=160, batch=128, steps=60_000, learning_rate=1.2e-3, walks=24, minutes=24),
+    "deep": PriorSettings(blocks=(2, 2, 4, 5), patch=96, batch=28, learning_rate=5e-4, average=0.998),
     "full": PriorSettings((80, 128, 160, 224), (2, 2, 3, 3), 192, 64, 400_000, 6e-4, average=0.9998, walks=12),
 }
 
@@ -74,11 +76,17 @@ def train_prior(
     corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:  # fmt: skip
-    """Train on the packed ``corpus``; leaves ``training.safetensors`` to go on from, and the averaged weights."""
+    """Train on the packed ``corpus``; leaves ``training.safetensors`` to go on from, and the averaged weights.
+
+    start : weights to begin with, of the same network or of a shallower one (see `deepened`).
+    """
     device = device_of_choice()
     packed = Packed.load(corpus, device)
     torch.manual_seed(own.seed)
     network = Denoiser(widths=own.widths, blocks=own.blocks)
+    if start is not None:
+        fill(network, deepened(load_weights(start)[0], network) or start)
+        Bounds(network).lift()  # what training needs is measured anew at its end
 
     def batch(step: int) -> tuple[Noised, Tensor]:
         with torch.autocast(device.type, enabled=False):
@@ -104,7 +112,7 @@ def train_prior(
                         checkpoint_seconds=180)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=json.dumps(own.identity(), sort_keys=True), start=start, progress=progress,
+                  identity=json.dumps(own.identity(), sort_keys=True), progress=progress,
                   watch=_samples(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):
