@@ -44,6 +44,17 @@ def test_a_box_is_what_indexing_gives(
         assert found.flags.writeable
 
 
+@pytest.mark.parametrize(("gap", "reads"), [(8, 1), (7, 6)], ids=["read over", "too wide"])
+def test_runs_with_a_narrow_gap_between_them_are_read_at_once(tmp_path, monkeypatch, gap, reads):
+    (tmp_path / "a.raw").write_bytes(bytes(range(60)))
+    asked, once = [], raw._read
+    monkeypatch.setattr(raw, "_GAP", gap)
+    monkeypatch.setattr(raw, "_read", lambda *given: (asked.append(1), once(*given))[1])
+    found = raw.read_raw(tmp_path / "a.raw", 0, (6, 10), np.uint8, (slice(0, 6), slice(4, 6)))
+    np.testing.assert_array_equal(found, np.arange(60).reshape(6, 10)[:, 4:6])
+    assert len(asked) == reads
+
+
 def test_an_end_too_early_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(100))
     for box in ((slice(0, 4), slice(0, 13)), (slice(0, 4), slice(2, 5))):

@@ -44,7 +44,7 @@ def test_masks_have_equal_neighbours():
     assert appearance(PoissonGaussian(50, 0.02).simulate(TISSUE, seed=0)).equal < 0.05
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.6])
 def test_detail_grows_with_magnification_whatever_the_noise(noise):
     random = np.random.default_rng(0)
     texture = gaussian_filter(random.normal(0, 1, (512, 512)), 1.5)
