@@ -43,7 +43,9 @@ def method(model, plane):
 def test_the_blur_is_found_and_repeated(model):
     image = Image(seen(BlurShape("gaussian", (2.0,))), "YX")
     given = {"model": model, "noise_std": NOISE, "steps": 2}
-    blind = ruska.deblur(image, blind="gaussian", settings=given)
+    stages = []
+    blind = ruska.deblur(image, blind="gaussian", settings=given, progress=lambda stage, *_: stages.append(stage))
+    assert stages.count("finding the blur") > 5
     sigma = blind.record["settings"]["sigma"]
     assert sigma == pytest.approx(2, rel=0.25)
     assert blind.record["settings"]["blind"] is None

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ruska
-from ruska.corpus import build
+from ruska.corpus import build, domain_of
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image
 from ruska.metrics import psnr
@@ -39,6 +39,7 @@ def test_a_trained_prior_denoises_what_it_has_not_seen(corpus, tmp_path):
     card = ruska.train([corpus], tmp_path / "model", method="prior", settings={**TINY, "steps": 150})
     assert card.method == "prior"
     assert len(card.data) == 4
+    assert card.domain == domain_of(corpus)
     truth = cell_phantom((160, 200), seed=9)
     noisy = 40 + 500 * PoissonGaussian(30, 0.05).simulate(truth, seed=0)
     result = ruska.denoise(Image(noisy, "YX"), method="prior", settings={"model": str(tmp_path / "model")})
