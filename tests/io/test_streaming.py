@@ -54,6 +54,24 @@ def test_no_writer_holds_a_plane(name: str, small: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / name).numpy(), data.values)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_preview_of_a_large_plane_shows_some_of_its_pixels(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ruska.io.picture.BAND", 2048)
+    monkeypatch.setattr("ruska.io.picture.MOST_PIXELS", 70 * 130 // 7)
+    data = stack(dtype, (3, 70, 130))
+    lost = write(tmp_path / "a.png", Image(data, "ZYX"))
+    assert any("one pixel in 3 along Y and X" in line for line in lost)
+    assert max(data.asked) <= 2048
+    shown, expected = read(tmp_path / "a.png").numpy(), data.values[1, ::3, ::3]
+    assert shown.shape == expected.shape
+    if dtype == "uint8":
+        np.testing.assert_array_equal(shown, expected)
+    else:
+        assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.999
+
+
 @pytest.mark.parametrize("codec", [None, "zlib", "zstd", "lzw"])
 @pytest.mark.parametrize(
     ("dtype", "axes"), [("uint16", "CZYX"), ("int64", "TZYX"), ("bool", "TCYX"), ("uint8", "QCYX")]

@@ -151,6 +151,14 @@ def test_damaged_or_missing_metadata_are_input_errors(tmp_path: Path) -> None:
     for name in ("a.zarr", "b.zarr"):
         with pytest.raises(InputError):
             read(tmp_path / name)
+    for words in ("1", "[]", '"x"', "2.5"):
+        zarr.create_array(str(tmp_path / "d.zarr"), shape=(8, 9), dtype="u1", zarr_format=2, overwrite=True)
+        (tmp_path / "d.zarr" / ".zattrs").write_text(words)
+        with pytest.raises(InputError, match="attributes are no JSON object"):
+            read(tmp_path / "d.zarr")
+    zarr.open_group(str(tmp_path / "e.zarr"), mode="w", zarr_format=2)
+    (tmp_path / "d.zarr").rename(tmp_path / "e.zarr" / "d")
+    assert read(tmp_path / "e.zarr").shape == (8, 9)  # what is only looked through may be damaged so
     for scales in ([{}], [{"datasets": []}], "x", [{"datasets": [{"path": "0"}], "axes": [{"name": "y"}]}]):
         group = zarr.open_group(str(tmp_path / "c.zarr"), mode="w")
         group.create_array("0", shape=(8, 9), dtype="u1")

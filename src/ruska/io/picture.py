@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image
+from ruska.io.lazy import BAND, plane_parts
 from ruska.io.registry import not_carried
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _DIRECT = {"L": "u1", "I;16": "u2", "I;16L": "u2", "I;16B": "u2", "I": "i4", "F": "f4"}
 _LOW, _HIGH = 0.1, 99.9  # percentiles that a preview shows as black and white
 _SAMPLE = 1 << 20  # pixels that the percentiles are taken from
+_PIECES = 16  # of a plane that is stretched, one after the other
+MOST_PIXELS = 1 << 25
+"""Of a preview: 5792 x 5792."""
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -105,10 +110,17 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns all that is not kept."""
+    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns all that is not kept.
+
+    Of a plane of more than `MOST_PIXELS` every second, third.. pixel is shown, so that it need not be held.
+    """
     from PIL import Image as Pillow
 
-    plane, lost = _preview_plane(image)
+    place, lost = _preview_place(image)
+    step = math.ceil(math.sqrt(math.prod(image.shape[-2:]) / MOST_PIXELS))
+    if step > 1:
+        lost.append(f"preview: one pixel in {step} along Y and X is shown")
+    plane = _every(image.data, place, max(1, step))
     if plane.dtype == np.bool_:
         pixels = plane.astype(np.uint8) * np.uint8(255)
         lost.append("preview: true and false shown as 255 and 0")
@@ -121,16 +133,20 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     return (*not_carried(image, "axes"), *lost)
 
 
-def _preview_plane(image: Image) -> tuple[NDArray[Any], list[str]]:
+def _preview_place(image: Image) -> tuple[tuple[int, ...], list[str]]:
     """The plane to show: the middle of every stack axis, the first channel."""
-    middle = [0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True)]
-    height, width = image.shape[-2:]
-    box = (*(slice(i, i + 1) for i in middle), slice(0, height), slice(0, width))
-    plane = np.asarray(image.data[box]).reshape(height, width)
-    if not middle:
-        return plane, []
+    middle = tuple(0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True))
     place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
-    return plane, [f"preview: only the plane {place} of {image.axes} is shown"]
+    return middle, [f"preview: only the plane {place} of {image.axes} is shown"] if middle else []
+
+
+def _every(data: Any, place: tuple[int, ...], step: int) -> NDArray[Any]:
+    """Each ``step``-th pixel of a plane, read some rows at a time."""
+    width, top, kept = data.shape[-1], 0, []
+    for band in plane_parts(data, place, BAND // max(1, width), width):
+        kept.append(band[-top % step :: step, ::step].copy())
+        top += len(band)
+    return np.concatenate(kept)
 
 
 def _stretch(plane: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
@@ -140,7 +156,9 @@ def _stretch(plane: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
     finite = values[np.isfinite(values)]
     low, high = (float(v) for v in np.percentile(finite, (_LOW, _HIGH))) if finite.size else (0.0, 1.0)
     span = high - low if high > low else 1.0
-    with np.errstate(invalid="ignore", over="ignore"):
-        scaled = (plane.astype(np.float64) - low) * (255.0 / span)
-    pixels = np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
+    pixels = np.empty(plane.shape, np.uint8)
+    for rows, out in zip(np.array_split(plane, _PIECES), np.array_split(pixels, _PIECES), strict=True):
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled = (rows.astype(np.float64) - low) * (255.0 / span)
+        out[:] = np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255))
     return pixels, f"preview: {plane.dtype} values stretched to 8 bits, {low:.6g} black and {high:.6g} white"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,16 +80,25 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
     import zarr
 
     try:
-        return zarr.open(store, mode="r", path=(inner or "").strip("/") or None)
+        node = zarr.open(store, mode="r", path=(inner or "").strip("/") or None)
+        if not isinstance(node.metadata.attributes, Mapping):
+            raise ValueError("its attributes are no JSON object")
+        return node
     except (OSError, KeyError, ValueError, TypeError) as error:
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
         raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
                          "Check the name inside the store, or copy the store again.") from error  # fmt: skip
 
 
+def _attributes(node: Any) -> Mapping[str, Any]:
+    """Empty where a file has something else than a JSON object, at which Zarr does not look."""
+    found = node.metadata.attributes
+    return found if isinstance(found, Mapping) else {}
+
+
 def _ome(group: Any) -> dict[str, Any]:
     """The NGFF part of a group's attributes: under ``ome`` since 0.5, directly in them before."""
-    attributes = dict(group.attrs)
+    attributes = _attributes(group)
     found = attributes.get("ome", attributes)
     return dict(found) if isinstance(found, dict) else {}
 
@@ -124,7 +133,7 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
 
 def _array_image(path: Path | str, array: Any) -> Image:
     """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
-    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
     pixels = ZarrPixels(path, array)
     try:
         letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
