@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ruska.image import Quantity
-from ruska.io import read, tiff_vendors
+from ruska.io import read, tiff_records, tiff_vendors
 
 WORDS = st.text("abcXYZ019 .-", min_size=1, max_size=8).map(str.strip).filter(bool)
 
@@ -90,13 +90,32 @@ def test_metamorph_description(tmp_path: Path) -> None:
 
 def test_sizes_of_records_that_tifffile_parses() -> None:
     um = {"Y": Quantity(0.5, "um"), "X": Quantity(0.5, "um")}
-    assert tiff_vendors.stk_pixel_size({"XCalibration": 0.5, "YCalibration": 0.5, "CalibrationUnits": "um"}) == um
-    assert tiff_vendors.micromanager_pixel_size({"Summary": {"PixelSize_um": 0.5, "z-step_um": -2}}) == um | {
+    assert tiff_records.stk_pixel_size({"XCalibration": 0.5, "YCalibration": 0.5, "CalibrationUnits": "um"}) == um
+    assert tiff_records.micromanager_pixel_size({"Summary": {"PixelSize_um": 0.5, "z-step_um": -2}}) == um | {
         "Z": Quantity(2.0, "um")
     }
     lsm = {"VoxelSizeX": 1e-7, "VoxelSizeY": 1e-7, "VoxelSizeZ": 3e-7, "TimeIntervall": 2.0}
-    assert {a: q.value for a, q in tiff_vendors.lsm_pixel_size(lsm).items()} == {"X": 100, "Y": 100, "Z": 300, "T": 2.0}
-    assert tiff_vendors.tvips_pixel_size({"PixelSizeX": 0.0, "PixelSizeY": 0.0}) == {}
+    assert {a: q.value for a, q in tiff_records.lsm_pixel_size(lsm).items()} == {"X": 100, "Y": 100, "Z": 300, "T": 2.0}
+    assert tiff_records.tvips_pixel_size({"PixelSizeX": 0.0, "PixelSizeY": 0.0}) == {}
+
+
+def test_tvips_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block as EM-Menu writes it: nanometres, also where tifffile has made metres of them."""
+    numbers = {"Version": 2, "Magic": 0xAAAAAAAA, "PixelSizeX": 0.25, "PixelSizeY": 0.5, "PhysicalPixelSizeX": 15600.0}
+    blocks = []
+    for fields in (tifffile.TIFF.TVIPS_HEADER_V1, tifffile.TIFF.TVIPS_HEADER_V2):
+        block = np.zeros(1, np.dtype(fields).newbyteorder("<"))
+        for name in set(numbers) & set(block.dtype.names):
+            block[name] = numbers[name]
+        blocks.append(block.tobytes())
+    text = b"".join(blocks)
+    path = picture(tmp_path / "a.tif", extratags=[(37706, "B", len(text), text, True)], byteorder="<")
+    image = read(path)
+    assert image.voxel_size_nm == {"Y": 0.5, "X": 0.25}
+    assert image.header["tvips"]["PhysicalPixelSizeX"] == 15600.0
+    metres = {**image.header["tvips"], "PixelSizeX": 0.25e-9, "PixelSizeY": 0.5e-9}
+    monkeypatch.setattr(tifffile.TiffFile, "tvips_metadata", property(lambda file: metres))
+    assert sizes(path) == pytest.approx({"Y": 0.5, "X": 0.25})
 
 
 @pytest.mark.parametrize(

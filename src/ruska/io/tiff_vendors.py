@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import tiff_hamamatsu
 from ruska.io.ome_xml import local_name
+from ruska.io.tiff_records import RECORDS, sizes_of, square
 
 FEI_INI, FEI_XML, ZEISS, TESCAN = 34682, 34680, 34118, 50431
 _KEY_VALUE = re.compile(r"^\s*([^=\r\n]+?)\s*=\s*([^\r\n]*?)\s*$", re.MULTILINE)
@@ -77,20 +78,6 @@ def _same(found: Mapping[str, Quantity], spacing: Mapping[str, Quantity]) -> boo
     )
 
 
-def _square(value: float, unit: str) -> dict[str, Quantity]:
-    return _sizes(value, value, unit)
-
-
-def _sizes(x: float, y: float, unit: str) -> dict[str, Quantity]:
-    """Y and X sizes; empty unless both are positive. Metres are given in nm, as people write them."""
-    known = canonical_unit(unit)
-    if known is None or not (0 < x < math.inf and 0 < y < math.inf):
-        return {}
-    if known == "m":
-        x, y, known = float(f"{x * 1e9:.12g}"), float(f"{y * 1e9:.12g}"), "nm"
-    return {"Y": Quantity(y, known), "X": Quantity(x, known)}
-
-
 # FEI / Thermo Fisher
 
 
@@ -120,11 +107,11 @@ def fei_pixel_size(ini: Mapping[str, Mapping[str, str]]) -> dict[str, Quantity]:
     for name in (beam.get("Scan", ""), "Scan", "EScan", "IScan"):
         section = ini.get(name, {})
         if "PixelWidth" in section:
-            return _sizes(
+            return sizes_of(
                 _number(section["PixelWidth"]), _number(section.get("PixelHeight", section["PixelWidth"])), "m"
             )
     width = _number(ini.get(beam.get("Beam", ""), {}).get("HFW", ""))
-    return _square(width / (_number(ini.get("Image", {}).get("ResolutionX", "")) or 1), "m") if width else {}
+    return square(width / (_number(ini.get("Image", {}).get("ResolutionX", "")) or 1), "m") if width else {}
 
 
 def _fei(file: Any, page: Any, path: Path) -> Found:
@@ -154,7 +141,7 @@ def fei_xml_pixel_size(text: str) -> dict[str, Quantity]:
         else:
             continue
         for axis in set("XY") & set(parts):
-            found = _square(_number(parts[axis].text or ""), parts[axis].get("unit", "m"))
+            found = square(_number(parts[axis].text or ""), parts[axis].get("unit", "m"))
             if found:
                 sizes[axis] = found["X"]
     return sizes if set(sizes) == {"X", "Y"} else {}
@@ -191,10 +178,10 @@ def zeiss_pixel_size(fields: Mapping[str, Any]) -> dict[str, Quantity]:
     """``Image Pixel Size = 593.3 nm``; older files have only ``Pixel Size``, or the bare number in metres."""
     for key in ("AP_IMAGE_PIXEL_SIZE", "AP_PIXEL_SIZE"):
         match = re.search(r"=\s*([-+\d.eE]+)\s*(\S+)", str(fields.get(key, "")))
-        if match and _square(_number(match[1]), match[2]):
-            return _square(_number(match[1]), match[2])
+        if match and square(_number(match[1]), match[2]):
+            return square(_number(match[1]), match[2])
     numbers = fields.get("", [])
-    return _square(_number(numbers[3]), "m") if len(numbers) > 3 else {}
+    return square(_number(numbers[3]), "m") if len(numbers) > 3 else {}
 
 
 def _zeiss(file: Any, page: Any, path: Path) -> Found:
@@ -218,7 +205,7 @@ def _tescan(file: Any, page: Any, path: Path) -> Found:
     if "PixelSizeX" not in fields:
         return Found()
     x = _number(fields["PixelSizeX"])
-    return Found({"tescan": fields}, _sizes(x, _number(fields.get("PixelSizeY", "")) or x, "m"))
+    return Found({"tescan": fields}, sizes_of(x, _number(fields.get("PixelSizeY", "")) or x, "m"))
 
 
 def _sidecar(file: Any, page: Any, path: Path) -> Found:
@@ -230,7 +217,7 @@ def _sidecar(file: Any, page: Any, path: Path) -> Found:
         return Found({"jeol": fields}, jeol_pixel_size(fields))
     if "[SemImageFile]" in text:
         fields = {m[1]: m[2] for m in _KEY_VALUE.finditer(text)}
-        return Found({"hitachi": fields}, _square(_number(fields.get("PixelSize", "")), "nm"))
+        return Found({"hitachi": fields}, square(_number(fields.get("PixelSize", "")), "nm"))
     return Found()
 
 
@@ -240,14 +227,14 @@ def _hamamatsu(file: Any, page: Any, path: Path) -> Found:
         return Found()
     x, y, *units = tiff_hamamatsu.scales(sections)
     same = units[0] == units[1] and canonical_unit(units[0]) is not None and is_length(units[0])
-    return Found({"hamamatsu": sections}, _sizes(x, y, units[0]) if same else {})
+    return Found({"hamamatsu": sections}, sizes_of(x, y, units[0]) if same else {})
 
 
 def jeol_pixel_size(fields: Mapping[str, str]) -> dict[str, Quantity]:
     """The micron bar's length (``$$SM_MICRON_MARKER 100um``) over its pixels (``$$SM_MICRON_BAR 138``)."""
     match = re.match(r"([\d.]+)\s*(\S+)", fields.get("$$SM_MICRON_MARKER", ""))
     bar = _number(fields.get("$$SM_MICRON_BAR", ""))
-    return _square(_number(match[1]) / bar, match[2]) if match and bar else {}
+    return square(_number(match[1]) / bar, match[2]) if match and bar else {}
 
 
 def _text_of(path: Path) -> str:
@@ -279,62 +266,13 @@ def _digital_micrograph(file: Any, page: Any, path: Path) -> Found:
 
 
 def _others(file: Any, page: Any, path: Path) -> Found:
-    for name, attribute, sizes in _TIFFFILE_RECORDS:
+    for name, attribute, sizes in RECORDS:
         record = page.tags.valueof(33560) if attribute == "sis" else getattr(file, attribute)
         if isinstance(record, Mapping):
             return Found({name: dict(record)}, sizes(record))
     return Found()
 
 
-def sis_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """Olympus SIS, metres."""
-    return _sizes(float(record.get("pixelsizex", 0)), float(record.get("pixelsizey", 0)), "m")
-
-
-def tvips_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """TVIPS EM-Menu, nanometres (version 2 of the block only)."""
-    return _sizes(float(record.get("PixelSizeX", 0)), float(record.get("PixelSizeY", 0)), "nm")
-
-
-def lsm_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """Zeiss LSM, metres and seconds."""
-    sizes = _sizes(float(record.get("VoxelSizeX", 0)), float(record.get("VoxelSizeY", 0)), "m")
-    depth = _square(float(record.get("VoxelSizeZ", 0)), "m")
-    step = float(record.get("TimeIntervall", 0))
-    return sizes | ({"Z": depth["X"]} if depth else {}) | ({"T": Quantity(step, "s")} if step > 0 else {})
-
-
-def metaseries_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """MetaMorph's XML description, when it says that the image is calibrated."""
-    plane = record.get("PlaneInfo", {})
-    if plane.get("spatial-calibration-state") is False:
-        return {}
-    x, y = (float(plane.get(f"spatial-calibration-{a}", 0)) for a in "xy")
-    return _sizes(x, y, str(plane.get("spatial-calibration-units", "")))
-
-
-def stk_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """MetaMorph STK."""
-    x, y = (float(record.get(f"{a}Calibration", 0)) for a in "XY")
-    return _sizes(x, y, str(record.get("CalibrationUnits", "")))
-
-
-def micromanager_pixel_size(record: Mapping[str, Any]) -> dict[str, Quantity]:
-    """Micro-Manager, micrometres."""
-    summary = record.get("Summary", {})
-    sizes = _square(float(summary.get("PixelSize_um", 0) or summary.get("PixelSizeUm", 0) or 0), "um")
-    step = abs(float(summary.get("z-step_um", 0) or 0))
-    return sizes | ({"Z": Quantity(step, "um")} if step else {})
-
-
-_TIFFFILE_RECORDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], dict[str, Quantity]]], ...] = (
-    ("olympus_sis", "sis", sis_pixel_size),
-    ("tvips", "tvips_metadata", tvips_pixel_size),
-    ("lsm", "lsm_metadata", lsm_pixel_size),
-    ("metaseries", "metaseries_metadata", metaseries_pixel_size),
-    ("stk", "stk_metadata", stk_pixel_size),
-    ("micromanager", "micromanager_metadata", micromanager_pixel_size),
-)
 _READERS: tuple[Callable[[Any, Any, Path], Found], ...] = (
     _fei,
     _zeiss,
