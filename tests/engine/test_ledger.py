@@ -39,6 +39,19 @@ def test_a_torn_last_line_is_done_again(tmp_path, cut):
     assert set(Ledger(tmp_path, {}).entries) == {"block 0", "block 2"}
 
 
+@pytest.mark.parametrize("torn", [b"\0\0\0\0\n", b"\xff\xfe\n", b"[1]\n", b'{"clipped": 1}\n', b"\n"])
+def test_what_a_power_cut_left_and_what_comes_behind_it_is_done_again(tmp_path, torn):
+    ledger = Ledger(tmp_path, {})
+    for index in range(2):
+        ledger.add(f"block {index}")
+    lines = ledger.file.read_bytes().splitlines(keepends=True)
+    ledger.file.write_bytes(b"".join([*lines[:2], torn, lines[2]]))
+    resumed = Ledger(tmp_path, {})
+    assert set(resumed.entries) == {"block 0"}
+    resumed.add("block 1")
+    assert set(Ledger(tmp_path, {}).entries) == {"block 0", "block 1"}
+
+
 def test_a_torn_first_line_starts_from_nothing(tmp_path):
     Ledger(tmp_path, {}).file.write_bytes(b'{"jo')
     assert Ledger(tmp_path, {}).entries == {}

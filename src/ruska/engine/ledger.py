@@ -28,7 +28,8 @@ class NoLedger:
 class Ledger(NoLedger):
     """A line per finished unit of work in ``folder/ledger.jsonl``, written after the work's data are in place.
 
-    A last line cut short by a kill is ignored: its block is simply done again.
+    Lines from the first that is no JSON on are ignored, as a kill or a power cut may leave them: their blocks are
+    simply done again.
     """
 
     def __init__(self, folder: Path, job: Mapping[str, Any]) -> None:
@@ -40,13 +41,12 @@ class Ledger(NoLedger):
         self._open(fingerprint(job))
 
     def _open(self, identity: str) -> None:
-        lines = self.file.read_bytes().splitlines(keepends=True) if self.file.exists() else []
-        entries = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        entries, length = _sound_lines(self.file.read_bytes()) if self.file.exists() else ([], 0)
         if entries and entries[0].get("job") == identity:
             self.entries = {e.pop("key"): e for e in entries[1:]}
             self.resumed = bool(self.entries)
-            # Cut a torn last line off, or the next entry would be glued to it. Never rewritten: the disk may be full.
-            os.truncate(self.file, sum(len(line) for line in lines if line.endswith(b"\n")))
+            # Cut torn lines off, or the next entry would be glued to them. Never rewritten: the disk may be full.
+            os.truncate(self.file, length)
             return
         empty_work(self.file.parent)
         self.file.write_text(json.dumps({"job": identity}) + "\n", encoding="utf-8")
@@ -56,6 +56,22 @@ class Ledger(NoLedger):
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"key": key, **facts}) + "\n")
         super().add(key, **facts)
+
+
+def _sound_lines(text: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The entries of a ledger up to the first that is torn, and how many bytes they take."""
+    entries: list[dict[str, Any]] = []
+    length = 0
+    for line in text.splitlines(keepends=True):
+        try:
+            entry = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            break
+        if not isinstance(entry, dict) or ("key" if entries else "job") not in entry:
+            break
+        entries.append(entry)
+        length += len(line)
+    return entries, length
 
 
 def any_block_done(folder: Path) -> bool:
