@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ruska
+from ruska.errors import InputError
 from ruska.image import Image, Quantity
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
@@ -92,3 +93,20 @@ def test_a_changed_input_is_not_resumed(noisy):
     ruska.write(noisy, Image(np.full((512, 512), 7, np.uint16), "YX"), overwrite=True)
     assert finish(start(noisy, out, "gaussian", pause=0))["resumed"] == 0
     assert (np.load(out) == 7).all()
+
+
+def test_finished_blocks_that_are_lost_before_the_result_is_written_are_no_zeros(noisy):
+    calm, lost = noisy.with_name("calm.npy"), noisy.with_name("lost.npy")
+    ruska.denoise(noisy, calm, method="gaussian", report=False)
+    blocks = lost.with_name(".lost.npy.ruska-work") / "blocks"
+
+    def lose(stage, done, total):
+        if stage == "writing lost.npy":
+            blocks.rename(noisy.with_name("elsewhere"))
+
+    with pytest.raises(InputError, match="was finished and is gone"):
+        ruska.denoise(noisy, lost, method="gaussian", report=False, progress=lose)
+    assert not lost.exists()
+    noisy.with_name("elsewhere").rename(blocks)
+    assert ruska.denoise(noisy, lost, method="gaussian", report=False).record["blocks"]["computed"] == 0
+    assert lost.read_bytes() == calm.read_bytes()
