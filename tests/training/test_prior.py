@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from ruska.image import Image
 from ruska.metrics import psnr
 from ruska.networks.denoiser import Denoiser
 from ruska.physics import PoissonGaussian, cell_phantom
+from ruska.pipeline.prior_training import curve
 from ruska.training import prior
 from ruska.training.checkpoint import load_weights
 from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
@@ -46,6 +48,26 @@ def test_a_trained_prior_denoises_what_it_has_not_seen(corpus, tmp_path):
     restored = (result.image.numpy() - 40) / 500
     assert psnr(restored, truth, 1.0) > psnr((noisy - 40) / 500, truth, 1.0) + 6
     assert restored.mean() == pytest.approx(truth.mean(), abs=0.01)
+
+
+def test_the_card_says_how_it_was_trained(corpus, tmp_path):
+    given = {**TINY, "steps": 100, "restoring": "0.1", "walks": 2}
+    card = ruska.train([corpus], tmp_path / "my model", method="prior", settings=given)
+    facts = card.training
+    assert facts["patches"] == round(100 * (0.9 * 4 + 0.1 * 2))
+    assert [step for step, _ in facts["curve"]] == [50, 100]
+    assert facts["curve"][-1][1] == pytest.approx(facts["loss"], abs=1e-4)
+    words = shlex.split(facts["command"])
+    assert words[:6] == ["ruska", "train", "prior", corpus.name, "-o", "my model"]
+    assert settings_of("cpu", dict(word.split("=") for word in words[7::2])) == settings_of("cpu", given)
+
+
+def test_a_long_curve_is_thinned():
+    found = curve([1.0] * 100 + [50.0] + [2.0] * 99)
+    assert len(found) <= 24
+    assert {loss for _, loss in found} == {1.0, 2.0}
+    assert found[-1][0] == 50 * 200
+    assert curve([]) == []
 
 
 def test_limits_of_a_trained_prior_are_set(corpus, tmp_path):

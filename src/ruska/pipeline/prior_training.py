@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import ruska
@@ -17,6 +20,7 @@ from ruska.weights import ModelCard, locate, save_model
 from ruska.weights.model import WEIGHTS
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from ruska.engine import Progress
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from ruska.training.prior import PriorSettings
 
 _MANIFEST = "manifest.json"
+_POINTS = 24
 
 
 def train_prior(
@@ -91,10 +96,13 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
         "training": {
             "steps": found.steps,
             "seconds": round(found.seconds, 1),
-            "device": str(next(found.network.parameters()).device),
+            "patches": round(found.steps * ((1 - own.restoring) * own.batch + own.restoring * own.walks)),
+            **machine(next(found.network.parameters()).device),
             "loss": found.losses[-1] if found.losses else None,
+            "curve": curve(found.losses),
             "planes": len(manifest["planes"]),
             "start": start,
+            "command": command(name, own, corpus, start),
             "ruska": ruska.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
@@ -102,6 +110,38 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
         "credits": manifest["credits"],
         "domain": domain_of(corpus),
     }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a training ran on."""
+    import torch
+
+    on_gpu = device.type == "cuda"
+    named = torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} threads"
+    return {"device": device.type, "machine": named, "torch": torch.__version__}
+
+
+def curve(losses: Sequence[float]) -> list[tuple[int, float]]:
+    """Steps and losses, each the median of as many means over 50 steps as leave at most 24 points."""
+    from ruska.training.loop import SMOOTHED
+
+    together = max(1, -(-len(losses) // _POINTS))
+    parts = [losses[i : i + together] for i in range(0, len(losses), together)]
+    return [(SMOOTHED * (i * together + len(part)), round(median(part), 4)) for i, part in enumerate(parts)]
+
+
+def command(name: str, own: PriorSettings, corpus: Path, start: str | None) -> str:
+    """The command that repeats the training, given the corpus."""
+    from ruska.training.prior import PRESETS
+
+    usual = asdict(PRESETS["cpu"])
+    changed = {k: v for k, v in asdict(own).items() if v != usual[k]}
+    minutes = changed.pop("minutes", None)
+    parts = ["ruska", "train", "prior", corpus.name, "-o", name]
+    parts += [] if start is None else ["--start", start]
+    for key, value in changed.items():
+        parts += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(parts + ([] if minutes is None else ["--minutes", f"{minutes:g}"]))
 
 
 def _halved(network: nn.Module) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from ruska.training.ranks import if_usable, join, local_gpu
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
-_SMOOTHED = 50  # steps over which the reported loss is averaged
+SMOOTHED = 50  # steps over which the reported loss is averaged
 _FORM = 2  # of a saved state; counts up when what it holds changes
 _FLAT = 0.3  # share of a training after which the learning rate falls
 _STUCK = 4  # judgements without a better one, after which it falls at once
@@ -135,7 +135,7 @@ def train(
                 if _stuck(state, schedule):
                     state.return_to_best()
             rate = schedule.learning_rate * _rate(state, schedule)
-            if book is not None and (state.judged or state.step % _SMOOTHED == 0):
+            if book is not None and (state.judged or state.step % SMOOTHED == 0):
                 score = state.scores[-1][1] if state.judged else None
                 book.write(state.step, state.seconds, state.recent_loss, score, rate)
             if _over(state, schedule):
@@ -295,8 +295,8 @@ class _State:
             buffer.copy_(now)  # running statistics are averages already, counters cannot be averaged
         self.step += 1
         self._window.append(loss)
-        if len(self._window) == _SMOOTHED:
-            self.losses.append(sum(self._window) / _SMOOTHED)
+        if len(self._window) == SMOOTHED:
+            self.losses.append(sum(self._window) / SMOOTHED)
             self._window.clear()
 
     @torch.no_grad()
