@@ -20,7 +20,7 @@ def blurred_prediction(kernel, seed=0):
 
 def noise_of(std, lags_x=(0.0, 0.0, 0.0, 0.0)):
     """An estimate that says so much; correlated along X only."""
-    return NoiseEstimate(std, std, any(lags_x), "", (0.0,) * 4, tuple(lags_x), std)
+    return NoiseEstimate(std, std, any(lags_x), (0.0,) * 4, tuple(lags_x), std)
 
 
 @pytest.mark.parametrize(("kernel", "spot"), [((1.0,), (1, 1)), ((0.3, 1.0, 0.5), (1, 5)), ((0.3, 1.0, 0.5), (3, 5))])

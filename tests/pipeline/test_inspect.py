@@ -13,10 +13,10 @@ from ruska import physics
 from ruska.image import Estimate, Image
 from ruska.physics import noise_statistics
 from ruska.pipeline import describe
-from ruska.pipeline.inspect import _time_once
+from ruska.pipeline.inspect import _time_once, noise_facts
 
 
-def test_the_noise_of_a_plane_is_estimated_once_for_the_method_and_once_for_the_facts(monkeypatch):
+def test_the_noise_of_a_plane_is_estimated_once_for_the_method_and_the_facts(monkeypatch):
     seen, estimate = [], noise_statistics.estimate_noise
 
     def counted(plane):
@@ -27,8 +27,19 @@ def test_the_noise_of_a_plane_is_estimated_once_for_the_method_and_once_for_the_
     monkeypatch.setattr(physics, "estimate_noise", counted)
     values = np.random.default_rng(0).normal(100, 10, (5, 64, 64)).astype(np.uint8)
     facts = describe(Image(values, "ZYX"), "wavelet")
-    assert seen.count(np.dtype(np.uint8)) == 5
+    assert seen.count(np.dtype(np.uint8)) == 0
     assert seen.count(np.dtype(np.float32)) == 5
+    alone = noise_facts(Image(values, "ZYX"))
+    assert facts["noise"].keys() == alone.keys()
+    for name in ("std", "white_equivalent_std", "correlation_y", "gain"):
+        assert facts["noise"][name] == pytest.approx(alone[name], rel=1e-4, abs=1e-4)
+    assert facts["noise"]["std"] == pytest.approx(10, rel=0.1)
+
+
+def test_voxels_that_are_no_numbers_are_left_out_of_the_noise():
+    values = np.random.default_rng(0).normal(100, 10, (128, 128)).astype(np.float32)
+    values[:, :40] = np.nan
+    facts = describe(Image(values, "YX"), "wavelet")
     assert facts["noise"]["std"] == pytest.approx(10, rel=0.1)
 
 

@@ -8,7 +8,7 @@ and the rows tell the same for correlation down the columns. Only the least stru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,6 @@ class NoiseEstimate:
         strongest, at low spatial frequency. Equals ``std`` for white noise. A denoiser made for white noise
         must be told this one, or it leaves the streaks.
     correlated : whether neighbouring pixels share noise.
-    reason : one sentence for the user.
     lags_y, lags_x : correlation of the noise with that 1, 2, .. pixels further along Y and X.
     coarse_std : the same as ``white_equivalent_std``, from detail of about 8 pixels; larger for noise smoothed along
         both axes, where it may hold some structure too.
@@ -44,7 +43,6 @@ class NoiseEstimate:
     std: float
     white_equivalent_std: float
     correlated: bool
-    reason: str
     lags_y: tuple[float, ...]
     lags_x: tuple[float, ...]
     coarse_std: float
@@ -53,6 +51,27 @@ class NoiseEstimate:
     def lag1(self) -> tuple[float, float]:
         """Correlation of the noise of neighbours along (Y, X)."""
         return self.lags_y[0], self.lags_x[0]
+
+    @property
+    def reason(self) -> str:
+        """One sentence for the user."""
+        y, x = self.lag1
+        if not self.correlated and min(y, x) > _SMOOTHED:
+            return ("Neighbours resemble each other along both axes, as in fine structure; the noise level is that of "
+                    "the finest scale and may be too low.")  # fmt: skip
+        if not self.correlated:
+            return "The noise is independent from pixel to pixel."
+        if abs(x - y) < _ANISOTROPY:
+            return ("Neighbours share noise along rows and columns alike, as after smoothing or resampling: a denoiser "
+                    f"must work as if against white noise of about {self.white_equivalent_std:.3g}.")  # fmt: skip
+        axis, lag = ("row", x) if x > y else ("column", y)
+        return (f"Neighbours in a {axis} share noise (correlation {lag:.2f}): a denoiser must work as if against white "
+                f"noise {self.white_equivalent_std / max(self.std, 1e-30):.1f} times as strong.")  # fmt: skip
+
+    def scaled(self, factor: float) -> NoiseEstimate:
+        """The same noise where grey levels are ``factor`` times as large."""
+        return replace(self, std=self.std * factor, white_equivalent_std=self.white_equivalent_std * factor,
+                       coarse_std=self.coarse_std * factor)  # fmt: skip
 
 
 def estimate_noise_std(image2d: NDArray[Any]) -> float:
@@ -88,14 +107,10 @@ def estimate_noise(image2d: NDArray[Any]) -> NoiseEstimate:
         fine = min(_diagonal_std(image, side, quiet), float(std_y), float(std_x))
         if min(both[0][0], both[1][0]) > _SMOOTHED:
             return _alike_both_ways(image, valid, float(np.sqrt(std_x * std_y)), fine, both)
-        return NoiseEstimate(fine, fine, False, "The noise is independent from pixel to pixel.", *both, fine)
-    std, lags, axis = (std_y, along_x, "row") if excess > 0 else (std_x, along_y, "column")
+        return NoiseEstimate(fine, fine, False, *both, fine)
+    std, lags = (std_y, along_x) if excess > 0 else (std_x, along_y)
     white = float(std * np.sqrt(1 + 2 * np.clip(lags, 0, None).sum()))
-    reason = (
-        f"Neighbours in a {axis} share noise (correlation {lags[0]:.2f}): a denoiser must work as if against "
-        f"white noise {white / max(std, 1e-30):.1f} times as strong."
-    )
-    return NoiseEstimate(float(std), white, True, reason, *both, white)
+    return NoiseEstimate(float(std), white, True, *both, white)
 
 
 def _alike_both_ways(
@@ -109,11 +124,7 @@ def _alike_both_ways(
 
     Noise has a floor: after 2 x 2 binning the quiet patches are all about equally restless. Structure has none.
     """
-    structure = NoiseEstimate(
-        fine, fine, False,
-        "Neighbours resemble each other along both axes, as in fine structure; the noise level is that of the finest "
-        "scale and may be too low.", *lags, fine,
-    )  # fmt: skip
+    structure = NoiseEstimate(fine, fine, False, *lags, fine)
     if min(image.shape) < 128:
         return structure
     levels = []
@@ -134,11 +145,7 @@ def _alike_both_ways(
         return structure
     # 2 x 2 binning still misses some of the noise and 4 x 4 may hold some structure: between the two
     white = float(np.sqrt(binned_twice * max(coarse, binned_twice)))
-    reason = (
-        "Neighbours share noise along rows and columns alike, as after smoothing or resampling: a denoiser must work "
-        f"as if against white noise of about {white:.3g}."
-    )
-    return NoiseEstimate(max(std, binned_twice / 2), white, True, reason, *lags, max(coarse, white))
+    return NoiseEstimate(max(std, binned_twice / 2), white, True, *lags, max(coarse, white))
 
 
 _ANISOTROPY = 0.2  # lag-1 correlation along one axis, over that along the other, that counts

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ruska.engine import IterativeMethod, Method, Plan, Progress
     from ruska.engine.random_field import PlacedRandomField
-    from ruska.physics import Defects, NoiseLevel
+    from ruska.physics import Defects, NoiseEstimate, NoiseLevel
 
 _TRIAL_EDGE = {False: 256, True: 128}  # pixels; the second for methods that use every core: as slow, and as telling
 _START_UP = 0.05  # seconds of a call, below which most may be what only a first call takes
@@ -58,7 +58,7 @@ def describe(
         "header": sorted(image.header),
         "statistics": statistics.as_dict(),
         "notes": list(image.notes),
-        "noise": noise_facts(image),
+        "noise": noise_facts(image, job.noise),
         "method": job.method_name,
         "reason": job.reason,
         "method_notes": list(getattr(job.method, "notes", ())),
@@ -90,13 +90,13 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
     return {**seen.facts, "picture": str(picture), "numbers": str(numbers)}
 
 
-def noise_facts(image: Image) -> dict[str, Any] | None:
+def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, Any] | None:
     """The noise of a typical plane in the file's grey levels, JSON-like; None when the planes are too small to tell.
 
     Gain, defects, clipping and stripes are those of the middle plane's central part; of a movie (T, Y, X), the defects
-    are those that stay through its frames.
+    are those that stay through its frames. ``known`` : the noise of a typical plane, where it was estimated before.
     """
-    seen = _look_at_noise(image)
+    seen = _look_at_noise(image, known)
     return None if seen is None else seen.facts
 
 
@@ -110,13 +110,13 @@ class _Seen:
     defects: Defects
 
 
-def _look_at_noise(image: Image) -> _Seen | None:
+def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | None:
     from ruska.methods.blindspot import spot_for
     from ruska.methods.sampling import sample_planes, typical_noise
     from ruska.physics import find_defects, measure_stripes, noise_level
 
     source = ArraySource(image.data, image.axes)
-    found = typical_noise(source)
+    found = known or typical_noise(source)
     if found is None:
         return None
     facts: dict[str, Any] = {

@@ -31,9 +31,11 @@ from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
 from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
+from ruska.methods.sampling import typical_noise
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method, NoLedger, Sink
+    from ruska.physics import NoiseEstimate
     from ruska.weights import Domain, ModelCard
 
 DTypes = Literal["same", "float32"]
@@ -83,6 +85,7 @@ class Prepared:
     image : what will be restored (the region of interest); ``source`` reads it.
     statistics : of the whole image, also when only a region is restored.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
+    noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
     """
 
     image: Image
@@ -101,6 +104,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     samplers: tuple[SampleMethod, ...] = ()
     sample_plan: Plan | None = None
+    noise: NoiseEstimate | None = None
 
     def run(
         self, sink: Sink, ledger: NoLedger, progress: Progress | None = None, sampler: SampleMethod | None = None
@@ -175,10 +179,12 @@ def prepare(
     plan = plan_of(ready, out_dtype, remembered.get("extent"))
     samplers, doubts = _samplers(ready, name, normalised, options)
     sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent")) if samplers else None
+    noise = typical_noise(normalised) if rehearsal and statistics.finite_fraction == 1 else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, seconds, (*warnings, *doubts), samplers, sample_plan,
+        noise.scaled(normalisation.scale) if noise else None,
     )  # fmt: skip
 
 
@@ -259,7 +265,7 @@ def _strange_pixels(here: float | None, trained: tuple[float, float] | None) -> 
 
 
 def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, task: str) -> list[str]:
-    from ruska.methods.sampling import typical_noise, typical_plane
+    from ruska.methods.sampling import typical_plane
     from ruska.physics.appearance import appearance
 
     plane = typical_plane(source)
