@@ -5,6 +5,9 @@ process's memory, while blocks are computed and while the pyramid is written. Th
 shards is written and linked as all the others. What is written takes as much as its compressed size.
 
 ``--blocks 64`` stops after so many blocks: for networks, whose memory is the same in every block.
+
+``--plane 60000 --output out.tif`` is one plane of 8 bits instead, from ``.npy`` to a file of that suffix, which is
+written when all blocks are done.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from scipy.ndimage import gaussian_filter
 
 from ruska.engine import parse_memory
 from ruska.image import Image, Quantity
+from ruska.io import read
 from ruska.io.ngff import multiscales
 from ruska.io.zarr_store import ZarrSink, halve
 
@@ -71,11 +75,12 @@ def _link(layer: Path, copy: Path) -> None:
 class Peaks:
     """What one run took. Bytes of resident memory; seconds, and those of the processor.
 
-    blocks : of ``total`` that were done; all of them, unless the run was stopped.
+    blocks : of ``total`` that were done; all of them, unless the run was stopped. ``itemsize``: bytes of a voxel.
     """
 
     shape: tuple[int, ...]
     limit: int
+    itemsize: int = 2
     computing: int = 0
     finishing: int = 0
     seconds_computing: float = 0.0
@@ -87,23 +92,28 @@ class Peaks:
 
     @property
     def bytes_done(self) -> float:
-        return 2.0 * math.prod(self.shape) * self.blocks / max(1, self.total)
+        return self.itemsize * math.prod(self.shape) * self.blocks / max(1, self.total)
 
     @property
     def highest(self) -> int:
         return max(self.computing, self.finishing)
 
 
-def watch(command: Sequence[str], work: Path, found: Peaks, stop_after: int | None = None) -> None:
-    """Run ``command``, whose unfinished work is in ``work``, and fill in what it takes; stop after so many blocks."""
+def watch(command: Sequence[str], output: Path, found: Peaks, stop_after: int | None = None) -> None:
+    """Run ``command``, which writes ``output``, and fill in what it takes; stop after so many blocks."""
+    work = output.with_name(f".{output.name}.ruska-work")
     started = time.perf_counter()
     process, begun = psutil.Popen(command), 0.0
-    ledger, coarse = work / "ledger.jsonl", work / "blocks.zarr" / "1"
+    ledger, coarse, partial = (
+        work / "ledger.jsonl",
+        work / "blocks.zarr" / "1",
+        f".{output.name.split('.')[0]}.*.partial*",
+    )
     looked = 0.0
     while process.poll() is None:
         now = time.perf_counter()
         held, spent = _peak(process), sum(process.cpu_times()[:2])
-        finishing = bool(begun) or coarse.exists()
+        finishing = bool(begun) or coarse.exists() or any(output.parent.glob(partial))
         if finishing and not begun:
             begun = now
             found.computing = max(found.computing, held)
@@ -161,11 +171,43 @@ def measured(gigabytes: float, memory: str, words: Sequence[str], folder: str | 
         found = Peaks(make_volume(source, gigabytes), parse_memory(memory))
         base = [sys.executable, "-m", "ruska.cli.main", "denoise", str(source), "-o", str(output)]
         command = [*base, *words, "--memory", memory, "--no-report"]
-        watch(command, output.with_name(f".{output.name}.ruska-work"), found, blocks)
+        watch(command, output, found, blocks)
         if blocks is None:
             found.blocks = found.total
             _check(output, found.shape)
     return found
+
+
+def make_plane(path: Path, side: int) -> None:
+    """A square of 8 bits, noise around 120 grey levels, as ``.npy``."""
+    rows = np.random.default_rng(0).normal(120, 12, (min(side, 512), side)).astype(np.uint8)
+    with path.open("wb") as file:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (side, side)}
+        np.lib.format.write_array_header_1_0(file, head)
+        for top in range(0, side, len(rows)):
+            file.write(np.roll(rows, 37 * top, 1)[: side - top].tobytes())
+
+
+def measured_plane(side: int, output: str, memory: str, words: Sequence[str], folder: str | None) -> Peaks:
+    """One run on a plane; ``output`` is the name of what is written."""
+    with tempfile.TemporaryDirectory(prefix="ruska-scale-", dir=folder) as name:
+        source, target = Path(name) / "plane.npy", Path(name) / output
+        make_plane(source, side)
+        found = Peaks((side, side), parse_memory(memory), itemsize=1)
+        base = [sys.executable, "-m", "ruska.cli.main", "denoise", str(source), "-o", str(target)]
+        watch([*base, *words, "--memory", memory, "--no-report"], target, found)
+        found.blocks = found.total
+        _check_plane(target, side)
+    return found
+
+
+def _check_plane(target: Path, side: int) -> None:
+    """SystemExit unless every corner and the middle of the result are the plane with less noise."""
+    image = read(target)
+    for top, left in itertools.product((0, side // 2, side - 64), repeat=2):
+        part = np.asarray(image.data[top : top + 64, left : left + 64], np.float64)
+        if image.shape != (side, side) or abs(part.mean() - 120) > 2 or not 0 < part.std() < 10:
+            raise SystemExit(f"{target}: {image.shape}, {part.mean():.1f} +- {part.std():.1f} at {top}, {left}")
 
 
 def _check(output: Path, shape: tuple[int, ...]) -> None:
@@ -184,7 +226,7 @@ def _check(output: Path, shape: tuple[int, ...]) -> None:
 
 def table(rows: Sequence[Peaks]) -> str:
     """MB/s, and in brackets MB in a second of the processor, which others' work does not change."""
-    head = ["| done | blocks | limit | peak, computing | peak, pyramid | computing, MB/s | pyramid, MB/s |"]
+    head = ["| done | blocks | limit | peak, computing | peak, finishing | computing, MB/s | finishing, MB/s |"]
     head.append("|---" * 7 + "|")
     for r in rows:
         sizes = [f"{n / 1e9:.2f} GB" for n in (r.limit, r.computing, r.finishing)]
@@ -206,9 +248,14 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method")
     parser.add_argument("--blocks", type=int, help="stop after so many")
     parser.add_argument("--folder", help="where the files go; default: the system's temporary folder")
+    parser.add_argument("--plane", type=int, metavar="SIDE", help="one plane of so many pixels each way")
+    parser.add_argument("--output", default="out.tif", help="of a plane")
     options = parser.parse_args()
     words = ["--method", options.method, *(word for pair in options.set for word in ("--set", pair))]
-    found = measured(options.gigabytes, options.memory, words, options.folder, options.blocks)
+    if options.plane:
+        found = measured_plane(options.plane, options.output, options.memory, words, options.folder)
+    else:
+        found = measured(options.gigabytes, options.memory, words, options.folder, options.blocks)
     print(table([found]))
     if found.highest > found.limit:
         raise SystemExit("the limit was not kept")
