@@ -62,6 +62,21 @@ def test_the_card_says_how_it_was_trained(corpus, tmp_path):
     assert settings_of("cpu", dict(word.split("=") for word in words[7::2])) == settings_of("cpu", given)
 
 
+def test_what_was_trained_elsewhere_gets_its_card_here(corpus, tmp_path, monkeypatch):
+    folder, own = tmp_path / "model", settings_of("cpu", {**TINY, "steps": 5})
+    elsewhere = {"device": "cuda", "machine": "a large GPU", "torch": "9"}
+    with monkeypatch.context() as patch:
+        patch.setattr("ruska.training.loop.machine", lambda device: elsewhere)
+        train_prior(corpus, folder, own)
+    card = ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 5})
+    assert elsewhere.items() <= card.training.items()
+    more = ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 6})
+    assert more.training["device"] == "cpu"
+    train_prior(corpus, tmp_path / "other", own)
+    with pytest.raises(OutputError, match="no training with these settings"):
+        ruska.train([corpus], tmp_path / "other", method="prior", settings={**TINY, "steps": 5, "batch": 3})
+
+
 def test_a_long_curve_is_thinned():
     found = curve([1.0] * 100 + [50.0] + [2.0] * 99)
     assert len(found) <= 24

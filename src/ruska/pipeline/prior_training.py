@@ -20,7 +20,6 @@ from ruska.weights import ModelCard, locate, save_model
 from ruska.weights.model import WEIGHTS
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from ruska.engine import Progress
@@ -54,14 +53,23 @@ def train_prior(
     own = settings_of(str(given.pop("preset", "cpu")), given)
     paths = [_path(item) for item in data]
     folder = Path(output)
-    request = {"method": "prior", "settings": own.identity(), "data": sorted(map(str, paths)), "start": start}
-    with claimed(folder, request, overwrite):
+    request = {"method": "prior", "settings": own.lasting(), "data": sorted(map(str, paths)), "start": start}
+    with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
         weights = locate(start) / WEIGHTS if start else None
         found = train_prior(corpus, folder, own, start=weights, progress=progress)
         if not first_of_many():
             return None
         return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))
+
+
+def _begun(folder: Path, own: PriorSettings) -> bool:
+    """Whether `ruska.training.prior` alone, which keeps no request, trained into ``folder`` with these settings."""
+    from ruska.training.checkpoint import load_weights
+    from ruska.training.prior import CHECKPOINT
+
+    left = folder / CHECKPOINT
+    return left.exists() and load_weights(left)[1].get("identity") == own.identity()
 
 
 def _path(item: Image | str | os.PathLike[str]) -> Path:
@@ -92,12 +100,12 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
         "name": name,
         "method": "prior",
         "network": {"widths": own.widths, "blocks": own.blocks},
-        "settings": own.identity(),
+        "settings": own.lasting(),
         "training": {
             "steps": found.steps,
             "seconds": round(found.seconds, 1),
             "patches": round(found.steps * ((1 - own.restoring) * own.batch + own.restoring * own.walks)),
-            **machine(next(found.network.parameters()).device),
+            **found.machine,
             "loss": found.losses[-1] if found.losses else None,
             "curve": curve(found.losses),
             "planes": len(manifest["planes"]),
@@ -110,15 +118,6 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
         "credits": manifest["credits"],
         "domain": domain_of(corpus),
     }
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What a training ran on."""
-    import torch
-
-    on_gpu = device.type == "cuda"
-    named = torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} threads"
-    return {"device": device.type, "machine": named, "torch": torch.__version__}
 
 
 def curve(losses: Sequence[float]) -> list[tuple[int, float]]:

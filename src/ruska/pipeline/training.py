@@ -118,8 +118,11 @@ def first_of_many() -> bool:
 
 
 @contextmanager
-def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
-    """The folder for this training alone; OutputError when it holds another one, or something else."""
+def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bool = False) -> Iterator[None]:
+    """The folder for this training alone; OutputError when it holds another one, or something else.
+
+    begun : it holds a part of this training that knows no request.
+    """
     from filelock import FileLock, Timeout
 
     if not first_of_many():
@@ -127,18 +130,19 @@ def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool) -> Iterat
         return
     if folder.exists() and not folder.is_dir():
         raise OutputError(folder, "is a file", "Give a folder for the model.")
-    begun = folder / _REQUEST
+    known = folder / _REQUEST
     text = json.dumps(request, indent=2, default=str) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
-            if begun.exists():
-                if begun.read_text(encoding="utf-8") != text and not overwrite:
+            if known.exists():
+                if known.read_text(encoding="utf-8") != text and not overwrite:
                     raise OutputError(folder, "holds a model trained with other settings or data",
                                       "Choose another folder, or pass --overwrite.")  # fmt: skip
-            elif any(child.name != ".lock" for child in folder.iterdir()):
-                raise OutputError(folder, "is not empty and holds no training", "Choose another folder.")
-            begun.write_text(text, encoding="utf-8")
+            elif not begun and any(child.name != ".lock" for child in folder.iterdir()):
+                raise OutputError(folder, "is not empty and holds no training with these settings",
+                                  "Choose another folder.")  # fmt: skip
+            known.write_text(text, encoding="utf-8")
             yield
     except Timeout as error:
         raise JobBusyError(folder, "is being trained into by another process", "Wait for it to end.") from error

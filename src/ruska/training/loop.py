@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ruska.errors import ResourceError, SettingsError, did_you_mean
 from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.log import Log
-from ruska.training.ranks import if_usable, join, local_gpu
+from ruska.training.ranks import if_usable, join, local_gpu, machine
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -65,7 +65,7 @@ class Trained:
     """The averaged network, in evaluation mode, and how it got there.
 
     losses : means over every 50 steps. scores : what ``validate`` said, and after which step.
-    best : the step whose weights these are. notes : what the user may want to know.
+    best : the step whose weights these are. notes : what the user may want to know. machine : what took the last step.
     """
 
     network: nn.Module
@@ -75,6 +75,7 @@ class Trained:
     scores: list[tuple[int, float]] = field(default_factory=list)
     best: int = 0
     notes: tuple[str, ...] = ()
+    machine: Mapping[str, str] = field(default_factory=dict)
 
 
 def train(
@@ -124,6 +125,7 @@ def train(
     kept = checkpoint if ranks.first else None
     book = Log(log, state.step) if log is not None and ranks.first else None
     network.train()
+    here = machine(ranks.device)
     saved = time.perf_counter()
     begun = saved - state.seconds
     try:
@@ -162,7 +164,7 @@ def train(
             scaler.update()
             ranks.copy(network.buffers())
             state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
-            state.torn = False
+            state.torn, state.machine = False, here
             if progress is not None and ranks.first:
                 progress(stage, *_share(state, schedule))
             if watch is not None and ranks.first:
@@ -183,7 +185,7 @@ def train(
     if state.best:
         state.average.load_state_dict(state.best)
     return Trained(state.average, state.step, state.seconds, state.losses, state.scores, state.best_step,
-                   book.notes if book is not None else ())  # fmt: skip
+                   book.notes if book is not None else (), state.machine)  # fmt: skip
 
 
 def device_of_choice() -> torch.device:
@@ -261,6 +263,7 @@ class _State:
     best_step: int = 0
     fell: tuple[int, ...] = ()  # the step at which the learning rate began to fall early, and that of the best weights
     torn: bool = False  # in the middle of a change: some weights are of this step, some of the next
+    machine: Mapping[str, str] = field(default_factory=dict)  # that took the last step
     _window: list[float] = field(default_factory=list)
 
     @property
@@ -314,7 +317,7 @@ class _State:
             tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
                  "window": self._window, "scores": self.scores, "best_step": self.best_step, "fell": self.fell,
-                 "scaler": self.scaler.state_dict(), "form": _FORM}  # fmt: skip
+                 "scaler": self.scaler.state_dict(), "form": _FORM, "machine": self.machine}  # fmt: skip
         save_weights(path, tensors, facts)
 
     def load(self, path: Path, identity: str) -> None:
@@ -334,7 +337,7 @@ class _State:
         self.losses, self._window = facts["losses"], facts["window"]
         self.scores = [(step, score) for step, score in facts["scores"]]
         self.best, self.best_step = _under(tensors, "best/"), facts["best_step"]
-        self.fell = tuple(facts.get("fell", ()))
+        self.fell, self.machine = tuple(facts.get("fell", ())), facts.get("machine", {})
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:

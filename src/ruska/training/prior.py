@@ -58,10 +58,13 @@ class PriorSettings:
     minutes: float | None = None
     samples: float = 5
 
-    def identity(self) -> dict[str, Any]:
+    def lasting(self) -> dict[str, Any]:
         """What makes a training another one: not how long it is, nor how it ends."""
         passing = ("steps", "minutes", "decay", "learning_rate", "samples")
         return {k: v for k, v in asdict(self).items() if k not in passing}
+
+    def identity(self) -> str:
+        return json.dumps(self.lasting(), sort_keys=True)
 
 
 PRESETS: dict[str, PriorSettings] = {
@@ -112,7 +115,7 @@ def train_prior(
                         checkpoint_seconds=180)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=json.dumps(own.identity(), sort_keys=True), progress=progress,
+                  identity=own.identity(), progress=progress,
                   watch=_samples(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):

@@ -114,3 +114,10 @@ def if_usable(device: torch.device) -> torch.device:
                       stacklevel=3)  # fmt: skip
         return torch.device("cpu")
     return device
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What a training runs on."""
+    on_gpu = device.type == "cuda"
+    named = torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} threads"
+    return {"device": device.type, "machine": named, "torch": torch.__version__}
