@@ -10,7 +10,8 @@ from engine_methods import BoxFilter, Identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ruska.engine import Budget, Layout, format_bytes, parse_memory, plan_blocks
+from ruska.engine import Budget, Delivery, Layout, format_bytes, parse_memory, plan_blocks
+from ruska.engine.need import longest_read
 from ruska.errors import GeometryError, ResourceError, SettingsError
 
 
@@ -45,7 +46,7 @@ def test_cores_partition_the_source_and_reads_are_aligned(shape, halo, multiple,
 
 
 def test_less_memory_means_smaller_blocks_and_the_prediction_keeps_to_it():
-    method = BoxFilter(radius=8, bytes_per_voxel=40.0)
+    method = BoxFilter(radius=8, bytes_per_voxel=100.0)
     sizes = []
     for memory in ("2GB", "500MB", "250MB"):
         plan = plan_of((64, 4096, 4096), method, "ZYX", parse_memory(memory), workers=4)
@@ -99,16 +100,55 @@ def test_what_waits_for_the_network_takes_no_networks_memory():
     assert cores[1].memory_bytes > 1.9 * cores[0].memory_bytes
 
 
-def test_what_stays_in_pieces_is_counted_where_the_process_keeps_freed_memory(monkeypatch):
-    method = Identity(bytes_per_voxel=400.0, threads="many")
-    method.pieces = 1.5
-    one, several = [], []
+def test_methods_say_what_a_block_takes_and_more_where_the_process_keeps_freed_memory(monkeypatch):
+    method = Identity(threads="many", halo=(8, 8))
+    method.working_bytes = lambda shape, kept: (600 if kept else 400) * np.prod(shape)
+    said = []
     for kept in (False, True):
         monkeypatch.setattr("ruska.engine.plan.keeps_freed_memory", lambda kept=kept: kept)
-        one.append(plan_of((1024, 1024), method).memory_bytes)
-        several.append(plan_of((1024, 1024), method, edge=512).memory_bytes)
-    assert one[1] - one[0] == pytest.approx(0.5 * 400 * 1024**2)
-    assert several[1] - several[0] == pytest.approx(0.5 * 400 * 512**2 + (150 << 20))
+        said.append(plan_of((1, 2, 2048, 1024), method, axes="ZCYX", edge=1024).memory_bytes)
+    assert said[1] - said[0] == pytest.approx(200 * 2 * 1032 * 1024)  # a halo on the inner side only
+
+
+def test_what_a_first_call_takes_for_good_counts_with_the_blocks_and_with_the_report():
+    for cost in (1.0, 1000.0):
+        method = Identity(bytes_per_voxel=cost, threads="many")
+        before = plan_of((512, 512), method).memory_bytes
+        method.stays = 50e6
+        assert plan_of((512, 512), method).memory_bytes - before == pytest.approx(50e6, abs=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(0, 9), st.sampled_from([1, 2, 8]), st.integers(1, 64))
+def test_the_longest_read_is_that_of_a_block(n, halo, multiple, edge):
+    plan = plan_of((n, n), Identity(halo=(halo, halo), multiple=(multiple, multiple)), edge=edge)
+    blocks = [plan.block(i) for i in range(plan.size)]
+    longest = max(b.read[-1].stop - b.read[-1].start + b.pad[-1] for b in blocks)
+    assert longest_read(n, plan.extent[-1], halo, multiple) == longest
+
+
+def test_results_in_memory_count_and_no_report_is_drawn_of_them():
+    plain, held, spread = (
+        plan_of((4096, 4096), edge=256, delivery=Delivery(report=False, held=bytes_, doubt=doubt)).memory_bytes
+        for bytes_, doubt in ((0.0, False), (12.0, False), (12.0, True))
+    )
+    assert held - plain == pytest.approx(12 * 4096**2)
+    assert spread - held > 40 * 4096**2  # their standard deviation is made at once
+    assert plain < 50e6 < plan_of((4096, 4096), edge=256).memory_bytes
+
+
+def test_tiles_that_wait_in_memory_count():
+    blurred = BoxFilter(merge="mean")
+    said = [
+        plan_of((2048, 2048), blurred, edge=256, delivery=Delivery(report=False, held=held)).memory_bytes
+        for held in (1e-9, 0.0)
+    ]
+    assert said[0] - said[1] == pytest.approx((2 * 8 + 1) * 4 * 256**2, rel=1e-3)
+
+
+def test_a_report_of_samples_takes_more():
+    plain, doubt = (plan_of((1024, 1024), delivery=Delivery(doubt=doubt)).memory_bytes for doubt in (False, True))
+    assert 30e6 < doubt - plain < 100e6
 
 
 def test_small_jobs_are_predicted_with_the_report():

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from ruska.engine.plan import _SLACK
+from ruska.engine.need import _SLACK
 
 PROGRAM = """
 import json, sys
@@ -27,7 +27,7 @@ y = torch.from_numpy(values)[None, None]
 method(y[(..., *(slice(0, 16),) * values.ndim)], None)  # what only a first call takes
 before = held("VmRSS")
 method(y, None)
-print(json.dumps([method.bytes_per_voxel, (held("VmHWM") - before) / y.numel()]))
+print(json.dumps([method.working_bytes(y.shape, False) / y.numel(), (held("VmHWM") - before) / y.numel()]))
 """
 
 

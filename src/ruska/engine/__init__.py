@@ -5,6 +5,7 @@ from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recip
 from ruska.engine.layout import ArraySource, CanonicalSink, Layout, NativeView
 from ruska.engine.ledger import Ledger, NoLedger, any_block_done, empty_work, work_folder
 from ruska.engine.memory import Budget, format_bytes, parse_memory, resident_memory
+from ruska.engine.need import Delivery
 from ruska.engine.plan import Plan, plan_blocks
 from ruska.engine.run import Outcome, run
 from ruska.engine.statistics import IntensityStatistics, Normalisation, NormalisedSource, measure_intensities
@@ -17,6 +18,7 @@ __all__ = [
     "Budget",
     "CanonicalSink",
     "Chapter",
+    "Delivery",
     "IntensityStatistics",
     "IterativeMethod",
     "Layout",

@@ -59,7 +59,9 @@ class RandomField(Protocol):
 class Method(Protocol):
     """Ready to run on any block of (b, c, *spatial), float32 (or float64, see ``domain``).
 
-    May also have ``pieces``: what to multiply ``bytes_per_voxel`` by where the process keeps freed memory (else 1).
+    May also have ``working_bytes(shape, kept)``: working memory of one call on a block of this shape, where it is not
+    ``bytes_per_voxel`` for each voxel, or more where the process keeps freed memory; and ``stays``: bytes that the
+    first call takes for good.
     """
 
     halo: tuple[int, ...]  # context voxels needed on each side, per spatial axis (2: YX, 3: ZYX or TYX)

@@ -15,6 +15,7 @@ import numpy as np
 from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.devices import other_devices
 from ruska.engine.memory import format_bytes, keeps_freed_memory, peak_memory, resident_memory
+from ruska.engine.need import Delivery, Need, reach
 from ruska.errors import GeometryError, ResourceError
 
 if TYPE_CHECKING:
@@ -28,13 +29,6 @@ _BATCH_VOXELS = 1 << 20
 _BLOCK_VOXELS = 1 << 22  # of a block of several slices
 _MOST_SLICES = 64
 _LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
-_SLACK = 92 << 20  # libraries' own buffers, and gaps that arrays below 32 MB leave in the heap; measured 20 to 90
-_THREADS = 24 << 20  # freed memory that threads keep; measured 0 to 40 MB
-_REPORT = 82 << 20  # the drawing library and the figure, whatever is shown; measured 60 to 80
-_SHOWN = 1024  # pixels each way of a plane of the input that the report shows
-_PER_SHOWN = 105  # bytes a pixel of it
-_BETWEEN = 150 << 20  # where freed memory stays in pieces and block follows block; for what is read and written
-_BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 
 
 @dataclass(frozen=True)
@@ -120,8 +114,7 @@ class Plan:
         sizes = self.shape[self.first_spatial :]
         read, pad = [], []
         for part, halo, step, n in zip(space, self.halo, self.multiple, sizes, strict=True):
-            start = max(0, part.start - halo) // step * step
-            stop = -(-min(part.stop + halo, n) // step) * step
+            start, stop = reach(part.start, part.stop, halo, step, n)
             read.append(slice(start, min(stop, n)))
             pad.append(max(0, stop - n))
         tile = [
@@ -166,6 +159,7 @@ def plan_blocks(
     chunks: tuple[int, ...] | None = None,
     edge: int | tuple[int, ...] | None = None,
     baseline: int | None = None,
+    delivery: Delivery | None = None,
 ) -> Plan:
     """Choose the largest sensible blocks that keep the whole process within ``budget``.
 
@@ -174,6 +168,7 @@ def plan_blocks(
     edge : length of a block along each spatial axis, or the extent of an earlier plan's blocks (used as it is, so
         that a resumed run keeps its plan whatever memory is free now); chosen when None.
     baseline : bytes the process holds before the run; measured when None.
+    delivery : what becomes of the results, which takes memory too; written to a file, with a report, when None.
 
     Raises ResourceError when not even the smallest block fits, GeometryError when halo and layout disagree.
     """
@@ -184,8 +179,9 @@ def plan_blocks(
     scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
-    chooser = _Chooser(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
-                       keeps_freed_memory())  # fmt: skip
+    need = Need(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
+                       keeps_freed_memory(), delivery or Delivery(),
+                dict(zip(layout.axes, layout.shape, strict=True)).get("Z", 1), chunks)  # fmt: skip
     # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
     side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
     edges: list[int]
@@ -200,7 +196,7 @@ def plan_blocks(
     held = resident_memory() if baseline is None else baseline
     prepared = now if baseline is None and (now := peak_memory()) > budget.peak_before else 0
     room = budget.memory_bytes - held
-    while chooser.bytes(head, extent, side_by_side) > room and not isinstance(edge, tuple):
+    while need.bytes(head, extent, side_by_side) > room and not isinstance(edge, tuple):
         if max(extent) <= _SMALLEST_EDGE[len(space)] and (side_by_side > 1 or max(head[:-1], default=1) > 1):
             # Fewer slices, then fewer blocks at a time, before blocks that are mostly halo.
             if max(head[:-1], default=1) > 1:
@@ -214,68 +210,17 @@ def plan_blocks(
             if side_by_side > 1:
                 side_by_side -= 1
                 continue
-            least = held + chooser.bytes(head, extent)
+            least = held + need.bytes(head, extent)
             raise ResourceError("--memory", f"{format_bytes(budget.memory_bytes)} is too little even for the smallest "
                                 f"block: {format_bytes(least)} are needed, of which Python and its libraries hold "
                                 f"{format_bytes(held)}", f"Allow at least {format_bytes(1.02 * least)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
     merge: Literal["mean", "none"] = getattr(method, "merge", "none")
     plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge,
-                min(side_by_side, chooser.blocks(head, extent)),
-                max(held + chooser.bytes(head, extent, side_by_side), prepared))  # fmt: skip
+                min(side_by_side, need.blocks(head, extent)),
+                max(held + need.bytes(head, extent, side_by_side), prepared))  # fmt: skip
     # One block needs no blending.
     return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
-
-
-@dataclass(frozen=True)
-class _Chooser:
-    """Predicts the bytes that a run takes, over what the process holds before."""
-
-    method: Method | IterativeMethod
-    shape: tuple[int, ...]
-    itemsize: int
-    out_itemsize: int
-    scale: tuple[Fraction, ...]
-    kept: bool
-
-    def blocks(self, head: list[int], extent: list[int]) -> int:
-        return prod(-(-n // e) for n, e in zip(self.shape, (*head, *extent), strict=True))
-
-    def bytes(self, head: list[int], extent: list[int], side_by_side: int = 1) -> int:
-        """Of the blocks in flight, or of what comes after them where that is more."""
-        workers = min(side_by_side, self.blocks(head, extent))
-        return max(self._flying(head, extent, workers), self._after(workers))
-
-    def _flying(self, head: list[int], extent: list[int], workers: int) -> int:
-        """Of blocks that are computed, of others that wait or are written meanwhile, and of one that is blended."""
-        space = self.shape[-len(extent) :]
-        raw = self.method.domain == "raw"
-        wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and raw) else 4
-        handed = wide if raw else 4
-        read = prod(head) * prod(
-            min(_round_up(e + 2 * h, m), _round_up(n, m))
-            for e, h, m, n in zip(extent, self.method.halo, self.method.multiple, space, strict=True)
-        )
-        write = prod(head) * prod(extent) * float(prod(self.scale))
-        state = 2 * 4 * getattr(self.method, "state_channels", 0)
-        # As in the file, wide and as handed to the method; cut out, on the file's scale, rounded, compared and cast.
-        reading, finishing = read * (self.itemsize + wide + handed), write * (handed + 8 + 8 + 3 + self.out_itemsize)
-        beside = max(reading, finishing)
-        several = self.blocks(head, extent) > 1
-        pieces = getattr(self.method, "pieces", 1.0) if self.kept else 1.0
-        own = pieces * self.method.bytes_per_voxel
-        computing = max(beside, read * (handed + state + own) + write * handed)
-        computed = workers if self.method.threads == "one" else min(workers, 1 + len(other_devices(self.method)))
-        blended = write * _BLENDED if several and getattr(self.method, "merge", "none") == "mean" else 0
-        slack = _SLACK + (_BETWEEN if pieces > 1 and several else 0)
-        return int(slack + computed * computing + (workers - computed) * beside + blended)
-
-    def _after(self, workers: int) -> int:
-        """Of the report and of what the blocks left in pieces."""
-        shown = prod(min(n, _SHOWN) for n in self.shape[-2:])
-        finer = 1 + float(prod(self.scale[-2:]))
-        threads = _THREADS if workers > 1 else 0
-        return int(threads + _REPORT + _PER_SHOWN * shown * finer / 2)
 
 
 def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:

@@ -25,6 +25,7 @@ from ruska.methods.em_generalist import (
     check_passes,
     sampled,
 )
+from ruska.methods.network_memory import FIRST_CALL, ITERATED, UNET
 from ruska.methods.orientations import MIRRORS, Mirrored
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.methods.sampling import Readable
@@ -46,6 +47,7 @@ _LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least take
 _LEAST_NOISE = 0.004  # of the signal: a measurement is never believed to be better
 EVERY_SIDE = (0, 1, 2)
 _ACROSS = (1, 2)  # the measured slices are sharp: XZ and YZ are where detail is missing
+_VOLUME = 52.0  # bytes a voxel of the result, beside what the network takes; measured
 _BATCH = 16  # slices of a volume that the network sees together
 
 
@@ -121,6 +123,7 @@ class PosteriorMethod:
     locality: Literal["exact", "approximate"] = "approximate"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
+    stays: float = FIRST_CALL
     trust: float = 0.2  # as `diffusion.half_quadratic` has it for a blur
 
     @property
@@ -141,7 +144,19 @@ class PosteriorMethod:
         """Of the input: the network's activations are on the output's grid."""
         finer = float(np.prod([float(s) for s in self.scale]))
         own = bytes_per_voxel(self.own.sampler, self.dimensions)
-        return finer * (own or (520.0 if self.dimensions == 2 else 120.0))  # measured: 400 to 510, 80 to 125
+        return finer * (own or (UNET if self.dimensions == 2 else _VOLUME))
+
+    def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
+        """Of a call on (b, c, *spatial): of one image or volume at a time, and of the results of the others."""
+        sizes = [float(n * s) for n, s in zip(shape[2:], self.scale, strict=True)]
+        count, voxels = float(np.prod(shape[:2])), float(np.prod(sizes))
+        waiting = 8 * count * voxels if count > 1 else 0.0
+        if self.own.sampler is not None:
+            return self.bytes_per_voxel * float(np.prod(shape[2:])) + waiting
+        if self.dimensions == 2:
+            return ITERATED.around(voxels, UNET, kept) + waiting
+        side = _BATCH * float(np.prod(sorted(sizes)[1:]))  # the largest slices, seen together
+        return _VOLUME * voxels + ITERATED.around(min(side, voxels), UNET, kept) + waiting
 
     def explained(self, plane: NDArray[Any]) -> NDArray[Any] | None:
         """What the instrument would make of a plane (Y, X) of the result; None where it works on volumes."""

@@ -6,7 +6,7 @@ much of it neighbours along a scan line share, and how strong the signal is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ruska.errors import InputError
 from ruska.image import Estimate
+from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, UNET, UNET_MAPS
 from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import Settings, parse
@@ -126,7 +127,7 @@ class PriorMethod:
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
-    pieces: float = 1.5  # where freed memory stays in pieces; measured 1.0 to 1.5
+    stays: float = FIRST_CALL
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -143,8 +144,13 @@ class PriorMethod:
 
     @property
     def bytes_per_voxel(self) -> float:
-        """Measured: 250 to 307, and 430 to 490 with a map of the noise."""
-        return 290.0 if self.told.level is None else 475.0
+        return UNET if self.told.level is None else UNET_MAPS
+
+    def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
+        """Of a call on (b, c, Y, X): of one plane at a time, and of the results of the others."""
+        pixels = float(np.prod(shape[2:]))
+        waiting = 8 * pixels * np.prod(shape[:2]) if np.prod(shape[:2]) > 1 else 0.0
+        return ONE_PASS.around(pixels, self.bytes_per_voxel, kept) + float(waiting)
 
     def __call__(self, y: Tensor, random: object) -> Estimate:
         """``y`` : (b, c, Y, X), normalised."""

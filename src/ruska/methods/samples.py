@@ -36,7 +36,8 @@ _RESTORING = (*(float(level) for level in np.geomspace(3, 0.05, 8)), 0.0)  # of 
 _LOOK = {2: 256, 3: 48}  # voxels of the result each way, by which the spread of the passes is measured
 _ERROR, _ERROR_COARSE = 0.5, 1.0  # of a guess, in levels: more makes noise of a blur's samples, less ties them down
 _ITERATIONS, _TOLERANCE = 30, 1e-4
-_HASHED = 4.0  # bytes a voxel of the random numbers of one pass
+_CHAIN = 24.0  # bytes a voxel of the result: where the chain is, its noise, the guess
+_HASHED = 4.0  # bytes a voxel of the random numbers of one pass, kept where several images are drawn together
 _TAPS = 8  # pixels that the filter reaches which makes noise as correlated as it was found
 
 
@@ -99,8 +100,21 @@ class SampleMethod:
 
     @property
     def bytes_per_voxel(self) -> float:
-        finer = float(np.prod([float(s) for s in self.scale]))
-        return self.method.bytes_per_voxel + finer * _HASHED * (len(self.spreads) + 6)
+        return self.method.bytes_per_voxel + self._finer * _CHAIN
+
+    @property
+    def stays(self) -> float:
+        return self.method.stays
+
+    @property
+    def _finer(self) -> float:
+        """Voxels of the result for one of the image."""
+        return float(np.prod([float(s) for s in self.scale]))
+
+    def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
+        """Of a call on (b, c, *spatial): of the method's own, of one chain, and of numbers that the next will need."""
+        numbers = _HASHED * (len(self.spreads) + 1) * shape[0] if shape[0] > 1 else 0.0
+        return self.method.working_bytes(shape, kept) + self._finer * float(np.prod(shape[2:])) * (_CHAIN + numbers)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -118,7 +132,7 @@ class SampleMethod:
             numbers: dict[int, Tensor] = {}
             for b in range(y.shape[0]):
                 chain = chain_of(self.method, y[b : b + 1, channel : channel + 1].to(torch.float32),
-                                 _white(field, self.number, channel, b, numbers))  # fmt: skip
+                                 _white(field, self.number, channel, b, numbers, b == y.shape[0] - 1))  # fmt: skip
                 with torch.inference_mode():
                     end = solve(chain.prior, chain.begin, chain.levels, chain.noise, step)
                     drawn.append(chain.image(end).to(y.device))
@@ -176,13 +190,16 @@ def _padded(y: Tensor, multiple: Sequence[int]) -> Tensor:
     return functional.pad(y, [p for pair in reversed(pads) for p in pair], mode="replicate")
 
 
-def _white(field: Field, number: int, channel: int, b: int, known: dict[int, Tensor]) -> Noise:
-    """Noise of a step at place ``b`` of the batch; all places are hashed together, once."""
+def _white(field: Field, number: int, channel: int, b: int, known: dict[int, Tensor], last: bool) -> Noise:
+    """Noise of a step at place ``b`` of the batch; all places are hashed together, once, and kept until the ``last``.
+
+    A chain asks for the noise of a step once.
+    """
 
     def white(step: int) -> Tensor:
         if step not in known:
             known[step] = field.normal(step, number, channel)
-        return known[step][b][None, None]
+        return (known.pop(step) if last else known[step])[b][None, None]
 
     return white
 

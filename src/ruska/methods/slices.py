@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +34,10 @@ class SliceMethod:
     domain: Literal["normalised", "raw"] = "normalised"
     locality: Literal["exact", "approximate"] = "exact"
     threads: Literal["one", "many"] = "one"
+
+    def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
+        """Of a call on (b, c, *spatial): of one slice or volume at a time."""
+        return self.bytes_per_voxel * float(np.prod(shape[2:]))
 
     @property
     def merge(self) -> Literal["mean", "none"]:

@@ -14,6 +14,7 @@ from ruska import io, methods
 from ruska.engine import (
     ArraySource,
     Budget,
+    Delivery,
     IntensityStatistics,
     Layout,
     Normalisation,
@@ -136,11 +137,14 @@ def prepare(
     remembered: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     rehearsal: bool = False,
+    report: bool = True,
+    in_memory: bool = False,
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
     remembered : ``statistics``, ``extent`` and ``sample_extent`` of an interrupted run of the same job, to be kept.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
+    report, in_memory : whether a report will be drawn, and whether results stay in memory; they take memory too.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
     """
@@ -170,15 +174,21 @@ def prepare(
     stored = whole.chunks
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
-    def plan_of(method: Any, out_dtype: Any, extent: Any) -> Plan:
+    def plan_of(method: Any, out_dtype: Any, extent: Any, held: float, doubt: bool) -> Plan:
         return plan_blocks(
             layout, method, budget, dtype=image.dtype, out_dtype=out_dtype, edge=tuple(extent) if extent else None,
             chunks=layout.to_canonical_sizes(stored) if stored else None,
+            delivery=Delivery(report and not in_memory, doubt, held if in_memory else 0.0),
         )  # fmt: skip
 
-    plan = plan_of(ready, out_dtype, remembered.get("extent"))
+    held = out_dtype.itemsize
+    plan = plan_of(ready, out_dtype, remembered.get("extent"), held, doubt=False)
     samplers, doubts = _samplers(ready, name, normalised, options)
-    sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent")) if samplers else None
+    sample_plan = None
+    if samplers:
+        held += len(samplers) * np.dtype(np.float32).itemsize
+        sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent"), held, doubt=True)
+        plan = replace(plan, memory_bytes=max(plan.memory_bytes, sample_plan.memory_bytes))
     noise = typical_noise(normalised) if rehearsal and statistics.finite_fraction == 1 else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(

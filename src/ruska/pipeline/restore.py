@@ -130,7 +130,7 @@ def run_job(
     if (own := methods.task(method)) != task:
         raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
-        job = prepare(image, method, settings, options, progress=progress)
+        job = prepare(image, method, settings, options, progress=progress, in_memory=True)
         store = MemoryStore(job.plan.output_shape, job.out_dtype)
         outcome = job.run(store, NoLedger(), progress)
         drawn = draw(job, task, NoLedger(), progress)
@@ -146,7 +146,7 @@ def run_job(
             for file in companions(target, options.samples) if options.samples else ():
                 io.check_output(file, overwrite=overwrite)
         job = prepare(image, method, settings, options, progress=progress,
-                      remembered=ledger.entries.get("plan"), folder=folder)  # fmt: skip
+                      remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
                        sample_extent=list(job.sample_plan.extent) if job.sample_plan else None)  # fmt: skip
