@@ -63,6 +63,17 @@ def test_too_little_memory_says_how_much_is_needed():
     assert plan_of((1024, 1024), method, memory=parse_memory(needed)).size == 16
 
 
+@pytest.mark.parametrize("memory", ["8GB", "1GB"])
+def test_what_needs_a_wide_halo_takes_fewer_slices_rather_than_small_blocks(memory):
+    wide = Identity(halo=(100, 100), threads="many", bytes_per_voxel=40.0)
+    plan = plan_of((128, 4096, 4096), wide, "ZYX", chunks=(64, 1, 128, 128), memory=parse_memory(memory))
+    slices, _, *edges = plan.extent
+    assert min(edges) >= 1024
+    assert 1 <= slices <= 8
+    narrow = plan_of((128, 4096, 4096), Identity(halo=(4, 4)), "ZYX", chunks=(64, 1, 1024, 1024))
+    assert narrow.extent[0] == 64
+
+
 def test_slices_that_are_stored_together_are_taken_together():
     chunked = {"axes": "ZYX", "chunks": (32, 1, 128, 128), "workers": 2}
     plan = plan_of((500, 2048, 2048), **chunked)

@@ -19,6 +19,8 @@ from ruska.engine.need import Delivery, Need, reach
 from ruska.errors import GeometryError, ResourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ruska.engine.contracts import Box, IterativeMethod, Method
     from ruska.engine.layout import Layout
     from ruska.engine.memory import Budget
@@ -28,7 +30,7 @@ _SMALLEST_EDGE = {2: 256, 3: 64}
 _BATCH_VOXELS = 1 << 20
 _BLOCK_VOXELS = 1 << 22  # of a block of several slices
 _MOST_SLICES = 64
-_LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer
+_LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer or slices fewer
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def plan_blocks(
     steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
     need = Need(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
-                       keeps_freed_memory(), delivery or Delivery(),
+                keeps_freed_memory(), delivery or Delivery(),
                 dict(zip(layout.axes, layout.shape, strict=True)).get("Z", 1), chunks)  # fmt: skip
     # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
     side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
@@ -191,19 +193,22 @@ def plan_blocks(
         edges = [edge] * len(space)
     else:
         edges = _preferred(space, method, side_by_side, prod(layout.canonical_shape[: -len(space)]), prod(head))
+    if edge is None:
+        while prod(head) * prod(map(min, edges, space)) > _BLOCK_VOXELS and _is_thick(head):
+            _make_thinner(head)
     extent = [_round_up(min(e, n), s) for e, n, s in zip(edges, space, steps, strict=True)]
     give_back_freed_memory()
     held = resident_memory() if baseline is None else baseline
     prepared = now if baseline is None and (now := peak_memory()) > budget.peak_before else 0
     room = budget.memory_bytes - held
     while need.bytes(head, extent, side_by_side) > room and not isinstance(edge, tuple):
-        if max(extent) <= _SMALLEST_EDGE[len(space)] and (side_by_side > 1 or max(head[:-1], default=1) > 1):
-            # Fewer slices, then fewer blocks at a time, before blocks that are mostly halo.
-            if max(head[:-1], default=1) > 1:
-                thickest = head.index(max(head[:-1]))
-                head[thickest] = -(-head[thickest] // 2)
-            else:
-                side_by_side -= 1
+        shortest = max(extent) <= _SMALLEST_EDGE[len(space)]
+        # Fewer slices, then fewer blocks at a time, before blocks that are mostly halo.
+        if _is_thick(head) and (shortest or _halved_is_halo(extent, space, method.halo)):
+            _make_thinner(head)
+            continue
+        if shortest and side_by_side > 1:
+            side_by_side -= 1
             continue
         longest = max(range(len(extent)), key=lambda i: extent[i] / steps[i])
         if extent[longest] <= steps[longest]:
@@ -248,6 +253,8 @@ def _preferred(
             edge *= 2
         edges.append(edge)
     while together * prod(edges) > _BLOCK_VOXELS and max(edges) > _SMALLEST_EDGE[dims] and together > 1:
+        if _halved_is_halo(edges, space, method.halo):
+            break
         edges[edges.index(max(edges))] //= 2
     smallest = [max(_SMALLEST_EDGE[dims], 4 * h) for h in method.halo]
     while method.threads == "one":
@@ -257,6 +264,24 @@ def _preferred(
             break
         edges[longest] = -(-min(edges[longest], space[longest]) // 2)
     return edges
+
+
+def _halved_is_halo(edges: Sequence[int], space: Sequence[int], halo: Sequence[int]) -> bool:
+    """Whether too much of what is computed would be halo if the longest edge were halved."""
+    shorter = list(edges)
+    shorter[shorter.index(max(shorter))] //= 2
+    parts = [min(e + 2 * h, n) / min(e, n) for e, h, n in zip(shorter, halo, space, strict=True)]
+    return prod(parts) > 1 + _LARGEST_OVERHEAD
+
+
+def _is_thick(head: Sequence[int]) -> bool:
+    """Whether a block has several slices; the last of ``head`` are channels."""
+    return max(head[:-1], default=1) > 1
+
+
+def _make_thinner(head: list[int]) -> None:
+    thickest = head.index(max(head[:-1]))
+    head[thickest] = -(-head[thickest] // 2)
 
 
 def _round_up(value: int, step: int) -> int:
