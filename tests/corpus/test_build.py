@@ -80,7 +80,7 @@ def test_planes_with_fine_detail_are_drawn_more_often(tmp_path, clean):
     sharp, soft = found["sharp.tif", 1], found["soft.tif", 1]
     share = Packed.load(tmp_path / "packed").share
     assert planes[sharp]["detail"] > 1.2 * planes[soft]["detail"]
-    assert share[sharp] / share[soft] == pytest.approx((planes[sharp]["detail"] / planes[soft]["detail"]) ** 0.75)
+    assert share[sharp] / share[soft] == pytest.approx((planes[sharp]["detail"] / planes[soft]["detail"]) ** 0.25)
 
 
 def test_shrinking_averages_cells():

@@ -15,7 +15,7 @@ from ruska.errors import InputError
 
 MANIFEST = "manifest.json"
 _EVENNESS = 0.5  # a group is drawn in proportion to its pixels to this power
-_DETAIL = 0.75  # and a plane to that of its fine detail: most micrographs are sampled finer than they are sharp
+_DETAIL = 0.25  # and a plane to that of its fine detail; more makes it worse for what is sampled finer than it is sharp
 _FINEST, _COARSEST = 1.0, 1.45  # range of the random zoom out
 
 
