@@ -111,6 +111,13 @@ def test_what_waits_for_the_network_takes_no_networks_memory():
     assert cores[1].memory_bytes > 1.9 * cores[0].memory_bytes
 
 
+def test_nothing_is_read_beside_a_method_that_takes_long():
+    method = BoxFilter(threads="many", bytes_per_voxel=100.0)
+    assert plan_of((4096, 4096), method, edge=1024, workers=4).workers == 2
+    method.alone = True
+    assert plan_of((4096, 4096), method, edge=1024, workers=4).workers == 1
+
+
 def test_methods_say_what_a_block_takes_and_more_where_the_process_keeps_freed_memory(monkeypatch):
     method = Identity(threads="many", halo=(8, 8))
     method.working_bytes = lambda shape, kept: (600 if kept else 400) * np.prod(shape)

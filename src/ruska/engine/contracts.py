@@ -61,7 +61,8 @@ class Method(Protocol):
 
     May also have ``working_bytes(shape, kept)``: working memory of one call on a block of this shape, where it is not
     ``bytes_per_voxel`` for each voxel, or more where the process keeps freed memory; and ``stays``: bytes that the
-    first call takes for good.
+    first call takes for good; and ``alone``: a call takes so much longer than reading and writing that nothing is done
+    beside it, whose arrays would leave gaps between its own.
     """
 
     halo: tuple[int, ...]  # context voxels needed on each side, per spatial axis (2: YX, 3: ZYX or TYX)

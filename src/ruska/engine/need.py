@@ -28,7 +28,7 @@ _RESLICED = 24 << 20  # another row of pictures, of volumes that are neither thi
 _THIN, _LARGE = 8, 256 << 20  # slices; bytes
 _PER_SHOWN = 53  # bytes a pixel of the input's plane, and of the result's
 _PER_DOUBT = 20  # bytes a pixel of the standard deviation, and of each of two samples
-_BETWEEN = 0.15  # of a network's working memory, which a block leaves in pieces for the next
+_BETWEEN = 0.15  # of a network's working memory, which is left in pieces where other blocks are read and written beside
 _SELDOM = 0.5  # blending beside blocks that are computed, which are seldom at their most
 _BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 _SPREADING = 52  # bytes a voxel of the standard deviation of samples, made in memory
@@ -97,7 +97,7 @@ class Need:
             blended = write * _BLENDED
             working = max(working, blended) if workers == 1 else working + _SELDOM * blended
             working += self._waiting(head, extent) * write * handed if self.delivery.held else 0
-        between = _BETWEEN * own if several and hasattr(self.method, "stays") else 0
+        between = _BETWEEN * own if several and workers > 1 and hasattr(self.method, "stays") else 0
         held = self.delivery.held * prod(self.shape) * float(prod(self.scale))
         return _SLACK + between + working + held
 

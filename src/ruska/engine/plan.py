@@ -185,7 +185,10 @@ def plan_blocks(
                 keeps_freed_memory(), delivery or Delivery(),
                 dict(zip(layout.axes, layout.shape, strict=True)).get("Z", 1), chunks)  # fmt: skip
     # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
-    side_by_side = budget.workers if method.threads == "one" else min(2 + len(other_devices(method)), budget.workers)
+    side_by_side = budget.workers
+    if method.threads == "many":
+        beside = 0 if getattr(method, "alone", False) else 1
+        side_by_side = min(1 + beside + len(other_devices(method)), budget.workers)
     edges: list[int]
     if isinstance(edge, tuple):
         edges = list(edge[-len(space) :])

@@ -12,30 +12,34 @@ from dataclasses import dataclass
 FIRST_CALL = 24 << 20  # code of libraries, weights as the kernels want them: taken by the first call, and stays
 UNET = 275.0  # bytes a pixel of the priors' network, of arrays that live at once; measured 270 to 277
 UNET_MAPS = 430.0  # the same where the noise is a map; measured 421 to 441
-_WIDEST = 48.0  # bytes a pixel of the priors' largest arrays
+_WIDEST, _NEXT = 48.0, 24.0  # bytes a pixel of the priors' largest arrays, and of those at half their scale
 _MAPPED = 32 << 20  # bytes from which glibc takes arrays from the system
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Shares of the living arrays that lie unused between them, where freed memory is kept and where it is not.
+    """Shares of the living arrays that lie unused between them.
 
-    small, small_kept : of images whose arrays all lie on the heap. large, large_kept : of larger ones.
+    small, middle, large : where freed memory is given back, of images all, most, few of whose arrays lie on the heap.
+    small_kept, kept : where it is kept, of small and of other images.
     """
 
     small: float
+    middle: float
     small_kept: float
-    large: float = 0.25  # measured 0.0 to 0.45
-    large_kept: float = 0.45  # measured 0.2 to 0.5
+    large: float = 0.15  # measured 0.0 to 0.1
+    kept: float = 0.45  # measured 0.2 to 0.5; of passes 0.2 to 0.8
 
     def around(self, pixels: float, per_pixel: float, kept: bool) -> float:
         """Bytes of the arrays and of the gaps between them, for an image of so many pixels."""
         if pixels * _WIDEST < _MAPPED:
             share = self.small_kept if kept else self.small
+        elif kept:
+            share = self.kept
         else:
-            share = self.large_kept if kept else self.large
+            share = self.middle if pixels * _NEXT < _MAPPED else self.large
         return pixels * per_pixel * (1 + share)
 
 
-ONE_PASS = Gaps(small=0.7, small_kept=0.45)  # measured 0.45 to 0.75, 0.25 to 0.45
-ITERATED = Gaps(small=0.95, small_kept=0.9, large_kept=0.25)  # each leaves gaps of its own; measured 0.5 to 1.1
+ONE_PASS = Gaps(small=0.7, middle=0.35, small_kept=0.45)  # measured 0.45 to 0.75, 0.15 to 0.45, 0.25 to 0.45
+ITERATED = Gaps(small=0.95, middle=0.4, small_kept=0.9, kept=0.6)  # each pass leaves its own: 0.5 to 1.1

@@ -47,7 +47,7 @@ _LEAST_NOISE_SHARE = 0.1  # of the variance that passed for noise, at least take
 _LEAST_NOISE = 0.004  # of the signal: a measurement is never believed to be better
 EVERY_SIDE = (0, 1, 2)
 _ACROSS = (1, 2)  # the measured slices are sharp: XZ and YZ are where detail is missing
-_VOLUME = 52.0  # bytes a voxel of the result, beside what the network takes; measured
+_VOLUME = 46.0  # bytes a voxel of the result, beside what the network takes; measured
 _BATCH = 16  # slices of a volume that the network sees together
 
 
@@ -124,6 +124,7 @@ class PosteriorMethod:
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
     stays: float = FIRST_CALL
+    alone: bool = True
     trust: float = 0.2  # as `diffusion.half_quadratic` has it for a blur
 
     @property

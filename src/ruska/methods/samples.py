@@ -81,6 +81,7 @@ class SampleMethod:
     locality: Literal["exact", "approximate"] = "approximate"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
+    alone: bool = True
 
     @property
     def halo(self) -> tuple[int, ...]:
