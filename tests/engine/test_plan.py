@@ -63,6 +63,13 @@ def test_too_little_memory_says_how_much_is_needed():
     assert plan_of((1024, 1024), method, memory=parse_memory(needed)).size == 16
 
 
+def test_pieces_of_the_file_are_decoded_whole():
+    def said(slices):
+        return plan_of((64, 2048, 2048), axes="ZYX", edge=(1, 1, 2048, 2048), chunks=(slices, 1, 256, 256)).memory_bytes
+
+    assert said(64) - said(32) == pytest.approx(32 * 2048**2 * 2)  # uint16
+
+
 @pytest.mark.parametrize("memory", ["8GB", "1GB"])
 def test_what_needs_a_wide_halo_takes_fewer_slices_rather_than_small_blocks(memory):
     wide = Identity(halo=(100, 100), threads="many", bytes_per_voxel=40.0)
@@ -70,6 +77,9 @@ def test_what_needs_a_wide_halo_takes_fewer_slices_rather_than_small_blocks(memo
     slices, _, *edges = plan.extent
     assert min(edges) >= 1024
     assert 1 <= slices <= 8
+    heavy = Identity(halo=(100, 100), threads="many", bytes_per_voxel=400.0)
+    tight = plan_of((128, 4096, 4096), heavy, "ZYX", chunks=(64, 1, 128, 128), memory=parse_memory("1GB"))
+    assert tight.extent == (1, 1, 1024, 1024)
     narrow = plan_of((128, 4096, 4096), Identity(halo=(4, 4)), "ZYX", chunks=(64, 1, 1024, 1024))
     assert narrow.extent[0] == 64
 

@@ -77,6 +77,20 @@ def test_what_was_trained_elsewhere_gets_its_card_here(corpus, tmp_path, monkeyp
         ruska.train([corpus], tmp_path / "other", method="prior", settings={**TINY, "steps": 5, "batch": 3})
 
 
+def test_without_ruskas_command_errors_and_interrupts_are_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["prior", str(tmp_path / "none"), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"ruska: .*none.*holds no manifest\.json"):
+        main()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prior, "train_prior", interrupted)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capsys.readouterr().err == "Stopped. The same command goes on from here.\n"
+
+
 def test_a_long_curve_is_thinned():
     found = curve([1.0] * 100 + [50.0] + [2.0] * 99)
     assert len(found) <= 24

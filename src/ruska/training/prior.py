@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ruska.errors import SettingsError, did_you_mean
+from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
 from ruska.networks.unet import Bounds
@@ -159,7 +160,13 @@ def main() -> None:
     given = dict(text.partition("=")[::2] for text in options.set)
     if options.minutes is not None:
         given["minutes"] = str(options.minutes)
-    found = train_prior(options.corpus, options.output, settings_of(options.preset, given), start=options.start)
+    try:
+        found = train_prior(options.corpus, options.output, settings_of(options.preset, given), start=options.start)
+    except RuskaError as error:
+        sys.exit(f"ruska: {error}")
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
     recent = f", loss {found.losses[-1]:.4f}" if found.losses else ""
     print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {options.output / WEIGHTS}")
 
