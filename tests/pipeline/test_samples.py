@@ -17,7 +17,7 @@ from ruska.methods.samples import SCALE, SampleMethod
 from ruska.methods.slices import SliceMethod
 from ruska.physics import cell_phantom
 from ruska.pipeline import Options
-from ruska.pipeline.prepare import _samplers
+from ruska.pipeline.prepare import _samplers, prepare
 from ruska.pipeline.samples import Spread, companions
 
 SETTINGS = {"noise_std": 0.1}
@@ -81,6 +81,12 @@ def test_samples_and_their_standard_deviation_lie_beside_the_result(noisy, tmp_p
     assert "--seed 4" in result.record["command"]
     assert "Standard deviation" in result.report.read_text(encoding="utf-8")
     assert not [f for f in tmp_path.iterdir() if f.name.startswith(".")]
+
+
+def test_the_memory_predicted_is_that_of_the_samples_where_they_take_more():
+    image = Image(np.random.default_rng(0).normal(0, 1, (512, 512)).astype(np.float32), "YX")
+    job = prepare(image, "prior", SETTINGS, Options(samples=8), in_memory=True)
+    assert job.plan.memory_bytes == job.sample_plan.memory_bytes
 
 
 def test_in_memory_as_on_disk(noisy, tmp_path):
