@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ruska.diffusion import Noise, Sampler
+    from ruska.methods.network_memory import Arrays
     from ruska.methods.posterior import PosteriorMethod
 
 SamplerName = Literal["dps", "flow-pnp"]
@@ -25,6 +26,7 @@ PASSES: dict[str, int] = {"dps": 1000, "flow-pnp": 100}
 """As many as EM generalist takes."""
 _SPREAD = 0.5  # standard deviation of EM generalist's images, from -1 to 1, on which its step sizes depend
 _BYTES = {"dps": {2: 1900.0, 3: 2500.0}, "flow-pnp": {2: 600.0, 3: 200.0}}  # measured: 1760, 2220; 532, 140
+_MEASURED = 275.4  # bytes a pixel of one pass of the network with which that was measured
 _FEWEST = 500  # passes; with 100, steps of the size that the noise asks for grow without end, with 300 they may
 _STRONGEST = 10.0  # noise over signal that training still sees often; chains begin there
 
@@ -37,9 +39,9 @@ def check_passes(sampler: str | None, passes: int, step_size: float) -> None:
         )
 
 
-def bytes_per_voxel(sampler: str | None, dimensions: int) -> float:
+def bytes_per_voxel(sampler: str | None, dimensions: int, arrays: Arrays) -> float:
     """Working memory of a block per voxel of the result; 0 for Ruska's own passes."""
-    return _BYTES[sampler][dimensions] if sampler else 0.0
+    return _BYTES[sampler][dimensions] * arrays.alive(maps=False) / _MEASURED if sampler else 0.0
 
 
 class RandomNumbers(Protocol):

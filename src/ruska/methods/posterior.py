@@ -25,7 +25,7 @@ from ruska.methods.em_generalist import (
     check_passes,
     sampled,
 )
-from ruska.methods.network_memory import FIRST_CALL, ITERATED, UNET
+from ruska.methods.network_memory import FIRST_CALL, ITERATED, Arrays
 from ruska.methods.orientations import MIRRORS, Mirrored
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.methods.sampling import Readable
@@ -141,11 +141,15 @@ class PosteriorMethod:
         return tuple(s.denominator for s in self.scale)
 
     @property
+    def _arrays(self) -> Arrays:
+        return Arrays.of(self.network.widths)
+
+    @property
     def bytes_per_voxel(self) -> float:
         """Of the input: the network's activations are on the output's grid."""
         finer = float(np.prod([float(s) for s in self.scale]))
-        own = bytes_per_voxel(self.own.sampler, self.dimensions)
-        return finer * (own or (UNET if self.dimensions == 2 else _VOLUME))
+        own = bytes_per_voxel(self.own.sampler, self.dimensions, self._arrays)
+        return finer * (own or (self._arrays.alive(maps=False) if self.dimensions == 2 else _VOLUME))
 
     def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
         """Of a call on (b, c, *spatial): of one image or volume at a time, and of the results of the others."""
@@ -155,9 +159,9 @@ class PosteriorMethod:
         if self.own.sampler is not None:
             return self.bytes_per_voxel * float(np.prod(shape[2:])) + waiting
         if self.dimensions == 2:
-            return ITERATED.around(voxels, UNET, kept) + waiting
+            return ITERATED.around(voxels, self._arrays, kept) + waiting
         side = _BATCH * float(np.prod(sorted(sizes)[1:]))  # the largest slices, seen together
-        return _VOLUME * voxels + ITERATED.around(min(side, voxels), UNET, kept) + waiting
+        return _VOLUME * voxels + ITERATED.around(min(side, voxels), self._arrays, kept) + waiting
 
     def explained(self, plane: NDArray[Any]) -> NDArray[Any] | None:
         """What the instrument would make of a plane (Y, X) of the result; None where it works on volumes."""

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ruska.errors import InputError
 from ruska.image import Estimate
-from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, UNET, UNET_MAPS
+from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import Settings, parse
@@ -144,13 +144,14 @@ class PriorMethod:
 
     @property
     def bytes_per_voxel(self) -> float:
-        return UNET if self.told.level is None else UNET_MAPS
+        return Arrays.of(self.network.widths).alive(maps=self.told.level is not None)
 
     def working_bytes(self, shape: Sequence[int], kept: bool) -> float:
         """Of a call on (b, c, Y, X): of one plane at a time, and of the results of the others."""
         pixels = float(np.prod(shape[2:]))
         waiting = 8 * pixels * np.prod(shape[:2]) if np.prod(shape[:2]) > 1 else 0.0
-        return ONE_PASS.around(pixels, self.bytes_per_voxel, kept) + float(waiting)
+        arrays = Arrays.of(self.network.widths)
+        return ONE_PASS.around(pixels, arrays, kept, maps=self.told.level is not None) + float(waiting)
 
     def __call__(self, y: Tensor, random: object) -> Estimate:
         """``y`` : (b, c, Y, X), normalised."""

@@ -43,6 +43,10 @@ class Denoiser(nn.Module):
     def reach(self) -> int:
         return self.network.reach
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return self.network.widths
+
     def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None) -> Tensor:
         """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), dtype of y.
 

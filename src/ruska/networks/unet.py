@@ -100,6 +100,7 @@ class UNet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.multiple = _FOLD * 2 ** (len(widths) - 1)
+        self.widths = tuple(widths)
         self.blocks = tuple(blocks)
         self.tell = nn.Sequential(nn.Conv2d(told, _TOLD, 1), nn.SiLU(), nn.Conv2d(_TOLD, _TOLD, 1), nn.SiLU())
         self.enter = nn.Conv2d(inputs * _FOLD**2, widths[0], 3, padding=1)
