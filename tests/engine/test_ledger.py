@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ruska.engine.ledger import Ledger, any_block_done, empty_work, work_folder
@@ -76,3 +78,11 @@ def test_only_finished_blocks_are_worth_keeping(tmp_path):
     assert not any_block_done(tmp_path)
     ledger.add("block 0")
     assert any_block_done(tmp_path)
+
+
+def test_a_line_is_on_the_disk_when_its_work_counts_as_done(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path, {"a": 1})
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    ledger.add("block 0")
+    assert sizes == [ledger.file.stat().st_size]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,3 +75,11 @@ def test_nothing_of_a_block_is_mapped(tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         load_tile(tmp_path / "a.npy", (slice(1, 3), slice(2, 5), slice(4, 7))), values[1:3, 2:5, 4:7]
     )
+
+
+def test_a_tile_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+    save_tile(tmp_path / "a.npy", np.ones((3, 4), np.float32))
+    found = (tmp_path / "a.npy").stat()
+    assert [(file.st_ino, file.st_size) for file in synced] == [(found.st_ino, found.st_size)]

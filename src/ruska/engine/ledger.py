@@ -55,6 +55,8 @@ class Ledger(NoLedger):
         """Record that ``key`` is done."""
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"key": key, **facts}) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
         super().add(key, **facts)
 
 

@@ -110,7 +110,7 @@ def load_tile(file: Path, inside: Box | None = None) -> NDArray[Any]:
 
 
 def save_tile(file: Path, values: NDArray[Any]) -> None:
-    """Save an ``.npy`` file so that it appears whole or not at all.
+    """Save an ``.npy`` file so that it appears whole or not at all, and is on the disk when this returns.
 
     Raises OSError with the system's reason; `np.save` would not say that the disk is full.
     """
@@ -120,6 +120,8 @@ def save_tile(file: Path, values: NDArray[Any]) -> None:
         with scratch.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, np.lib.format.header_data_from_array_1_0(values))
             out.write(values.data)
+            out.flush()
+            os.fsync(out.fileno())  # a name that a power cut leaves to an empty file would pass for finished work
         os.replace(scratch, file)
     except OSError:
         scratch.unlink(missing_ok=True)  # its space is wanted for what is finished

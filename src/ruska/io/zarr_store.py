@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +98,10 @@ class ZarrSink:
         return tuple(int(sizes[i]) for i in inverse(self._order))
 
     def write(self, box: tuple[slice, ...], values: NDArray[Any]) -> None:
-        """Write whole grains; GeometryError for a box that is not (two writers of one shard would corrupt it)."""
+        """Write whole grains, which are on the disk when this returns.
+
+        Raises GeometryError for a box that is not made of them: two writers of one shard would corrupt it.
+        """
         for axis, part, grain, n in zip(self.axes, box, self.grain, self.shape, strict=True):
             whole = part.start % grain == 0 and (part.stop % grain == 0 or part.stop == n)
             if not (whole and 0 <= part.start < part.stop <= n):
@@ -106,6 +111,17 @@ class ZarrSink:
         if values.shape != expected:
             raise GeometryError(self.path, f"values of shape {values.shape} for a box of shape {expected}")
         self._array[tuple(box[i] for i in self._order)] = values.transpose(self._order)
+        for file in self._files(box):
+            with file.open("r+b") as written:
+                os.fsync(written.fileno())
+
+    def _files(self, box: tuple[slice, ...]) -> Iterator[Path]:
+        """Of the grains of a box; one that holds nothing but zeros has none."""
+        grains = (range(p.start // g, -(-p.stop // g)) for p, g in zip(box, self.grain, strict=True))
+        for cell in product(*grains):
+            file = self.path / "0" / self._array.metadata.encode_chunk_key(tuple(cell[i] for i in self._order))
+            if file.exists():
+                yield file
 
     def read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Read any box, in the image's own axis order."""
