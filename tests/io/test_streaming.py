@@ -10,9 +10,10 @@ import pytest
 import tifffile
 
 from ruska.errors import OutputError
-from ruska.image import Image
+from ruska.image import Image, Quantity
 from ruska.io import read, write
 from ruska.io.lazy import plane_parts
+from ruska.io.zarr_store import halve
 
 RANDOM = np.random.default_rng(3)
 
@@ -120,3 +121,51 @@ def test_parts_cover_a_plane_once() -> None:
     assert [part.shape for part in parts] == [(3, 4), (3, 4), (3, 3)] * 2 + [(1, 4), (1, 4), (1, 3)]
     rows = [np.hstack(parts[i : i + 3]) for i in (0, 3, 6)]
     np.testing.assert_array_equal(np.vstack(rows), values[1])
+
+
+@pytest.mark.parametrize("codec", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("dtype", "meaning"), [("uint16", "grey"), ("float32", "grey"), ("uint16", "labels"), ("bool", "labels")]
+)
+def test_large_planes_of_ome_files_have_coarser_levels(codec, dtype, meaning, small: int, tmp_path: Path) -> None:
+    data = stack(dtype, (2, 3, 71, 130))
+    sizes = {"Y": Quantity(4, "nm"), "X": Quantity(2, "nm")}
+    write(tmp_path / "a.ome.tif", Image(data, "CZYX", spacing=sizes, meaning=meaning), compression=codec)
+    assert max(data.asked) <= small
+    assert sum(data.asked) == data.values.size  # levels are made while the one before is written
+    expected = data.values.astype("uint8") if dtype == "bool" else data.values
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        (series,) = file.series
+        assert [level.shape[-2:] for level in series.levels] == [(71, 130), (36, 65), (18, 33), (9, 17)]
+        for k, level in enumerate(series.levels):
+            np.testing.assert_array_equal(level.asarray(), expected)
+            page = level.keyframe
+            assert page.tile == (32, 32)
+            assert page.subfiletype == (1 if k else 0)
+            per_cm = [tag.value[0] / tag.value[1] for tag in (page.tags["XResolution"], page.tags["YResolution"])]
+            np.testing.assert_allclose(per_cm, [5e6 / 2**k, 2.5e6 / 2**k], rtol=1e-6)
+            expected = halve(expected, (1, 1, 2, 2)) if meaning == "grey" else expected[..., ::2, ::2]
+    back = read(tmp_path / "a.ome.tif")
+    assert (back.axes, back.spacing["X"].value, back.meaning) == ("CZYX", 2, meaning)
+    np.testing.assert_array_equal(back.numpy(), data.values)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ome.tif"]
+
+
+def test_a_lost_disk_leaves_no_levels_behind(small: int, tmp_path: Path) -> None:
+    class Lost(Watched):
+        def __getitem__(self, box: Any) -> np.ndarray[Any, Any]:
+            if len(self.asked) > 3:
+                raise OSError(5, "Input/output error")
+            return super().__getitem__(box)
+
+    with pytest.raises(OutputError, match="could not be written"):
+        write(tmp_path / "a.ome.tif", Image(Lost(stack("uint8", (90, 130)).values), "YX"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_small_planes_and_plain_files_have_one_level(small: int, tmp_path: Path) -> None:
+    write(tmp_path / "a.ome.tif", Image(RANDOM.integers(0, 9, (60, 70)).astype(np.uint8), "YX"))
+    write(tmp_path / "b.tif", Image(stack("int64", (80, 130)), "YX"))
+    for name in ("a.ome.tif", "b.tif"):
+        with tifffile.TiffFile(tmp_path / name) as file:
+            assert len(file.series[0].levels) == 1

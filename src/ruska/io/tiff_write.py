@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +21,9 @@ from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
 from ruska.io.lazy import BAND, plane_parts, transposed
-from ruska.io.registry import not_carried
+from ruska.io.registry import not_carried, remove
 from ruska.io.tiff_vendors import original_tags
+from ruska.io.zarr_store import halve, has_no_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +38,8 @@ CLASSIC_BYTES = 3_900_000_000
 TILED_BYTES = 64 << 20
 """A larger plane is written in tiles, which viewers need and which compress one by one. ImageJ itself reads none."""
 
-_TILE = 512
+_Kind = Literal["rows", "tiles", "planes"]
+_TILE = 512  # pixels; a level this large in Y or X gets a coarser one
 _IMAGEJ_PIXELS = 2**31  # of a plane, which ImageJ cannot show
 _IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
 _LABELS = 10_000
@@ -76,8 +79,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     dtype = np.dtype(np.uint8) if image.dtype == bool else image.dtype.newbyteorder("=")
     stack = _stack(image, imagej=chosen == "imagej")
     tiled = chosen != "imagej" and _plane_bytes(image) > TILED_BYTES
-    parts = _Parts(transposed(image.data, tuple(image.axes.index(a) for a in f"{stack.planes}YX")), dtype,
-                   "tiles" if tiled else "rows" if codec == "none" else "planes")  # fmt: skip
+    data = transposed(image.data, tuple(image.axes.index(a) for a in f"{stack.planes}YX"))
+    kind: _Kind = "tiles" if tiled else "rows" if codec == "none" else "planes"
     options: dict[str, Any] = {
         "photometric": "minisblack",
         "compression": COMPRESSIONS[codec],
@@ -85,18 +88,60 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         **_resolution(image, chosen),
     }
     first: dict[str, Any] = {"software": "Ruska", "extratags": _extra_tags(image, stack)}
-    with tifffile.TiffWriter(
-        path, imagej=chosen == "imagej", ome=chosen == "ome", bigtiff=image.nbytes > CLASSIC_BYTES
-    ) as file:
+    with (
+        _coarser(path, data.shape, dtype, tiled and chosen == "ome") as coarser,
+        tifffile.TiffWriter(
+            path, imagej=chosen == "imagej", ome=chosen == "ome",
+            bigtiff=image.nbytes * (4 / 3 if coarser else 1) > CLASSIC_BYTES,
+        ) as file,
+    ):  # fmt: skip
         if chosen == "plain":
+            parts = _Parts(data, dtype, kind)
             for i, place in enumerate(parts.places):
                 file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None, **options,
                            **({} if i else first))  # fmt: skip
         else:
             shape, words = _description(image, stack, chosen)
-            pixels = chain.from_iterable(map(parts.plane, parts.places))
-            file.write(pixels, shape=shape, dtype=dtype, metadata=words, **options, **first)
+            nearest = has_no_means(image)
+            for k, (level, below) in enumerate(pairwise([data, *coarser, None])):
+                parts = _Parts(level, dtype, kind, below, nearest)
+                here = (*shape[:-2], *level.shape[-2:]) if k else shape
+                said = (
+                    {"subfiletype": 1, "metadata": None} if k else {"subifds": len(coarser), "metadata": words} | first
+                )
+                file.write(chain.from_iterable(map(parts.plane, parts.places)), shape=here, dtype=dtype,
+                           **_coarsened(options, k), **said)  # fmt: skip
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
+
+
+@contextmanager
+def _coarser(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], wanted: bool) -> Iterator[list[Any]]:
+    """Empty levels of a pyramid, on disk beside ``path`` until all are written: Y and X halved while one is large.
+
+    Each is filled while the one before it is written, so that nothing is read twice or held.
+    """
+    if not wanted:
+        yield []
+        return
+    import zarr
+
+    folder = path.with_name(f"{path.name}.levels")
+    levels: list[Any] = []
+    try:
+        while max(shape[-2:]) >= _TILE:
+            shape = (*shape[:-2], *(-(-n // 2) for n in shape[-2:]))
+            chunks = (*(1,) * (len(shape) - 2), *(min(_TILE // 2, n) for n in shape[-2:]))
+            levels.append(zarr.create_array(str(folder / str(len(levels))), shape=shape, dtype=dtype, chunks=chunks))
+        yield levels
+    finally:
+        remove(folder)
+
+
+def _coarsened(options: dict[str, Any], level: int) -> dict[str, Any]:
+    """The options of a level whose pixels are 2 to the ``level`` times as large."""
+    if "resolution" not in options:
+        return options
+    return options | {"resolution": tuple(n / 2**level for n in options["resolution"])}
 
 
 def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tuple[str, ...]]:
@@ -160,11 +205,14 @@ class _Parts:
 
     data : lazy or not, its stack axes in the order their planes are written; ``dtype`` is what is written.
     kind : ``rows`` are bytes of as many as come, ``tiles`` are whole ones, the rest of the last filled with zeros.
+    below : takes each part of tiles, half as large along Y and X (``nearest``: every other pixel, not means).
     """
 
     data: Any
     dtype: np.dtype[Any]
-    kind: Literal["rows", "tiles", "planes"]
+    kind: _Kind
+    below: Any = None
+    nearest: bool = False
 
     @property
     def places(self) -> Iterator[tuple[int, ...]]:
@@ -179,7 +227,13 @@ class _Parts:
             for rows in self._parts(place, BAND // max(1, width), width):
                 yield rows.tobytes()
         else:
-            for rows in self._parts(place, _TILE, BAND // _TILE // _TILE * _TILE):
+            columns = BAND // _TILE // _TILE * _TILE
+            corners = product(range(0, height, _TILE), range(0, width, columns))
+            for (top, start), rows in zip(corners, self._parts(place, _TILE, columns), strict=True):
+                if self.below is not None:
+                    half = halve(rows, (2, 2), nearest=self.nearest)
+                    there = (slice(c // 2, c // 2 + n) for c, n in zip((top, start), half.shape, strict=True))
+                    self.below[(*place, *there)] = half
                 for left in range(0, rows.shape[1], _TILE):
                     tile = rows[:, left : left + _TILE]
                     yield np.pad(tile, [(0, _TILE - n) for n in tile.shape])

@@ -25,7 +25,7 @@ from ruska.io.zarr_read import MASK, RECORD, ZarrPixels, inverse, read
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ZarrPixels", "ZarrSink", "finish_store", "halve", "pyramid_factors", "read", "write"]
+__all__ = ["ZarrPixels", "ZarrSink", "finish_store", "halve", "has_no_means", "pyramid_factors", "read", "write"]
 
 VERSIONS = ("0.5", "0.4")
 _CHUNK_3D, _CHUNK_2D = (32, 128, 128), (512, 512)
@@ -171,7 +171,7 @@ def finish_store(path: Path, image_metadata: Image) -> None:
     factors = pyramid_factors(image)
     level: Any = group["0"]
     finest = level
-    nearest = image.meaning == "labels" or sink.dtype.kind == "b" or sink.dtype.str[1:] in ("i8", "u8")
+    nearest = has_no_means(image)
     for k in range(1, len(factors)):
         step = tuple(factors[k].get(image.axes[i], 1) // factors[k - 1].get(image.axes[i], 1) for i in order)
         shape = tuple(-(-n // s) for n, s in zip(level.shape, step, strict=True))
@@ -265,15 +265,22 @@ def _coarsen(fine: Any, coarse: Any, step: tuple[int, ...], *, nearest: bool) ->
                 for b, s, f, n in zip(box, slab, step, fine.shape, strict=True)
             )
             values = np.asarray(fine[source])
-            out[slab] = values[tuple(slice(None, None, f) for f in step)] if nearest else halve(values, step)
+            out[slab] = halve(values, step, nearest=nearest)
         coarse[box] = out
 
 
-def halve(values: NDArray[Any], step: tuple[int, ...]) -> NDArray[Any]:
+def has_no_means(image: Image) -> bool:
+    """Whether the mean of two of its values says nothing, or is not exact: coarser levels then take every other one."""
+    return image.meaning == "labels" or image.dtype.kind == "b" or image.dtype.str[1:] in ("i8", "u8")
+
+
+def halve(values: NDArray[Any], step: tuple[int, ...], *, nearest: bool = False) -> NDArray[Any]:
     """Mean over pairs along every axis whose ``step`` is 2; an odd last voxel stands for itself.
 
-    Integers are rounded to the nearest (half to even); the dtype is kept.
+    Integers are rounded to the nearest (half to even); the dtype is kept. nearest : the first of each pair instead.
     """
+    if nearest:
+        return values[tuple(slice(None, None, f) for f in step)]
     mean = values.astype(np.result_type(values.dtype, np.float32))
     with np.errstate(invalid="ignore", over="ignore"):
         for axis in (i for i, f in enumerate(step) if f == 2):
