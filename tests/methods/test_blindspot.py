@@ -10,14 +10,15 @@ import torch
 
 import ruska
 from ruska.engine import MemoryStore, run
-from ruska.errors import SettingsError
+from ruska.engine.memory import resident_memory
+from ruska.errors import ResourceError, SettingsError
 from ruska.image import Image
 from ruska.methods.blindspot import parse_spot, spot_for
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.metrics import psnr
 from ruska.networks.blindspot import BlindSpotNet
 from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise
-from ruska.pipeline.prepare import prepare
+from ruska.pipeline.prepare import Options, prepare
 
 QUICK = {"steps": 80, "batch": 4, "patch": 64, "precision": "fp32", "learning_rate": 3e-3, "flips": False}
 
@@ -59,6 +60,36 @@ def test_a_prediction_is_scaled_by_its_calibration():
     calibrated, variance = replace(plain, slope=1.5, offset=0.25).predict(stack)
     assert variance is None
     np.testing.assert_allclose(calibrated, 1.5 * plain.predict(stack)[0] + 0.25, rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_prediction_in_parts_is_that_of_the_whole(outputs, monkeypatch):
+    torch.manual_seed(0)
+    network = BlindSpotNet(outputs=outputs, widths=(4, 4))
+    torch.nn.init.normal_(network.head[-1].weight, std=0.3)
+    method = BlindSpotMethod(network, flips=True)
+    stack = np.random.default_rng(0).random((1, 400, 300)).astype(np.float32)
+    whole, seen, predict = method.predict(stack), [], BlindSpotMethod.predict
+    monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
+    for room, parts in ((1e12, 1), (0, 12), (0.6 * method.working_bytes((400, 300), True), 4)):
+        seen.clear()
+        found = method.predict_within(stack, room)
+        assert len(seen) == parts
+        np.testing.assert_allclose(found[0], whole[0], atol=1e-5)
+        if outputs == 2:
+            np.testing.assert_allclose(found[1], whole[1], rtol=1e-4)
+        else:
+            assert found[1] is None
+        if parts > 1 and room:
+            assert all(method.working_bytes(shape, True) <= room for shape in seen)
+
+
+@pytest.mark.parametrize("method", ["blindspot", "udvd"])
+def test_training_that_would_not_fit_is_refused_with_what_it_needs(method):
+    image = Image(np.random.default_rng(0).normal(100, 10, (3, 256, 256)).astype(np.float32), "TYX")
+    limit = f"{resident_memory() + 100_000_000}"
+    with pytest.raises(ResourceError, match=r"GB for training, which needs (0\.46|4\.1) GB.*GB more"):
+        prepare(image, method, {"steps": 1}, Options(memory=limit), rehearsal=True)
 
 
 def test_pure_noise_becomes_flat():

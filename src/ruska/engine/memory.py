@@ -124,6 +124,11 @@ class Budget:
     rehearsal: bool = False
     peak_before: int = field(default_factory=peak_memory)
 
+    @property
+    def room(self) -> int:
+        """Bytes that may be taken beside those that the process holds now."""
+        return self.memory_bytes - resident_memory()
+
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise SettingsError("workers", f"is {self.workers}, must be at least 1")

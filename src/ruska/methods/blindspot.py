@@ -129,12 +129,12 @@ class BlindSpot:
         return cls(parse(cls.record, cls.name, values))
 
     def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> BlindSpotMethod:
-        own = self.settings
+        own, room = self.settings, budget.room  # what training takes is free again after it
         if own.model is not None:
-            return self._from_model(source, own.model)
+            return self._from_model(source, own.model, room)
         learned = self.learn([source], budget)
         method = self._method(learned, learned.notes)
-        return method if budget.rehearsal else self._fitted(method, source)
+        return method if budget.rehearsal else self._fitted(method, source, room)
 
     def learn(self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None) -> Learned:
         """Train on all of ``sources`` (normalised); resumes from ``budget.folder``."""
@@ -154,7 +154,7 @@ class BlindSpot:
         settings = {**self.settings.model_dump(), "spot": f"{spot[0]}x{spot[1]}", "batch": learned.batch}
         return BlindSpotMethod(learned.network, self.settings.flips, None, settings, notes, learned.seconds)
 
-    def _from_model(self, source: Readable, name: str) -> BlindSpotMethod:
+    def _from_model(self, source: Readable, name: str, room: float) -> BlindSpotMethod:
         from ruska.methods.blindspot_learning import device_of_choice
 
         model = load(name, self.name)
@@ -167,13 +167,13 @@ class BlindSpot:
         settings = {**self.settings.model_dump(), **model.card.settings, "model": str(model.folder),
                     "fold": self.settings.fold, "flips": self.settings.flips, "start": None}  # fmt: skip
         notes = (f"Model {model.card.name} ({model.card.sha256[:12]}), trained on {model.card.trained_on}.",)
-        return self._fitted(BlindSpotMethod(network, self.settings.flips, None, settings, notes), source)
+        return self._fitted(BlindSpotMethod(network, self.settings.flips, None, settings, notes), source, room)
 
-    def _fitted(self, method: BlindSpotMethod, source: Readable) -> BlindSpotMethod:
-        """The method with its grey scale, and what it folds in, measured on ``source``."""
+    def _fitted(self, method: BlindSpotMethod, source: Readable, room: float) -> BlindSpotMethod:
+        """The method with its grey scale, and what it folds in, measured on ``source`` within ``room`` bytes."""
         stacks = sample_stacks(source, method.network.frames)
         middle = method.network.frames // 2
-        pairs = [(*method.predict(stack), stack[middle]) for stack in stacks]
+        pairs = [(*method.predict_within(stack, room), stack[middle]) for stack in stacks]
         slope, offset = calibrate([(predicted, noisy) for predicted, _, noisy in pairs])
         method = replace(method, slope=slope, offset=offset)
         if not self.settings.fold or self.network == "noise2void":

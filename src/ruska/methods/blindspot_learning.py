@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from ruska.errors import ResourceError
 from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_stacks
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _WIDTHS = (16, 32, 64, 64)
 _PIXELS = 1 << 16  # of a batch
+_TRAINING = {"halfplane": 7000.0, "noise2void": 2900.0, "udvd": 31500.0, "shine": 12300.0}
+"""Bytes a pixel of a batch, on the processor; measured 4700 to 7000, 2700 to 2900, 30700 to 31100, 9800 to 12300."""
 _HELD_OUT = 0.1  # of the pixels, to see when the network begins to learn the noise by heart
 _JUDGED_EDGE, _MOST_JUDGED, _FEWEST_JUDGED = 512, 2, 500
 _MASKED_EVERY = 8  # rows and columns to one masked pixel of Noise2Void: its 1.6 %
@@ -131,6 +134,8 @@ def learn(
                            held_out=0.0 if masked else _HELD_OUT)  # fmt: skip
     batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
     loss = _Objective(sampler, batch, hidden, own.loss, own.seed, device, _level(sources, own.loss))
+    if device.type == "cpu":
+        _check_room(budget.room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, own.precision)
     if budget.rehearsal:
         train(network, loss, replace(schedule, steps=1, minutes=None), device=device)  # the first step is slower
@@ -151,6 +156,14 @@ def learn(
         note += f"; those up to {trained.best} predicted held-out pixels best"
     return Learned(trained.network, hidden, batch, trained.steps, trained.seconds, str(device), trained.scores,
                    (note + ".", *trained.notes))  # fmt: skip
+
+
+def _check_room(room: float, needed: float) -> None:
+    if needed > room:
+        left, lacking = max(0.0, room) / 1e9, (needed - room) / 1e9 + 0.05
+        raise ResourceError("--memory", f"leaves {left:.2g} GB for training, which needs {needed / 1e9:.2g} GB",
+                            f"Allow {lacking:.2g} GB more, or train on fewer and smaller patches (--set batch=1 "
+                            "--set patch=64).")  # fmt: skip
 
 
 def device_of_choice() -> torch.device:

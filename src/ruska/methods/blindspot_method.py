@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Bytes a pixel, and where freed memory is kept; measured 1700 to 2200, 2690 to 2760; 835 to 885, 1040 to 1330
 _BYTES = {"BlindSpotNet": (1850.0, 2700.0), "Noise2VoidNet": (900.0, 1300.0), "ShineNet": (9000.0, 9000.0),
           "UdvdNet": (1650.0, 1650.0)}  # fmt: skip
+_SMALLEST = 128  # pixels each way of a part: with its surroundings it has ten times as many
 
 
 class FoldIn(Protocol):
@@ -107,6 +109,27 @@ class BlindSpotMethod:
             restored = self._restore(x.to(next(self.network.parameters()).device))[:, :height, :width].cpu().numpy()
         mean = np.float32(self.slope) * restored[0] + np.float32(self.offset)
         return mean, np.float32(self.slope**2) * np.exp(restored[1]) if len(restored) > 1 else None
+
+    def predict_within(
+        self, stack: NDArray[Any], room: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """`predict`, in parts that see what the whole would where it takes more than ``room`` bytes."""
+        edge, step, halo = max(stack.shape[-2:]), self.network.multiple, self.halo[-1]
+        while edge > _SMALLEST and self.working_bytes([min(n, edge + 2 * halo) for n in stack.shape[-2:]], True) > room:
+            edge = -(-edge // (2 * step)) * step
+        height, width = stack.shape[-2:]
+        mean: NDArray[np.float32] = np.empty((height, width), np.float32)
+        variance: NDArray[np.float32] | None = None
+        for corner in product(range(0, height, edge), range(0, width, edge)):
+            core = tuple(slice(c, min(c + edge, n)) for c, n in zip(corner, mean.shape, strict=True))
+            seen = tuple(slice(max(0, c.start - halo), c.stop + halo) for c in core)
+            found, spread = self.predict(stack[:, *seen])
+            inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
+            mean[core] = found[inner]
+            if spread is not None:
+                variance = np.empty_like(mean) if variance is None else variance
+                variance[core] = spread[inner]
+        return mean, variance
 
     def _restore(self, x: Tensor) -> Tensor:
         import torch
