@@ -275,22 +275,29 @@ def test_boxes_that_are_not_whole_grains_are_refused(tmp_path: Path) -> None:
     assert sink.read((slice(8, 10), slice(0, 1))).tolist() == [[1], [1]]
 
 
-@pytest.mark.parametrize(("version", "chunks"), [("0.5", None), ("0.5", (2, 3, 6)), ("0.4", (2, 3, 6))])
+@pytest.mark.parametrize(("version", "chunks"), [("0.5", None), ("0.5", (2, 1, 3, 6)), ("0.4", (2, 1, 3, 6))])
 def test_a_written_box_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version, chunks) -> None:
     """Or a power cut would leave blocks that the ledger calls finished and that are not there."""
-    data = np.arange(1, 4 * 6 * 6 + 1, dtype=np.uint16).reshape(4, 6, 6)
-    sink = ZarrSink(tmp_path / "a.zarr", data.shape, data.dtype, "TYX", chunks=chunks, version=version)
+    data = np.arange(1, 6 * 3 * 6 * 6 + 1, dtype=np.uint16).reshape(6, 3, 6, 6)
+    sink = ZarrSink(tmp_path / "a.zarr", data.shape, data.dtype, "ZCYX", chunks=chunks, version=version)
+    headers = ("zarr.json", ".zarray", ".zattrs")
+
+    def files() -> set[Path]:
+        level = tmp_path / "a.zarr" / "0"
+        return {file for file in level.rglob("*") if file.is_file() and file.name not in headers}
+
     synced: set[int] = set()
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
-    sink.write((slice(0, 2), slice(0, 6), slice(0, 6)), data[:2])
-    level = tmp_path / "a.zarr" / "0"
-    written = {
-        f.stat().st_ino for f in level.rglob("*") if f.is_file() and f.name not in ("zarr.json", ".zarray", ".zattrs")
-    }
-    assert written
-    assert synced == written
-    sink.write((slice(2, 4), slice(0, 6), slice(0, 6)), np.zeros_like(data[:2]))  # of zeros Zarr keeps nothing
-    np.testing.assert_array_equal(sink.read((slice(0, 4), slice(0, 6), slice(0, 6)))[:2], data[:2])
+    whole = (slice(0, 3), slice(0, 6), slice(0, 6))
+    for begin in (2, 4) if chunks else (0,):
+        part, before = slice(begin, begin + 2 if chunks else 6), files()
+        synced.clear()
+        sink.write((part, *whole), data[part])
+        written = {file.stat().st_ino for file in files() - before}
+        assert written
+        assert synced == written
+        np.testing.assert_array_equal(sink.read((part, *whole)), data[part])
+    sink.write((slice(0, 2 if chunks else 6), *whole), np.zeros_like(data[: 2 if chunks else 6]))  # Zarr keeps none
 
 
 def test_a_sink_refuses_what_is_there_what_zarr_cannot_hold_and_the_wrong_image(tmp_path: Path) -> None:
