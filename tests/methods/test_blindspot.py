@@ -92,6 +92,17 @@ def test_training_that_would_not_fit_is_refused_with_what_it_needs(method):
         prepare(image, method, {"steps": 1}, Options(memory=limit), rehearsal=True)
 
 
+def test_the_grey_scale_is_found_within_the_memory_that_is_allowed(monkeypatch):
+    image = Image(np.random.default_rng(0).normal(100, 10, (512, 512)).astype(np.float32), "YX")
+    seen, predict = [], BlindSpotMethod.predict
+    monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
+    limit = f"{resident_memory() + 650_000_000}"
+    ready = prepare(image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, Options(memory=limit), report=False).method
+    assert ready.offset != 0
+    assert len(seen) > 1
+    assert all(ready.working_bytes(shape, True) < 650e6 < ready.working_bytes((512, 512), True) for shape in seen)
+
+
 def test_pure_noise_becomes_flat():
     noise = np.random.default_rng(0).normal(1000, 100, (96, 96)).astype(np.float32)
     restored = ruska.denoise(Image(noise, "YX"), method="blindspot", settings=QUICK).image.numpy()

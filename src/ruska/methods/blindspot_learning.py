@@ -134,8 +134,9 @@ def learn(
                            held_out=0.0 if masked else _HELD_OUT)  # fmt: skip
     batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
     loss = _Objective(sampler, batch, hidden, own.loss, own.seed, device, _level(sources, own.loss))
+    room = budget.room
     if device.type == "cpu":
-        _check_room(budget.room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
+        _check_room(room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, own.precision)
     if budget.rehearsal:
         train(network, loss, replace(schedule, steps=1, minutes=None), device=device)  # the first step is slower
@@ -147,7 +148,7 @@ def learn(
     identity = repr((sorted(own.model_dump(exclude={"steps", "minutes"}).items()), hidden,
                      [s.shape for s in sources], start.card.sha256 if start else None))  # fmt: skip
     trained = train(
-        network, loss, schedule, device=device, validate=_Judge(places, own.frames) if places else None,
+        network, loss, schedule, device=device, validate=_Judge(places, own.frames, room) if places else None,
         checkpoint=budget.folder / "training.safetensors" if budget.folder else None, identity=identity,
         progress=budget.progress, log=log,
     )  # fmt: skip
@@ -273,12 +274,13 @@ class _Judge:
 
     places: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
     frames: int
+    room: float  # bytes
 
     def __call__(self, network: nn.Module) -> float:
         from ruska.methods.blindspot_method import BlindSpotMethod
 
         shown = BlindSpotMethod(cast("Network", network), flips=False)
-        errors = [shown.predict(stack)[0] - stack[self.frames // 2] for stack, _ in self.places]
+        errors = [shown.predict_within(stack, self.room)[0] - stack[self.frames // 2] for stack, _ in self.places]
         return float(np.mean([np.mean(e[held] ** 2) for e, (_, held) in zip(errors, self.places, strict=True)]))
 
 
