@@ -12,6 +12,7 @@ import tifffile
 
 import ruska
 from ruska.cli import main as cli
+from ruska.cli.show import _together
 from ruska.physics import cell_phantom
 from ruska.weights.embedded import EMBEDDED
 from ruska.weights.model import CARD
@@ -69,3 +70,10 @@ def test_a_model_is_added_from_a_folder(command, mirror):
     assert "their-prior" in command("models", "list").out
     assert "is no model" in command("models", "add", mirror, code=3).err
     assert "https" in command("models", "fetch", "x", "--from", "http://example.org", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"), [([], ""), (["a", "b"], "a; b"), (["One.", "two"], "One. two"), (["a", "B."], "a; B.")]
+)
+def test_notes_stand_apart(notes, said):
+    assert _together(notes) == said

@@ -219,12 +219,17 @@ def model(folder: Path, card: ModelCard) -> None:
         "method": card.method + about,
         "trained on": files,
         "pixel size": f"{sizes[0]:.3g} to {sizes[1]:.3g} nm" if sizes else "unknown",
-        "training": " ".join(card.training.get("notes", [])),
+        "training": _together(card.training.get("notes", [])),
         "licence": card.licence,
         "credits": list(card.credits),
         "sha256": card.sha256,
         "use": f"ruska denoise FILE --model {folder}",
     })  # fmt: skip
+
+
+def _together(notes: Sequence[str]) -> str:
+    """Notes in a row, some of which are sentences."""
+    return " ".join(note if note.endswith(".") else f"{note};" for note in notes).rstrip(";")
 
 
 def corpus(folder: Path, report: Report) -> None:
