@@ -11,6 +11,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image
+from ruska.io.grey import luminance
 from ruska.io.lazy import BAND, plane_parts
 from ruska.io.registry import not_carried
 
@@ -104,9 +105,7 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
     first = colours[..., 0]
     if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
         return first.copy(), [*notes, "three equal colour channels taken as one grey channel"]
-    # ITU-R 601 luma, the weights Pillow, ImageJ's "weighted" conversion and JPEG use.
-    grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-    return grey, [*notes, "colours turned to grey (0.299 R + 0.587 G + 0.114 B)"]
+    return luminance(colours), [*notes, "colours turned to grey (0.299 R + 0.587 G + 0.114 B)"]
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:

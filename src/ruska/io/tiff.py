@@ -13,8 +13,9 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
+from ruska.io.grey import luminance
 from ruska.io.tiff_limits import check_ome
-from ruska.io.tiff_pixels import Colour, Stored, TiffPixels, luminance
+from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
 from ruska.io.tiff_write import RECORD_TAG, write

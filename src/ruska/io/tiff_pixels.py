@@ -13,6 +13,7 @@ import numpy as np
 
 from ruska.errors import InputError, RuskaError
 from ruska.io.cache import ArrayCache
+from ruska.io.grey import luminance
 from ruska.io.lazy import LazyPixels
 from ruska.io.raw import read_raw
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Colour = Literal["single", "first", "grey", "channels"]
 """What becomes of the samples of a pixel: there is one; the first is taken; grey of the first three; a C axis."""
-
-_REC601 = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -201,15 +200,6 @@ def read_segment(stored: Stored, page: Page, index: int) -> NDArray[Any] | None:
         raise InputError(page.file, "became shorter while it was open", "Copy it again from the source.")
     values, _, _ = stored.decode(data, index, jpegtables=page.jpeg_tables)
     return np.asarray(values)
-
-
-def luminance(rgb: NDArray[Any]) -> NDArray[Any]:
-    """Grey of (..., 3) red, green, blue by Rec. 601, rounded for integers; equal channels give exactly that value."""
-    red, green, blue = (rgb[..., i] for i in range(3))
-    grey = rgb[..., :3].astype(np.float64) @ np.array(_REC601)
-    if rgb.dtype.kind in "iu":
-        grey = np.rint(grey)
-    return np.where((red == green) & (green == blue), red, grey.astype(rgb.dtype))
 
 
 def _reopen(path: Path) -> Any:
