@@ -85,7 +85,8 @@ def test_a_prediction_in_parts_is_that_of_the_whole(outputs, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["blindspot", "udvd"])
-def test_training_that_would_not_fit_is_refused_with_what_it_needs(method):
+def test_training_that_would_not_fit_is_refused_with_what_it_needs(method, monkeypatch):
+    monkeypatch.setattr("ruska.methods.blindspot_learning.device_of_choice", lambda: torch.device("cpu"))
     image = Image(np.random.default_rng(0).normal(100, 10, (3, 256, 256)).astype(np.float32), "TYX")
     limit = f"{resident_memory() + 100_000_000}"
     with pytest.raises(ResourceError, match=r"GB for training, which needs (0\.46|4\.1) GB.*GB more"):

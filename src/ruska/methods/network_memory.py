@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIRST_CALL = 24 << 20  # code of libraries, weights as the kernels want them: taken by the first call, and stays
-_IMAGES, _ALIVE = (
-    45.0,
-    4.8,
-)  # bytes a pixel of images, and largest arrays that live at once; widths of 16 to 96 measured
+_IMAGES = 45.0  # bytes a pixel of images, and
+_ALIVE = 4.8  # how many of the largest arrays live at once; measured with widths of 16 to 96
 _MAPS, _MAPS_ALIVE = 90.0, 1.35  # the same for what a map of the noise adds
 _MAPPED = 32 << 20  # bytes from which glibc takes arrays from the system
 
