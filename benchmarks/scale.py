@@ -36,7 +36,8 @@ from ruska.engine import parse_memory
 from ruska.image import Image, Quantity
 from ruska.io import read
 from ruska.io.ngff import multiscales
-from ruska.io.zarr_store import ZarrSink, halve
+from ruska.io.pyramid import halve
+from ruska.io.zarr_store import ZarrSink
 
 _SIDE = 2048
 _SECONDS_BETWEEN = 0.1

@@ -13,7 +13,7 @@ from ruska.errors import OutputError
 from ruska.image import Image, Quantity
 from ruska.io import read, write
 from ruska.io.lazy import plane_parts
-from ruska.io.zarr_store import halve
+from ruska.io.pyramid import halve
 
 RANDOM = np.random.default_rng(3)
 

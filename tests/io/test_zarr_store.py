@@ -25,7 +25,8 @@ from ruska.image import Image, Quantity
 from ruska.io import read, write
 from ruska.io import zarr_store as module
 from ruska.io.lazy import boxes
-from ruska.io.zarr_store import ZarrSink, finish_store, halve, pyramid_factors
+from ruska.io.pyramid import halve
+from ruska.io.zarr_store import ZarrSink, finish_store, pyramid_factors
 
 RNG = np.random.default_rng(0)
 NM = {"Z": Quantity(20.0, "nm"), "Y": Quantity(4.0, "nm"), "X": Quantity(4.0, "nm")}

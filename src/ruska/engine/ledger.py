@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ruska.disk import settle
 from ruska.errors import JobBusyError
 
 
@@ -55,8 +56,7 @@ class Ledger(NoLedger):
         """Record that ``key`` is done."""
         with self.file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"key": key, **facts}) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
+            settle(out)
         super().add(key, **facts)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.disk import settle
 from ruska.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ def save_tile(file: Path, values: NDArray[Any]) -> None:
         with scratch.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, np.lib.format.header_data_from_array_1_0(values))
             out.write(values.data)
-            out.flush()
-            os.fsync(out.fileno())  # a name that a power cut leaves to an empty file would pass for finished work
+            settle(out)  # a name that a power cut leaves to an empty file would pass for finished work
         os.replace(scratch, file)
     except OSError:
         scratch.unlink(missing_ok=True)  # its space is wanted for what is finished

@@ -21,9 +21,9 @@ from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
 from ruska.io.lazy import BAND, plane_parts, transposed
+from ruska.io.pyramid import halve, has_no_means
 from ruska.io.registry import not_carried, remove
 from ruska.io.tiff_vendors import original_tags
-from ruska.io.zarr_store import halve, has_no_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

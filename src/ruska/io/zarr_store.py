@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -16,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.disk import settle
 from ruska.errors import GeometryError, InputError, OutputError
 from ruska.image import Image
 from ruska.io import metadata, ngff
 from ruska.io.lazy import boxes, transposed
+from ruska.io.pyramid import halve, has_no_means
 from ruska.io.zarr_read import MASK, RECORD, ZarrPixels, inverse, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ZarrPixels", "ZarrSink", "finish_store", "halve", "has_no_means", "pyramid_factors", "read", "write"]
+__all__ = ["ZarrPixels", "ZarrSink", "finish_store", "pyramid_factors", "read", "write"]
 
 VERSIONS = ("0.5", "0.4")
 _CHUNK_3D, _CHUNK_2D = (32, 128, 128), (512, 512)
@@ -113,7 +114,7 @@ class ZarrSink:
         self._array[tuple(box[i] for i in self._order)] = values.transpose(self._order)
         for file in self._files(box):
             with file.open("r+b") as written:
-                os.fsync(written.fileno())
+                settle(written)
 
     def _files(self, box: tuple[slice, ...]) -> Iterator[Path]:
         """Of the grains of a box; one that holds nothing but zeros has none."""
@@ -267,28 +268,6 @@ def _coarsen(fine: Any, coarse: Any, step: tuple[int, ...], *, nearest: bool) ->
             values = np.asarray(fine[source])
             out[slab] = halve(values, step, nearest=nearest)
         coarse[box] = out
-
-
-def has_no_means(image: Image) -> bool:
-    """Whether the mean of two of its values says nothing, or is not exact: coarser levels then take every other one."""
-    return image.meaning == "labels" or image.dtype.kind == "b" or image.dtype.str[1:] in ("i8", "u8")
-
-
-def halve(values: NDArray[Any], step: tuple[int, ...], *, nearest: bool = False) -> NDArray[Any]:
-    """Mean over pairs along every axis whose ``step`` is 2; an odd last voxel stands for itself.
-
-    Integers are rounded to the nearest (half to even); the dtype is kept. nearest : the first of each pair instead.
-    """
-    if nearest:
-        return values[tuple(slice(None, None, f) for f in step)]
-    mean = values.astype(np.result_type(values.dtype, np.float32))
-    with np.errstate(invalid="ignore", over="ignore"):
-        for axis in (i for i, f in enumerate(step) if f == 2):
-            last = values.shape[axis] % 2
-            mean = np.moveaxis(mean, axis, 0)
-            pairs = (mean[0 : len(mean) - last : 2] + mean[1::2]) / 2
-            mean = np.moveaxis(np.concatenate([pairs, mean[-1:]]) if last else pairs, 0, axis)
-        return (np.rint(mean) if values.dtype.kind in "iu" else mean).astype(values.dtype)
 
 
 def _write_mask(group: Any, mask: Any) -> None:
