@@ -16,6 +16,7 @@ import pytest
 import ruska
 from ruska.errors import InputError
 from ruska.image import Image, Quantity
+from ruska.pipeline import restore
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 
@@ -93,6 +94,31 @@ def test_a_changed_input_is_not_resumed(noisy):
     ruska.write(noisy, Image(np.full((512, 512), 7, np.uint16), "YX"), overwrite=True)
     assert finish(start(noisy, out, "gaussian", pause=0))["resumed"] == 0
     assert (np.load(out) == 7).all()
+
+
+def test_a_resumed_run_works_in_the_parts_it_began_with(noisy, monkeypatch):
+    """Which follow from the memory that was free then: in others a training would end in other bytes."""
+    out, jobs, real = noisy.with_name("clean.npy"), [], restore.prepare
+
+    def spied(*args, **options):
+        jobs.append(real(*args, **options))
+        return jobs[-1]
+
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    def again(free):
+        monkeypatch.setattr("ruska.engine.memory.available_memory", lambda: free)
+        ruska.denoise(noisy, out, method="gaussian", report=False)
+
+    monkeypatch.setattr(restore, "prepare", spied)
+    with monkeypatch.context() as here:
+        here.setattr(restore, "_open_sink", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            again(8 << 30)
+    again(4 << 30)
+    assert jobs[0].budget.memory_bytes - jobs[1].budget.memory_bytes > 1 << 30
+    assert jobs[0].budget.room == jobs[1].budget.room
 
 
 def test_finished_blocks_that_are_lost_before_the_result_is_written_are_no_zeros(noisy):

@@ -114,6 +114,7 @@ class Budget:
     read : opens a file that a method's settings name, e.g. a point spread function.
     rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
     peak_before : most bytes the process held before the job; a higher peak since is that of its preparation.
+    known_room : see `room`; kept by a job, so that it is resumed in the same parts.
     """
 
     memory_bytes: int = field(default_factory=lambda: resident_memory() + available_memory() // 2)
@@ -123,11 +124,12 @@ class Budget:
     read: Callable[[str], NDArray[Any]] | None = None
     rehearsal: bool = False
     peak_before: int = field(default_factory=peak_memory)
+    known_room: int | None = None
 
     @property
     def room(self) -> int:
-        """Bytes that may be taken beside those that the process holds now."""
-        return self.memory_bytes - resident_memory()
+        """Bytes that may be taken beside those that the process holds now, or held when the job began."""
+        return self.memory_bytes - resident_memory() if self.known_room is None else self.known_room
 
     def __post_init__(self) -> None:
         if self.workers < 1:

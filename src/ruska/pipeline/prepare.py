@@ -142,7 +142,7 @@ def prepare(
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
-    remembered : ``statistics``, ``extent`` and ``sample_extent`` of an interrupted run of the same job, to be kept.
+    remembered : ``statistics``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be kept.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
     report, in_memory : whether a report will be drawn, and whether results stay in memory; they take memory too.
 
@@ -167,12 +167,14 @@ def prepare(
     warnings = outside_domain(image, card_of(settings, name), normalised, methods.task(name))
     if rehearsal and warnings:  # a prediction has no record that would say them
         reason = "; ".join([reason, *warnings])
+    import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
+
+    budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready = recipe.prepare(normalised, normalisation, budget)
     part = crop(image, options.roi) if options.roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
     stored = whole.chunks
-    import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     def plan_of(method: Any, out_dtype: Any, extent: Any, held: float, doubt: bool) -> Plan:
         return plan_blocks(

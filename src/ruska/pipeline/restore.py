@@ -149,7 +149,8 @@ def run_job(
                       remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
-                       sample_extent=list(job.sample_plan.extent) if job.sample_plan else None)  # fmt: skip
+                       sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
+                       room=job.budget.room)  # fmt: skip
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
         outcome = job.run(sink, ledger, progress)
         drawn = draw(job, task, ledger, progress)
