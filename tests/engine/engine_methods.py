@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from ruska.image import Estimate
+from ruska.image import Output
 
 
 @dataclass
@@ -17,17 +17,24 @@ class Identity:
 
     halo: tuple[int, ...] = (0, 0)
     multiple: tuple[int, ...] = (1, 1)
-    merge: str = "none"
+    merge: str = "cut"
     domain: str = "raw"
     scale: tuple[Fraction, ...] = (Fraction(1), Fraction(1))
     locality: str = "exact"
     bytes_per_voxel: float = 0.0
     threads: str = "one"
 
-    def __call__(self, y, random):
-        for size, multiple in zip(y.shape[2:], self.multiple, strict=True):
+    @property
+    def outputs(self):
+        return (Output(scale=self.scale, merge=self.merge),)
+
+    def __call__(self, inputs, random):
+        for size, multiple in zip(inputs["image"].shape[2:], self.multiple, strict=True):
             assert size % multiple == 0
-        return Estimate(y)
+        return {"mean": self.change(inputs["image"], random)}
+
+    def change(self, y, random):
+        return y
 
 
 def box_filter(y: torch.Tensor, radius: int) -> torch.Tensor:
@@ -49,8 +56,8 @@ class BoxFilter(Identity):
     def __post_init__(self):
         self.halo = (self.radius, self.radius)
 
-    def __call__(self, y, random):
-        return Estimate(box_filter(y, self.radius))
+    def change(self, y, random):
+        return box_filter(y, self.radius)
 
 
 @dataclass
@@ -59,8 +66,8 @@ class Enlarge(Identity):
 
     scale: tuple[Fraction, ...] = (Fraction(2), Fraction(2))
 
-    def __call__(self, y, random):
-        return Estimate(y.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    def change(self, y, random):
+        return y.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 @dataclass
@@ -69,8 +76,8 @@ class Noise(Identity):
 
     halo: tuple[int, ...] = (3, 3)
 
-    def __call__(self, y, random):
-        return Estimate(y + torch.stack([random.normal(1, channel=c) for c in range(y.shape[1])], dim=1))
+    def change(self, y, random):
+        return y + torch.stack([random.normal(1, channel=c) for c in range(y.shape[1])], dim=1)
 
 
 @dataclass
@@ -84,15 +91,16 @@ class Diffusion:
     bytes_per_voxel: float = 8.0
     threads: str = "one"
     state_channels: int = 1
+    outputs: tuple[Output, ...] = (Output(),)
 
-    def init(self, y, random):
-        return y.clone()
+    def init(self, inputs, random):
+        return inputs["image"].clone()
 
-    def sweep(self, state, y, k, random):
-        return 0.9 * box_filter(state, 1) + 0.1 * y
+    def sweep(self, state, inputs, k, random):
+        return 0.9 * box_filter(state, 1) + 0.1 * inputs["image"]
 
-    def finish(self, state, y):
-        return Estimate(state)
+    def finish(self, state, inputs):
+        return {"mean": state}
 
 
 def run_whole(method, values: np.ndarray, axes: str = "YX", **options):
@@ -104,6 +112,7 @@ def run_whole(method, values: np.ndarray, axes: str = "YX", **options):
     out_dtype = options.pop("out_dtype", values.dtype)
     layout = Layout(axes, values.shape, len(method.halo))
     plan = plan_blocks(layout, method, budget, dtype=values.dtype, out_dtype=out_dtype, edge=edge, baseline=0)
-    sink = MemoryStore(plan.output_shape, out_dtype)
+    store = options.pop("store", None)
+    sink = MemoryStore(plan.output_shape, out_dtype) if store is None else store(plan)
     outcome = run(ArraySource(values, axes), method, sink, plan, **options)
-    return layout.from_canonical(sink.values), outcome, plan
+    return layout.from_canonical(sink.read(tuple(slice(0, n) for n in sink.shape))), outcome, plan

@@ -29,7 +29,7 @@ def stacks(draw):
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
     st.tuples(st.sampled_from([1, 2, 3, 8]), st.sampled_from([1, 4])),
     st.integers(1, 41),
-    st.sampled_from(["none", "mean"]),
+    st.sampled_from(["cut", "mean"]),
     st.integers(1, 3),
 )
 def test_identity_returns_its_input_bit_for_bit(stack, halo, multiple, edge, merge, workers):
@@ -71,14 +71,14 @@ def test_overlapping_tiles_that_disagree_are_blended_without_a_step():
 
         count = 0
 
-        def __call__(self, y, random):
+        def change(self, y, random):
             Tilt.count += 1
-            return super().__call__(y + Tilt.count % 2, random)
+            return super().change(y + Tilt.count % 2, random)
 
     values = np.zeros((64, 256), np.float32)
     blended, *_ = run_whole(Tilt(halo=(32, 32), merge="mean"), values, edge=64)
     Tilt.count = 0
-    cut, *_ = run_whole(Tilt(halo=(32, 32), merge="none"), values, edge=64)
+    cut, *_ = run_whole(Tilt(halo=(32, 32), merge="cut"), values, edge=64)
     assert np.abs(np.diff(cut, axis=1)).max() == 1.0
     assert np.abs(np.diff(blended, axis=1)).max() < 0.04
     assert blended.min() >= 0
@@ -87,7 +87,7 @@ def test_overlapping_tiles_that_disagree_are_blended_without_a_step():
 
 def test_the_output_grid_may_be_finer():
     values = np.arange(30 * 21, dtype=np.uint16).reshape(30, 21)
-    for merge in ("none", "mean"):
+    for merge in ("cut", "mean"):
         out, *_ = run_whole(Enlarge(halo=(4, 4), merge=merge), values, edge=8)
         np.testing.assert_array_equal(out, values.repeat(2, 0).repeat(2, 1))
 
@@ -115,7 +115,7 @@ def test_invalid_voxels_come_back_as_they_were_and_do_not_spread():
     values = np.random.default_rng(0).normal(100, 5, (40, 40)).astype(np.float32)
     values[10:14, 20:25] = np.nan
     values[30, 3] = np.inf
-    for merge in ("none", "mean"):
+    for merge in ("cut", "mean"):
         out, *_ = run_whole(BoxFilter(merge=merge), values, edge=13, fill=100.0)
         np.testing.assert_array_equal(np.isnan(out), np.isnan(values))
         assert np.isinf(out[30, 3])
@@ -132,8 +132,8 @@ def test_masked_pixels_are_left_alone():
 
 def test_clipping_is_counted():
     class Brighter(Identity):
-        def __call__(self, y, random):
-            return super().__call__(y + 10, random)
+        def change(self, y, random):
+            return super().change(y + 10, random)
 
     values = np.full((20, 20), 240, np.uint8)
     values[:2] = 250
@@ -144,7 +144,7 @@ def test_clipping_is_counted():
 
 def test_an_error_in_a_block_reaches_the_caller():
     class Broken(Identity):
-        def __call__(self, y, random):
+        def change(self, y, random):
             raise ValueError("no")
 
     for workers in (1, 3):
@@ -154,8 +154,8 @@ def test_an_error_in_a_block_reaches_the_caller():
 
 def test_the_source_is_never_changed():
     class InPlace(Identity):
-        def __call__(self, y, random):
-            return super().__call__(y.add_(1), random)
+        def change(self, y, random):
+            return super().change(y.add_(1), random)
 
     values = np.zeros((10, 10), np.float32)
     out, *_ = run_whole(InPlace(), values)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
 from ruska import physics
-from ruska.image import Estimate, Image
+from ruska.image import Image, Output
 from ruska.physics import noise_statistics
 from ruska.pipeline import describe
 from ruska.pipeline.inspect import _time_once, noise_facts
@@ -46,19 +45,19 @@ def test_voxels_that_are_no_numbers_are_left_out_of_the_noise():
 class Slow:
     """Waits ``seconds``, the first time also for ``start_up``."""
 
-    threads, halo, multiple, scale = "one", (0, 0), (1, 1), (Fraction(1),) * 2
+    threads, halo, multiple, outputs = "one", (0, 0), (1, 1), (Output(),)
 
     def __init__(self, seconds: float, start_up: float = 0.0) -> None:
         self.seconds, self.start_up, self.calls = seconds, start_up, 0
 
-    def __call__(self, y, random):
+    def __call__(self, inputs, random):
         time.sleep(self.seconds + (0 if self.calls else self.start_up))
         self.calls += 1
-        return Estimate(y)
+        return {"mean": inputs["image"]}
 
 
 def test_a_trial_runs_once_where_that_is_enough():
-    y = torch.zeros(1, 1, 4, 4)
+    y = {"image": torch.zeros(1, 1, 4, 4)}
     long, short = Slow(0.06), Slow(0.0, start_up=0.02)
     assert _time_once(long, y, None) >= 0.06
     assert long.calls == 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ruska.engine.contracts import Box
     from ruska.engine.plan import Block, Plan
+    from ruska.image import Output
 
 
 class TilePool:
@@ -26,7 +27,7 @@ class TilePool:
         self.folder = folder
         self.tiles: dict[int, NDArray[Any]] = {}
         if folder is not None:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, index: int, values: NDArray[Any]) -> None:
         if self.folder is None:
@@ -50,38 +51,37 @@ class TilePool:
             (self.folder / f"{index}.npy").unlink(missing_ok=True)
 
 
-def assemble(plan: Plan, block: Block, tile_of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """Return the blended core of ``block`` on the output grid.
+def assemble(plan: Plan, output: Output, block: Block, tile_of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+    """Return the blended core of ``block`` on the grid of ``output``.
 
     Where all tiles agree the result is theirs exactly: differences from the block's own tile are averaged, not
     values, so no rounding of the weights enters.
     """
-    own = _inside(tile_of(block.index), block.tile, block.write)
+    core = plan.scaled(block.core, output)
+    own = _inside(tile_of(block.index), plan.scaled(block.reach, output), core)
     shift = np.zeros(own.shape, np.float64)
     total = np.zeros(own.shape, np.float64)
     for index in plan.neighbours(block):
         other = plan.block(index)
-        shared = _intersect(other.tile, block.write)
+        reach = plan.scaled(other.reach, output)
+        shared = _intersect(reach, core)
         if shared is None:
             continue
-        place = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(shared, block.write, strict=True))
-        weight = _weight(plan, other, shared)
+        place = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(shared, core, strict=True))
+        weight = _weight(plan, output, other, shared)
         if index != block.index:
-            shift[place] += weight * (_inside(tile_of(index), other.tile, shared) - own[place].astype(np.float64))
+            shift[place] += weight * (_inside(tile_of(index), reach, shared) - own[place].astype(np.float64))
         total[place] += weight
     return (own + shift / total).astype(own.dtype)
 
 
-def finished_with(plan: Plan, block: Block, is_assembled: Callable[[int], bool]) -> bool:
-    """Whether no core that the tile of ``block`` reaches still waits for it."""
-    return all(is_assembled(index) for index in plan.neighbours(block))
-
-
-def _weight(plan: Plan, block: Block, box: Box) -> NDArray[np.float64]:
+def _weight(plan: Plan, output: Output, block: Block, box: Box) -> NDArray[np.float64]:
     """Weight of a tile over ``box`` (output grid): product over the axes of ramps of width two overlaps."""
     out = np.ones((1,) * len(box))
-    overlaps = (0,) * plan.first_spatial + tuple(int(o * s) for o, s in zip(plan.overlap, plan.scale, strict=True))
-    for axis, (part, core, overlap, n) in enumerate(zip(box, block.write, overlaps, plan.output_shape, strict=True)):
+    scale = output.grid(len(plan.halo))
+    overlaps = (0,) * plan.first_spatial + tuple(int(o * s) for o, s in zip(plan.overlap, scale, strict=True))
+    own = plan.scaled(block.core, output)
+    for axis, (part, core, overlap, n) in enumerate(zip(box, own, overlaps, plan.shape_of(output), strict=True)):
         place = np.arange(part.start, part.stop) + 0.5
         ramp = np.ones(len(place))
         if overlap:

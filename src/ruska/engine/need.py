@@ -93,7 +93,7 @@ class Need:
         if computed > 1:
             working += _SIDE_BY_SIDE * computed * beside
         several = self.blocks(head, extent) > 1
-        if several and getattr(self.method, "merge", "none") == "mean":
+        if several and any(o.merge == "mean" for o in self.method.outputs):
             blended = write * _BLENDED
             working = max(working, blended) if workers == 1 else working + _SELDOM * blended
             working += self._waiting(head, extent) * write * handed if self.delivery.held else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.engine.contracts import IMAGE
 from ruska.engine.layout import Layout
 from ruska.engine.merge import assemble
-from ruska.engine.plan import Plan
-from ruska.image import Estimate
+from ruska.engine.plan import Plan, denominators, merge_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ruska.engine.contracts import Box, Method, RandomField
 
-Call = Callable[["Tensor", "RandomField"], Estimate]
+Inputs = Mapping[str, "Tensor"]
+Call = Callable[[Inputs, "RandomField"], Mapping[str, "Tensor"]]
 _LEAST_GAIN = 0.85  # of the voxels: parts that are hardly smaller than the whole, for their halos, are not worth it
 
 
@@ -40,10 +41,15 @@ class PartOfField:
 
 
 def halves(method: Method, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """Extent of the parts into which a block (b, c, *spatial) is cut next; None when no cut makes it smaller."""
+    """Extent of the parts into which a block (b, c, *spatial) is cut next; None when no cut makes it smaller.
+
+    Objects and rows of a table cannot be joined here: their blocks are never cut.
+    """
+    if any(output.merge in ("labels", "table") for output in method.outputs):
+        return None
     if shape[0] > 1:
         return (-(-shape[0] // 2), *shape[1:])
-    steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, method.scale, strict=True)]
+    steps = map(lcm, method.multiple, denominators(method.outputs, len(method.halo)))
     found = []
     for axis, (n, halo, step) in enumerate(zip(shape[2:], method.halo, steps, strict=True), 2):
         half = -(-n // (2 * step)) * step
@@ -53,21 +59,42 @@ def halves(method: Method, shape: Sequence[int]) -> tuple[int, ...] | None:
     return extent if share < _LEAST_GAIN else None
 
 
-def in_parts(method: Method, y: Tensor, random: RandomField, extent: tuple[int, ...], call: Call) -> Estimate:
-    """What ``call`` makes of the parts of ``y``, joined as the engine joins blocks; (b, c, *spatial)."""
+def in_parts(
+    method: Method, inputs: Inputs, random: RandomField, extent: tuple[int, ...], call: Call
+) -> dict[str, Tensor]:
+    """What ``call`` makes of the parts of the inputs, joined as the engine joins blocks; (b, c, *spatial)."""
     import torch
 
-    axes = "TCYX" if y.ndim == 4 else "TCZYX"
-    plan = Plan(Layout(axes, tuple(y.shape), y.ndim - 2), extent, method.halo, method.multiple, method.scale,
-                method.merge, 1, 0)  # fmt: skip
-    tiles = {}
+    shape = tuple(inputs[IMAGE].shape)
+    axes = "TCYX" if len(shape) == 4 else "TCZYX"
+    plan = Plan(Layout(axes, shape, len(shape) - 2), extent, method.halo, method.multiple, method.outputs,
+                merge_of(method), 1, 0)  # fmt: skip
+    tiles: dict[tuple[str, int], Any] = {}
     for block in map(plan.block, range(plan.size)):
-        done = call(y[block.read].contiguous(), PartOfField(random, (block.read[0], *block.read[2:]))).mean
-        tiles[block.index] = _cut(done.cpu().numpy(), plan.scaled(block.read), block.tile)
-    out = np.empty(plan.output_shape, tiles[0].dtype)
-    for block in map(plan.block, range(plan.size)):
-        out[block.write] = assemble(plan, block, tiles.__getitem__)
-    return Estimate(torch.from_numpy(out))
+        part = {name: _part(values, block.read) for name, values in inputs.items()}
+        done = call(part, PartOfField(random, (block.read[0], *block.read[2:])))
+        for output in method.outputs:
+            if output.name in done:
+                boxes = plan.scaled(block.read, output), plan.scaled(block.reach, output)
+                tiles[output.name, block.index] = _cut(done[output.name].cpu().numpy(), *boxes)
+    joined = {}
+    for output in method.outputs:
+        if (output.name, 0) not in tiles:
+            continue
+        out = np.empty(plan.shape_of(output), tiles[output.name, 0].dtype)
+        for block in map(plan.block, range(plan.size)):
+            core = plan.scaled(block.core, output)
+            if output.merge == "mean":
+                out[core] = assemble(plan, output, block, lambda i, name=output.name: tiles[name, i])
+            else:
+                out[core] = _cut(tiles[output.name, block.index], plan.scaled(block.reach, output), core)
+        joined[output.name] = torch.from_numpy(out)
+    return joined
+
+
+def _part(values: Tensor, box: Box) -> Tensor:
+    """The box of an input, which may have other channels than the image."""
+    return values[(box[0], slice(None), *box[2:])].contiguous()
 
 
 def _cut(values: Any, of: Box, box: Box) -> Any:

@@ -5,8 +5,7 @@ Planned in canonical axis order (see `layout`). Blocks are made on demand, so a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from math import lcm, prod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ruska.engine.contracts import Box, IterativeMethod, Method
     from ruska.engine.layout import Layout
     from ruska.engine.memory import Budget
+    from ruska.image import Output
 
 _PREFERRED_EDGE = {2: 1024, 3: 128}
 _SMALLEST_EDGE = {2: 256, 3: 64}
@@ -40,8 +40,7 @@ class Block:
     core : the voxels this block is responsible for; the cores partition the source.
     read : core with its halo, starts aligned to ``multiple``, clipped to the source.
     pad : voxels to append per spatial axis so that the shape is a multiple too.
-    write : the core on the output grid.
-    tile : what is kept for blending, on the output grid: the core, and the overlap into its neighbours.
+    reach : what is kept for blending: the core, and the overlap into its neighbours.
     """
 
     index: int
@@ -49,8 +48,7 @@ class Block:
     core: Box
     read: Box
     pad: tuple[int, ...]
-    write: Box
-    tile: Box
+    reach: Box
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ class Plan:
     extent: tuple[int, ...]
     halo: tuple[int, ...]
     multiple: tuple[int, ...]
-    scale: tuple[Fraction, ...]
-    merge: Literal["mean", "none"]
+    outputs: tuple[Output, ...]
+    merge: Literal["mean", "cut"]
     workers: int
     memory_bytes: int
 
@@ -86,27 +84,37 @@ class Plan:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Canonical shape of the result."""
-        head, space = self.shape[: self.first_spatial], self.shape[self.first_spatial :]
-        return (*head, *(int(n * s) for n, s in zip(space, self.scale, strict=True)))
+        """Canonical shape of the first output, the result."""
+        return self.shape_of(self.outputs[0])
 
-    @property
-    def output_extent(self) -> tuple[int, ...]:
-        """Shape of a block on the output grid."""
-        head, space = self.extent[: self.first_spatial], self.extent[self.first_spatial :]
-        return (*head, *(max(1, int(n * s)) for n, s in zip(space, self.scale, strict=True)))
+    def shape_of(self, output: Output) -> tuple[int, ...]:
+        """Canonical shape of ``output``."""
+        return self._scaled_sizes(self.shape, output)
+
+    def extent_of(self, output: Output) -> tuple[int, ...]:
+        """Shape of a block on the grid of ``output``."""
+        head, space = self._head(self.extent, output), self.extent[self.first_spatial :]
+        scale = output.grid(len(space))
+        return (*head, *(max(1, int(n * s)) for n, s in zip(space, scale, strict=True)))
+
+    def _scaled_sizes(self, sizes: tuple[int, ...], output: Output) -> tuple[int, ...]:
+        space, scale = sizes[self.first_spatial :], output.grid(len(self.halo))
+        return (*self._head(sizes, output), *(int(n * s) for n, s in zip(space, scale, strict=True)))
+
+    def _head(self, sizes: tuple[int, ...], output: Output) -> tuple[int, ...]:
+        """Sizes along the axes that are not spatial; an output may have other channels than the image."""
+        channels = sizes[self.first_spatial - 1] if output.channels is None else output.channels
+        return (*sizes[: self.first_spatial - 1], channels)
 
     @property
     def overlap(self) -> tuple[int, ...]:
-        """Input voxels by which a tile reaches into each neighbour, per spatial axis (0 unless blended)."""
-        if self.merge == "none":
+        """Voxels of the image by which a tile reaches into each neighbour, per spatial axis (0 unless blended)."""
+        if self.merge == "cut":
             return (0,) * len(self.halo)
         space = self.extent[self.first_spatial :]
-        # Whole steps of the scale's denominator, so that the overlap is whole voxels on the output grid too.
-        return tuple(
-            min(h, e) // 2 // s.denominator * s.denominator
-            for h, e, s in zip(self.halo, space, self.scale, strict=True)
-        )
+        # Whole steps of the scales' denominators, so that the overlap is whole voxels on the outputs' grids too.
+        steps = denominators(self.outputs, len(space))
+        return tuple(min(h, e) // 2 // s * s for h, e, s in zip(self.halo, space, steps, strict=True))
 
     def block(self, index: int) -> Block:
         """The block with this number, in raster order."""
@@ -119,15 +127,18 @@ class Plan:
             start, stop = reach(part.start, part.stop, halo, step, n)
             read.append(slice(start, min(stop, n)))
             pad.append(max(0, stop - n))
-        tile = [
+        near = [
             slice(max(0, p.start - o), min(n, p.stop + o)) for p, o, n in zip(space, self.overlap, sizes, strict=True)
         ]
-        return Block(index, cell, core, (*head, *read), tuple(pad), self.scaled(core), self.scaled((*head, *tile)))
+        return Block(index, cell, core, (*head, *read), tuple(pad), (*head, *near))
 
-    def scaled(self, box: Box) -> Box:
-        """A canonical box on the output grid."""
+    def scaled(self, box: Box, output: Output) -> Box:
+        """A canonical box on the grid of ``output``, with all its channels where it has some of its own."""
         head, space = box[: self.first_spatial], box[self.first_spatial :]
-        return (*head, *(slice(int(b.start * s), int(b.stop * s)) for b, s in zip(space, self.scale, strict=True)))
+        if output.channels is not None:
+            head = (*head[:-1], slice(0, output.channels))
+        scale = output.grid(len(space))
+        return (*head, *(slice(int(b.start * s), int(b.stop * s)) for b, s in zip(space, scale, strict=True)))
 
     def neighbours(self, block: Block) -> list[int]:
         """Numbers of the blocks whose tiles reach into this one's core, itself included, in raster order."""
@@ -178,8 +189,9 @@ def plan_blocks(
     if not len(method.halo) == len(method.multiple) == layout.dimensions:
         raise GeometryError("method", f"halo {method.halo} and multiple {method.multiple} do not fit "
                             f"{layout.dimensions} spatial axes")  # fmt: skip
-    scale: tuple[Fraction, ...] = getattr(method, "scale", (Fraction(1),) * len(space))
-    steps = [lcm(m, s.denominator) for m, s in zip(method.multiple, scale, strict=True)]
+    outputs = method.outputs
+    scale = outputs[0].grid(len(space))
+    steps = [lcm(m, s) for m, s in zip(method.multiple, denominators(outputs, len(space)), strict=True)]
     head = list(edge[: -len(space)]) if isinstance(edge, tuple) else _head_extent(layout, space, chunks)
     need = Need(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
                 keeps_freed_memory(), delivery or Delivery(),
@@ -223,12 +235,24 @@ def plan_blocks(
                                 f"block: {format_bytes(least)} are needed, of which Python and its libraries hold "
                                 f"{format_bytes(held)}", f"Allow at least {format_bytes(1.02 * least)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
-    merge: Literal["mean", "none"] = getattr(method, "merge", "none")
-    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, scale, merge,
+    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, outputs, merge_of(method),
                 min(side_by_side, need.blocks(head, extent)),
                 max(held + need.bytes(head, extent, side_by_side), prepared))  # fmt: skip
     # One block needs no blending.
-    return plan if plan.size > 1 else Plan(**{**plan.__dict__, "merge": "none"})
+    return plan if plan.size > 1 else replace(plan, merge="cut")
+
+
+def denominators(outputs: Sequence[Output], dimensions: int) -> tuple[int, ...]:
+    """Voxels of the image, per spatial axis, that are whole voxels on the grids of all ``outputs``."""
+    grids = [output.grid(dimensions) for output in outputs if output.merge != "table"]
+    return tuple(lcm(1, *(scale.denominator for scale in along)) for along in zip(*grids, strict=True)) or (
+        (1,) * dimensions
+    )
+
+
+def merge_of(method: Method | IterativeMethod) -> Literal["mean", "cut"]:
+    """Whether blocks of a method overlap, to be blended."""
+    return "mean" if any(output.merge == "mean" for output in method.outputs) else "cut"
 
 
 def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:

@@ -49,6 +49,10 @@ class Normalisation:
         out += self.offset
         return out
 
+    def undo_spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A normalised standard deviation in raw units, in float64: it has no offset."""
+        return values.astype(np.float64) * self.scale
+
 
 @dataclass(frozen=True)
 class IntensityStatistics:

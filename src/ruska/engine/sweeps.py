@@ -1,4 +1,4 @@
-"""Running an `IterativeMethod`: every sweep goes over all blocks before the next begins.
+"""The passes of an `IterativeMethod`: every sweep goes over all blocks before the next begins.
 
 The state is double-buffered: a sweep reads one buffer with its halo and writes the other, so blocks never see a
 neighbour's half-finished step and never drift apart.
@@ -6,64 +6,91 @@ neighbour's half-finished step and never drift apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine.run import drive
+from ruska.engine.passes import facts, wanted
 from ruska.engine.store import BlockStore, MemoryStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine.contracts import Box, IterativeMethod, Progress, Sink
-    from ruska.engine.plan import Block
-    from ruska.engine.run import Job
-    from ruska.engine.workshop import Workshop
+    from ruska.engine.contracts import Box, Facts, IterativeMethod, Pass, Sink
+    from ruska.engine.job import Job
+    from ruska.engine.plan import Block, Plan
 
 
-def run_sweeps(job: Job, method: IterativeMethod, workshop: Workshop, progress: Progress | None) -> None:
-    """Run ``init``, all sweeps and ``finish``; a ledger resumes within a sweep."""
+def sweeps(job: Job, method: IterativeMethod) -> Iterator[Sequence[Pass]]:
+    """``init``, all sweeps and ``finish``, each a group of its own: a ledger resumes within a sweep."""
     buffers = [_state(job, method, name) for name in ("even", "odd")]
     for k in range(method.sweeps + 2):
-        before, after = buffers[(k + 1) % 2], buffers[k % 2]
-        last = k == method.sweeps + 1
-        _pass(job, method.sweeps, workshop, k, before, None if last else after, progress)
-    job.outcome.clipped = sum(e.get("clipped", 0) for e in job.ledger.entries.values())
+        before, behind = buffers[(k + 1) % 2], buffers[k % 2]
+        stage = f"sweep {k} of {method.sweeps}"
+        if k == 0:
+            yield (Sweep(job, k, None, behind, "preparing"),)
+        elif k == method.sweeps + 1:
+            yield (Sweep(job, k, before, None, "finishing"),)
+        else:
+            yield (Sweep(job, k, before, behind, stage),)
 
 
-def _pass(
-    job: Job, sweeps: int, workshop: Workshop, k: int, before: Sink, after: Sink | None, progress: Progress | None
-) -> None:
-    """Pass 0 is ``init``, passes 1 to n are sweeps 0 to n-1, the last one is ``finish``."""
+@dataclass(frozen=True)
+class Sweep:
+    """Pass ``k``: 0 is ``init``, 1 to n are sweeps 0 to n-1, the last one is ``finish``.
 
-    def work(block: Block) -> tuple[int, float]:
-        if after is None or k == 0:
+    before, behind : the state that is read and the one that is written; None at the ends.
+    """
+
+    job: Job
+    k: int
+    before: Sink | None
+    behind: Sink | None
+    stage: str
+
+    @property
+    def name(self) -> str:
+        return f"pass {self.k}"
+
+    @property
+    def plan(self) -> Plan:
+        return self.job.plan
+
+    def needs(self, block: Block) -> Iterable[int]:
+        return ()
+
+    def after(self, block: Block, done: Callable[[int], bool]) -> None:
+        """Nothing waits for a block."""
+
+    def work(self, block: Block) -> Facts:
+        job = self.job
+        if self.before is None or self.behind is None:
             block = _without_halo(job, block)
-        y, invalid = job.read(block.read, block.pad)
+        inputs, invalid = job.read(block.read, block.pad)
         random = job.random(block.read, block.pad)
-        state = None if k == 0 else _read_state(job, before, block)
+        state = None if self.before is None else _read_state(job, self.before, block)
 
-        def compute(method: IterativeMethod) -> Tensor:
+        def compute(method: IterativeMethod) -> Mapping[str, Tensor]:
             if state is None:
-                return method.init(y, random)
-            return method.sweep(state, y, k - 1, random) if after is not None else method.finish(state, y).mean
+                return {"": method.init(inputs, random)}
+            if self.behind is None:
+                return method.finish(state, inputs)
+            return {"": method.sweep(state, inputs, self.k - 1, random)}
 
-        result, seconds = workshop.sweep(compute)
-        values = job.crop(result, block, block.write)
-        if after is None:
-            return job.finish(block, values, invalid, block.read), seconds
-        after.write(_state_box(after, block.core, job.plan.first_spatial), values)
-        return 0, seconds
-
-    def record(block: Block, result: tuple[int, float]) -> None:
-        clipped, seconds = result
-        job.ledger.add(f"pass {k} {block.index}", clipped=clipped)
-        job.outcome.method_seconds += seconds
-
-    stage = "preparing" if k == 0 else "finishing" if after is None else f"sweep {k} of {sweeps}"
-    drive(job, f"pass {k}", work, record, progress, stage)
+        results, seconds = job.workshop.sweep(compute)
+        clipped = 0
+        if self.behind is None:
+            for output in wanted(job):
+                values = job.crop(results[output.name], output, block.read, block.core)
+                clipped += job.finish(block, output, values, invalid, block.read)
+        else:
+            first = job.method.outputs[0]
+            values = job.crop(results[""], first, block.read, block.core)
+            self.behind.write(_state_box(self.behind, block.core, job.plan.first_spatial), values)
+        return facts(job, clipped, seconds)
 
 
 def _state(job: Job, method: IterativeMethod, name: str) -> Sink:
@@ -73,10 +100,10 @@ def _state(job: Job, method: IterativeMethod, name: str) -> Sink:
     def with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[: first - 1], shape[first - 1] * method.state_channels, *shape[first:])
 
-    dtype = np.float32 if method.domain == "normalised" else np.result_type(job.source.dtype, np.float32)
-    if job.ledger.folder is None:
+    dtype = np.float32 if method.domain == "normalised" else np.result_type(job.image.source.dtype, np.float32)
+    if job.folder is None:
         return MemoryStore(with_channels(plan.shape), dtype)
-    return BlockStore(job.ledger.folder / name, with_channels(plan.shape), dtype, with_channels(plan.extent))
+    return BlockStore(job.folder / name, with_channels(plan.shape), dtype, with_channels(plan.extent))
 
 
 def _state_box(state: Sink, box: Box, first: int) -> Box:
@@ -97,8 +124,6 @@ def _read_state(job: Job, state: Sink, block: Block) -> Tensor:
 
 def _without_halo(job: Job, block: Block) -> Block:
     """The same block, reading only its core (aligned): ``init`` and ``finish`` look at one voxel at a time."""
-    from dataclasses import replace
-
     plan = job.plan
     first = plan.first_spatial
     pad = tuple(

@@ -7,7 +7,7 @@ smallest part fits. The block plan, and with it the ledger, stays as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.devices import device_of, empty_cache, moved, on_gpu, other_devices, out_of_memory, twin
-from ruska.engine.parts import halves, in_parts
+from ruska.engine.contracts import IMAGE
+from ruska.engine.parts import Inputs, halves, in_parts
 from ruska.errors import ResourceError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ruska.engine.contracts import IterativeMethod, Method, RandomField
-    from ruska.image import Estimate
 
 _T = TypeVar("_T")
 
@@ -42,26 +42,31 @@ class Workshop:
 
     A method that keeps one core busy is called side by side; any other has its device for itself.
     tidy : give freed memory back after every block, whose pieces would not fit the next; takes a tenth of the time.
-    notes : sentences for the record, of what did not go as planned.
     """
 
     def __init__(self, method: Method | IterativeMethod, *, tidy: bool = False) -> None:
         home = device_of(method)
         self._tidy = tidy
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         self._shared = Place(method, home) if method.threads == "one" else None
         self._free: SimpleQueue[Place] = SimpleQueue()
         self._free.put(Place(method, home))
         for device in other_devices(method):
             self._free.put(Place(moved(twin(method), device), device))
 
-    def estimate(self, y: Tensor, random: RandomField) -> tuple[Estimate, float]:
+    def take_notes(self) -> list[str]:
+        """Sentences for the record, of what did not go as planned since this was asked last."""
+        taken, self._notes = self._notes, []
+        return taken
+
+    def estimate(self, inputs: Inputs, random: RandomField) -> tuple[dict[str, Tensor], float]:
         """What the method makes of a block, and seconds; without recording gradients."""
         import torch
 
         with self._place() as place, torch.inference_mode():
             started = time.perf_counter()
-            return self._whole_or_in_parts(place, y, random), time.perf_counter() - started
+            found = self._whole_or_in_parts(place, inputs, random)
+            return dict(found), time.perf_counter() - started
 
     def sweep(self, work: Callable[[IterativeMethod], _T]) -> tuple[_T, float]:
         """What ``work`` makes of an iterative method, and seconds; on the processor where memory runs out."""
@@ -91,12 +96,12 @@ class Workshop:
                 give_back_freed_memory()
             self._free.put(place)
 
-    def _whole_or_in_parts(self, place: Place, y: Tensor, random: RandomField) -> Estimate:
-        method = cast("Method", place.method)
-        extent = halves(method, y.shape)
-        if place.most is None or y.numel() <= place.most or extent is None:
+    def _whole_or_in_parts(self, place: Place, inputs: Inputs, random: RandomField) -> Mapping[str, Tensor]:
+        method, shape = cast("Method", place.method), inputs[IMAGE].shape
+        extent = halves(method, shape)
+        if place.most is None or shape.numel() <= place.most or extent is None:
             try:
-                return method(y, random)
+                return method(inputs, random)
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
@@ -105,18 +110,20 @@ class Workshop:
             empty_cache(place.device)
             if extent is None:
                 self._leave(place, said)
-                return cast("Method", place.method)(y, random)
+                return cast("Method", place.method)(inputs, random)
             if place.most is None:
-                self.notes.append(f"{_name(place.device)} ran out of memory, so blocks were computed in parts ({said})")
-            place.most = y.numel() - 1
-        return in_parts(method, y, random, extent, lambda part, field: self._whole_or_in_parts(place, part, field))
+                self._notes.append(
+                    f"{_name(place.device)} ran out of memory, so blocks were computed in parts ({said})"
+                )
+            place.most = shape.numel() - 1
+        return in_parts(method, inputs, random, extent, lambda part, field: self._whole_or_in_parts(place, part, field))
 
     def _leave(self, place: Place, said: str) -> None:
         """Go on with the processor."""
         left = place.device
         if not on_gpu(left):
             raise ResourceError(_name(left), f"ran out of memory ({said})", "Close other programs; the run resumes.")
-        self.notes.append(f"{left} has too little memory even for a small block, so the processor was used ({said})")
+        self._notes.append(f"{left} has too little memory even for a small block, so the processor was used ({said})")
         place.method, place.device, place.most = moved(place.method, "cpu"), None, None
         empty_cache(left)
 

@@ -1,7 +1,7 @@
 """Records: images with their geometry and metadata, quantities, estimates. Reads no files."""
 
 from ruska.image.correction import CorrectedArray, corrected
-from ruska.image.estimate import Estimate
+from ruska.image.output import Merge, Output, Values
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
 
@@ -9,7 +9,9 @@ __all__ = [
     "AXES",
     "CorrectedArray",
     "CroppedArray",
-    "Estimate",
+    "Merge",
+    "Output",
+    "Values",
     "Image",
     "LazyArray",
     "Meaning",

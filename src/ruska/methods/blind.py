@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import GeometryError
-from ruska.methods.slices import SliceMethod
+from ruska.methods.slices import SliceMethod, as_it_is
 from ruska.physics.blur_spectrum import blur_of_spectrum, stretched
 from ruska.physics.operators.families import FAMILIES, WIDEST, BlurShape, Family, free_shape
 
@@ -242,4 +242,4 @@ def _least_squares(clean: Tensor, y: Tensor, std: float) -> NDArray[Any]:
 
 def unchanged(method: PosteriorMethod, notes: tuple[str, ...]) -> SliceMethod:
     """Gives back what it gets."""
-    return SliceMethod(lambda plane: plane, (0, 0), 4.0, method.settings, domain="raw", notes=notes)
+    return SliceMethod(as_it_is, (0, 0), 4.0, method.settings, domain="raw", notes=notes)

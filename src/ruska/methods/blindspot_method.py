@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from ruska.image import Estimate
+from ruska.image import Output
 from ruska.methods.folding import REACH
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class BlindSpotMethod:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     training_seconds: float = 0.0
-    merge: Literal["mean", "none"] = "none"
+    outputs: tuple[Output, ...] = (Output(),)
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
@@ -71,16 +70,13 @@ class BlindSpotMethod:
     def multiple(self) -> tuple[int, ...]:
         return (*(1,) * (len(self.halo) - 2), self.network.multiple, self.network.multiple)
 
-    @property
-    def scale(self) -> tuple[Fraction, ...]:
-        return (Fraction(1),) * len(self.halo)
-
-    def __call__(self, y: Tensor, random: object) -> Estimate:
-        """``y`` : (b, c, Y, X), or (b, c, frames, Y, X) for a network of several frames."""
+    def __call__(self, inputs: Mapping[str, Tensor], random: object) -> dict[str, Tensor]:
+        """The image: (b, c, Y, X), or (b, c, frames, Y, X) for a network of several frames."""
         import torch
 
         from ruska.training.patches import mirrored
 
+        y = inputs["image"]
         frames = self.network.frames
         noisy, out = y.cpu().numpy(), np.empty(y.shape, np.float32)
         for place in np.ndindex(*y.shape[:2]):
@@ -91,7 +87,7 @@ class BlindSpotMethod:
                 if self.folding is not None:
                     restored = self.folding.apply(restored, stack[k], variance)
                 out[(*place, k) if frames > 1 else place] = restored
-        return Estimate(torch.from_numpy(out).to(y.dtype))
+        return {"mean": torch.from_numpy(out).to(y.dtype)}
 
     def predict(self, stack: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """What the network makes of the middle one of (frames, Y, X), of any size; the noisy pixel not folded in.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -61,6 +62,16 @@ class BM3DSettings(Settings):
     strength: float = Field(1.1, gt=0, le=10, description="Noise level BM3D is told, in noise levels, 0 to 10.")
 
 
+@dataclass(frozen=True)
+class _Same:
+    """A filter that gives back the type it was given."""
+
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        return self.function(plane).astype(plane.dtype)
+
+
 def _noise(given: float | None, source: Readable) -> tuple[float, tuple[str, ...]]:
     """The noise level to work against, and what to tell the user of it."""
     if given is not None:
@@ -99,11 +110,8 @@ class TotalVariation:
 
         noise_std, notes = _noise(self.settings.noise_std, source)
         weight, iterations = self.settings.strength * noise_std, self.settings.iterations
-
-        def smooth(plane: NDArray[Any]) -> NDArray[Any]:
-            # eps=0: a fixed number of iterations, or a block would stop earlier than the whole.
-            return denoise_tv_chambolle(plane, weight=weight, eps=0, max_num_iter=iterations).astype(plane.dtype)
-
+        # eps=0: a fixed number of iterations, or a block would stop earlier than the whole.
+        smooth = _Same(partial(denoise_tv_chambolle, weight=weight, eps=0, max_num_iter=iterations))
         taken = 50.0 if self.settings.dimensions == 2 else 62.0  # measured: 44 to 48, 56 to 60
         return _ready(smooth, min(iterations, 48), taken, self.settings, noise_std, notes, exact=False)
 
@@ -125,13 +133,10 @@ class NonLocalMeans:
 
         noise_std, notes = _noise(self.settings.noise_std, source)
         own = self.settings
-
-        def average(plane: NDArray[Any]) -> NDArray[Any]:
-            return denoise_nl_means(
-                plane, patch_size=own.patch_size, patch_distance=own.patch_distance, h=own.strength * noise_std,
-                sigma=noise_std, fast_mode=True,
-            ).astype(plane.dtype)  # fmt: skip
-
+        average = _Same(partial(
+            denoise_nl_means, patch_size=own.patch_size, patch_distance=own.patch_distance, h=own.strength * noise_std,
+            sigma=noise_std, fast_mode=True,
+        ))  # fmt: skip
         halo = own.patch_distance + own.patch_size // 2 + 1
         taken = 43.0 if own.dimensions == 2 else 60.0  # measured: 37 to 41, 52 to 58
         return _ready(average, halo, taken, own, noise_std, notes, exact=True)
@@ -194,9 +199,5 @@ class BM3D:
             raise MissingExtraError("bm3d", "is not installed", "pip install 'ruska[bm3d]' (its licence allows "
                                     "non-commercial use only), or use --method auto.") from error  # fmt: skip
         noise_std, notes = _noise(self.settings.noise_std, source)
-        told = self.settings.strength * noise_std
-
-        def collaborate(plane: NDArray[Any]) -> NDArray[Any]:
-            return bm3d.bm3d(plane, sigma_psd=told).astype(plane.dtype)
-
+        collaborate = _Same(partial(bm3d.bm3d, sigma_psd=self.settings.strength * noise_std))
         return _ready(collaborate, 48, 590.0, self.settings, noise_std, notes, exact=False, threads="many")

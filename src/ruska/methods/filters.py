@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from ruska.methods.settings import Settings, parse
-from ruska.methods.slices import SliceMethod
+from ruska.methods.slices import SliceMethod, as_it_is
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Identity:
         return cls(parse(IdentitySettings, "identity", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
-        return SliceMethod(lambda plane: plane, (0, 0), 4.0, {}, domain="raw")
+        return SliceMethod(as_it_is, (0, 0), 4.0, {}, domain="raw")
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,7 @@ class Gaussian:
 
         sigma = self.settings.sigma
         halo = (int(_TRUNCATE * sigma + 0.5),) * self.settings.dimensions
-
-        def smooth(plane: NDArray[Any]) -> NDArray[Any]:
-            return gaussian_filter(plane, sigma, mode="reflect", truncate=_TRUNCATE)
-
+        smooth = partial(gaussian_filter, sigma=sigma, mode="reflect", truncate=_TRUNCATE)
         return SliceMethod(smooth, halo, 9.0, self.settings.model_dump(), domain="raw")
 
 
@@ -91,9 +89,6 @@ class Median:
         from scipy.ndimage import median_filter
 
         radius = self.settings.radius
-
-        def median(plane: NDArray[Any]) -> NDArray[Any]:
-            return median_filter(plane, size=2 * radius + 1, mode="reflect")
-
+        median = partial(median_filter, size=2 * radius + 1, mode="reflect")
         halo = (radius,) * self.settings.dimensions
         return SliceMethod(median, halo, 9.0, self.settings.model_dump(), domain="raw")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ruska.image import Estimate
+from ruska.image import Output
 from ruska.methods.em_generalist import (
     PASSES,
     RandomNumbers,
@@ -119,7 +119,6 @@ class PosteriorMethod:
     own: PosteriorSettings
     notes: tuple[str, ...] = ()
     dimensions: int = 2
-    merge: Literal["mean", "none"] = "mean"
     locality: Literal["exact", "approximate"] = "approximate"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
@@ -135,6 +134,10 @@ class PosteriorMethod:
     @property
     def scale(self) -> tuple[Fraction, ...]:
         return tuple(1 / Fraction(s) for s in self.operator.scale)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        return (Output(scale=self.scale, merge="mean"),)
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -171,16 +174,17 @@ class PosteriorMethod:
             return None
         return self.operator.forward(torch.from_numpy(plane)[None, None])[0, 0].numpy()
 
-    def __call__(self, y: Tensor, random: RandomNumbers) -> Estimate:
-        """``y`` : (b, c, *spatial), normalised. Returns it on the finer grid."""
+    def __call__(self, inputs: Mapping[str, Tensor], random: RandomNumbers) -> dict[str, Tensor]:
+        """The image: (b, c, *spatial), normalised. Returns it on the finer grid."""
         import torch
 
+        y = inputs["image"]
         if self.own.sampler is not None:
-            return Estimate(sampled(self, y, random))
+            return {"mean": sampled(self, y, random)}
         with torch.inference_mode():
             flat = y.reshape(-1, 1, *y.shape[2:]).to(torch.float32)
             restored = torch.cat([self.restore(part[None]) for part in flat])
-        return Estimate(restored.reshape(*y.shape[:2], *restored.shape[2:]).to(y.dtype))
+        return {"mean": restored.reshape(*y.shape[:2], *restored.shape[2:]).to(y.dtype)}
 
     def restore(self, y: Tensor) -> Tensor:
         """One image or volume (1, 1, *spatial) on the image's scale, whole."""

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from ruska.errors import InputError
-from ruska.image import Estimate
+from ruska.image import Output
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
@@ -123,7 +123,7 @@ class PriorMethod:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ensemble: int = 1
-    merge: Literal["mean", "none"] = "none"
+    outputs: tuple[Output, ...] = (Output(),)
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
@@ -153,18 +153,19 @@ class PriorMethod:
         arrays = Arrays.of(self.network.widths)
         return ONE_PASS.around(pixels, arrays, kept, maps=self.told.level is not None) + float(waiting)
 
-    def __call__(self, y: Tensor, random: object) -> Estimate:
-        """``y`` : (b, c, Y, X), normalised."""
+    def __call__(self, inputs: Mapping[str, Tensor], random: object) -> dict[str, Tensor]:
+        """The image: (b, c, Y, X), normalised."""
         import torch
         from torch.nn import functional
 
+        y = inputs["image"]
         height, width = y.shape[-2:]
         planes = y.reshape(-1, 1, height, width).to(torch.float32)
         step = self.network.multiple
         padded = functional.pad(planes, (0, -width % step, 0, -height % step), mode="replicate")
         with torch.inference_mode():
             restored = torch.cat([self.restore(plane[None]) for plane in padded])[..., :height, :width]
-        return Estimate(restored.reshape(y.shape).to(y.dtype))
+        return {"mean": restored.reshape(y.shape).to(y.dtype)}
 
     def restore(self, plane: Tensor) -> Tensor:
         """The image (1, 1, Y, X), seen in as many orientations as ``ensemble`` says."""

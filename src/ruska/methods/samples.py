@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from ruska.errors import SettingsError
-from ruska.image import Estimate
+from ruska.image import Output
 from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod
 from ruska.methods.prior import PriorMethod
 from ruska.methods.sampling import Readable
@@ -77,7 +77,6 @@ class SampleMethod:
     method: PriorMethod | PosteriorMethod
     number: int
     spreads: tuple[float, ...]
-    merge: Literal["mean", "none"] = "mean"
     locality: Literal["exact", "approximate"] = "approximate"
     domain: Literal["normalised", "raw"] = "normalised"
     threads: Literal["one", "many"] = "many"
@@ -90,6 +89,10 @@ class SampleMethod:
             return self.method.halo
         step = self.method.network.multiple
         return (ceil(HALO / step) * step,) * 2
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        return (Output(f"sample{self.number + 1}", dtype="float32", scale=self.scale, merge="mean"),)
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -121,12 +124,13 @@ class SampleMethod:
     def settings(self) -> Mapping[str, Any]:
         return self.method.settings
 
-    def __call__(self, y: Tensor, random: Field) -> Estimate:
-        """``y`` : (b, c, *spatial), normalised. Returns it on the finer grid."""
+    def __call__(self, inputs: Mapping[str, Tensor], random: Field) -> dict[str, Tensor]:
+        """The image: (b, c, *spatial), normalised. Returns a sample on the finer grid."""
         import torch
 
         from ruska.diffusion import analytic, solve
 
+        y = inputs["image"]
         field, step = random.finer(self.scale), analytic(self.spreads)
         drawn = []
         for channel in range(y.shape[1]):
@@ -138,7 +142,8 @@ class SampleMethod:
                     end = solve(chain.prior, chain.begin, chain.levels, chain.noise, step)
                     drawn.append(chain.image(end).to(y.device))
         space = drawn[0].shape[2:]
-        return Estimate(torch.cat(drawn).reshape(y.shape[1], y.shape[0], *space).transpose(0, 1).to(y.dtype))
+        stacked = torch.cat(drawn).reshape(y.shape[1], y.shape[0], *space).transpose(0, 1)
+        return {self.outputs[0].name: stacked.to(y.dtype)}
 
 
 def samples_of(method: object, source: Readable, count: int) -> tuple[SampleMethod, ...]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ruska.engine import ArraySource
-from ruska.engine.plan import Block
-from ruska.engine.run import Job
+from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
@@ -196,11 +195,10 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
         start = (n - edge) // 2 // multiple * multiple
         box.append(slice(start, start + edge))
     pad = tuple(-(b.stop - b.start) % m for b, m in zip(box[first:], plan.multiple, strict=True))
-    block = Block(0, (0,) * len(box), tuple(box), tuple(box), pad, plan.scaled(tuple(box)), plan.scaled(tuple(box)))
-    trial = Job(job.source, plan, None, job.normalisation, job.statistics.mean, method.domain)  # type: ignore[arg-type]
-    y, _ = trial.read(block.read, block.pad)
-    seconds = _time_once(method, y, trial.random(block.read, block.pad))
-    per_voxel = seconds / y.numel()
+    trial = Job({IMAGE: Feed(job.source, job.normalisation, job.statistics.mean)}, method, plan, {})
+    inputs, _ = trial.read(tuple(box), pad)
+    seconds = _time_once(method, inputs, trial.random(tuple(box), pad))
+    per_voxel = seconds / inputs[IMAGE].numel()
     total = 0
     sample = range(0, plan.size, max(1, plan.size // 64))
     for index in sample:
@@ -213,14 +211,14 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
     return per_voxel * total / len(sample) * plan.size / min(side_by_side, plan.size)
 
 
-def _time_once(method: Method | IterativeMethod, y: Tensor, random: PlacedRandomField) -> float:
+def _time_once(method: Method | IterativeMethod, inputs: dict[str, Tensor], random: PlacedRandomField) -> float:
     """Seconds for one block: of a call, again where the first was short, or one sweep times their number."""
     if isinstance(sweeps := getattr(method, "sweeps", None), int):
         iterative = cast("IterativeMethod", method)
-        state = iterative.init(y, random)
+        state = iterative.init(inputs, random)
         started = time.perf_counter()
-        iterative.sweep(state, y, 0, random)
+        iterative.sweep(state, inputs, 0, random)
         return (time.perf_counter() - started) * sweeps
     workshop = Workshop(method)
-    first = workshop.estimate(y, random)[1]
-    return first if first > _START_UP else min(first, workshop.estimate(y, random)[1])
+    first = workshop.estimate(inputs, random)[1]
+    return first if first > _START_UP else min(first, workshop.estimate(inputs, random)[1])

@@ -187,7 +187,7 @@ def _locked(target: Path) -> Iterator[Path]:
 
 def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
     changes: dict[str, Any] = {"provenance": record, "path": None}
-    scale = getattr(job.method, "scale", ())
+    scale = job.plan.outputs[0].grid(len(job.plan.halo))
     if any(s != 1 for s in scale):
         changes |= regridded(job.image, job.layout.spatial_axes, scale)
     return job.image.with_data(data, **changes)
@@ -225,14 +225,16 @@ def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> S
     """Where finished blocks wait: a file per block, or for a Zarr output the store itself, chunked like the blocks."""
     plan = job.plan
     if not _is_zarr(target):
-        return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.output_extent)
+        return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.extent_of(plan.outputs[0]))
     from ruska.io.zarr_store import ZarrSink
 
     part = folder / "blocks.zarr"
     if resumed and part.exists():
         return CanonicalSink(ZarrSink.open(part), job.layout)
     io.remove(part)
-    shape, chunks = (job.layout.to_native_shape(sizes) for sizes in (plan.output_shape, plan.output_extent))
+    shape, chunks = (
+        job.layout.to_native_shape(sizes) for sizes in (plan.output_shape, plan.extent_of(plan.outputs[0]))
+    )
     return CanonicalSink(ZarrSink(part, shape, job.out_dtype, job.layout.axes, chunks=chunks), job.layout)
 
 

@@ -109,7 +109,7 @@ def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) 
         own = Chapter(ledger, name)
         store: Sink = (
             MemoryStore(plan.output_shape, np.float32) if own.folder is None
-            else BlockStore(own.folder / "blocks", plan.output_shape, np.float32, plan.output_extent)
+            else BlockStore(own.folder / "blocks", plan.output_shape, np.float32, plan.extent_of(plan.outputs[0]))
         )  # fmt: skip
         outcome = job.run(store, own, _renamed(progress, f"{name} of {len(job.samplers)}"), sampler)
         notes |= dict.fromkeys(f"while samples were drawn: {note}" for note in outcome.notes)

@@ -1,0 +1,182 @@
+"""What all blocks of a run share, and what is done to each: read, hand over, cut out, turn back, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ruska.engine.contracts import IMAGE
+from ruska.engine.random_field import PlacedRandomField
+from ruska.engine.statistics import Normalisation, fill_invalid
+from ruska.engine.workshop import Workshop
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ruska.engine.contracts import Box, IterativeMethod, Method, Sink, Source
+    from ruska.engine.plan import Block, Plan
+    from ruska.image import LazyArray, Output
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An input of a run. normalisation : None: handed over as it is (masks, labels). fill : for invalid voxels, raw.
+
+    It has the axes of the image, or some of them, and as many voxels along each, or one.
+    """
+
+    source: Source
+    normalisation: Normalisation | None = None
+    fill: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything the blocks of one run share; it can be pickled where its parts can.
+
+    feeds : by name; "image" is the one that is restored. sinks : by the name of an output. mask : True where a voxel
+    of the image is valid, native axis order. folder : for what waits between passes; None: memory.
+    """
+
+    feeds: Mapping[str, Feed]
+    method: Method | IterativeMethod
+    plan: Plan
+    sinks: Mapping[str, Sink]
+    mask: NDArray[np.bool_] | LazyArray | None = None
+    seed: int = 0
+    folder: Path | None = None
+    shared: dict[str, Any] = field(default_factory=dict)  # between the passes of this process
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """Made where the work is done, and not sent elsewhere."""
+        return Workshop(self.method, tidy=self.plan.size > 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "workshop"} | {"shared": {}}
+
+    @property
+    def image(self) -> Feed:
+        return self.feeds[IMAGE]
+
+    @property
+    def normalisation(self) -> Normalisation:
+        return self.image.normalisation or Normalisation()
+
+    def read(self, box: Box, pad: tuple[int, ...]) -> tuple[dict[str, Tensor], NDArray[np.bool_] | None]:
+        """Read a canonical box of every input as (b, c, *spatial), padded; and where the image is invalid."""
+        image, invalid = self._read(self.image, box, pad, self.mask)
+        others = {k: self._read(f, box, pad, None)[0] for k, f in self.feeds.items() if k != IMAGE}
+        return {IMAGE: image, **others}, invalid
+
+    def _read(self, feed: Feed, box: Box, pad: tuple[int, ...], mask: Any) -> tuple[Tensor, NDArray[np.bool_] | None]:
+        import torch
+
+        layout, first = self.plan.layout, self.plan.first_spatial
+        native = layout.to_native(box)
+        raw = _read_like(feed.source, native, layout.axes)
+        values, invalid = fill_invalid(raw, None if mask is None else np.asarray(mask[native]), feed.fill)
+        values = layout.to_canonical(values)
+        if feed.normalisation is not None and self.method.domain == "normalised":
+            values = feed.normalisation.apply(values)
+        elif feed is self.image:  # labels and masks stay what they are
+            values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+        if any(pad):
+            values = np.pad(values, [(0, 0)] * first + [(0, p) for p in pad], mode="symmetric")
+        batch = np.ascontiguousarray(values.reshape(-1, values.shape[first - 1], *values.shape[first:]))
+        # Methods may work in place, and must not reach into the source's array.
+        return torch.from_numpy(batch.copy() if np.may_share_memory(batch, raw) else batch), invalid
+
+    def random(self, box: Box, pad: tuple[int, ...]) -> PlacedRandomField:
+        """The random field bound to a canonical box; C is not an axis of place, methods name the channel."""
+        first = self.plan.first_spatial
+        parts = (*box[: first - 1], *box[first:])
+        extra = (0,) * (first - 1) + pad
+        origin = tuple(p.start for p in parts)
+        shape = tuple(p.stop - p.start + e for p, e in zip(parts, extra, strict=True))
+        return PlacedRandomField(self.seed, origin, shape, spatial=len(pad))
+
+    def crop(self, values: Tensor, output: Output, read: Box, box: Box) -> NDArray[Any]:
+        """Cut ``box`` (canonical, of the image) out of a result for the block's ``read`` box, in canonical shape."""
+        plan, first = self.plan, self.plan.first_spatial
+        origin, wanted = plan.scaled(read, output), plan.scaled(box, output)
+        inside = tuple(
+            slice(b.start - o.start, b.stop - o.start) for b, o in zip(wanted[first:], origin[first:], strict=True)
+        )
+        cut = values[(slice(None), slice(None), *inside)].detach().cpu().contiguous().numpy()
+        head = tuple(b.stop - b.start for b in read[: first - 1])
+        return cut.reshape(*head, cut.shape[1], *cut.shape[2:])
+
+    def finish(
+        self, block: Block, output: Output, values: NDArray[Any], invalid: NDArray[np.bool_] | None, whole: Box
+    ) -> int:
+        """Turn back, put invalid voxels back, cast, write. Returns the number of voxels clipped.
+
+        ``invalid`` is native and covers the canonical box ``whole``.
+        """
+        sink, target = self.sinks[output.name], self.plan.scaled(block.core, output)
+        if self.method.domain == "normalised" and output.values != "raw":
+            undo = self.normalisation.undo if output.values == "intensity" else self.normalisation.undo_spread
+            values = undo(values)
+        if invalid is not None and target[-len(block.pad) :] == block.core[-len(block.pad) :]:
+            values = self._with_invalid(block.core, output, values, invalid, whole)
+        values, clipped = cast(values, sink.dtype)
+        sink.write(target, values)
+        return clipped
+
+    def _with_invalid(
+        self, core: Box, output: Output, values: NDArray[Any], invalid: NDArray[np.bool_], whole: Box
+    ) -> NDArray[Any]:
+        """Intensities as they were in the image; nothing is known of the spread, and no object is there."""
+        layout = self.plan.layout
+        native = layout.to_native(core)
+        inside = tuple(
+            slice(c.start - w.start, c.stop - w.start) for c, w in zip(native, layout.to_native(whole), strict=True)
+        )
+        there = layout.to_canonical(invalid[inside])
+        if output.values == "intensity":
+            return np.where(there, layout.to_canonical(self.image.source.read(native)), values)
+        if output.values == "spread":
+            return np.where(there, np.nan, values)
+        return np.where(there, 0, values).astype(values.dtype) if output.merge == "labels" else values
+
+    def invalid_in(self, box: Box) -> NDArray[np.bool_] | None:
+        """Where the image is invalid in a canonical box, in native order; None where it is nowhere."""
+        source = self.image.source
+        if self.mask is None and source.dtype.kind != "f":
+            return None
+        native = self.plan.layout.to_native(box)
+        mask = None if self.mask is None else np.asarray(self.mask[native])
+        return fill_invalid(source.read(native), mask, self.image.fill)[1]
+
+
+def _read_like(source: Source, native: Box, axes: str) -> NDArray[Any]:
+    """Of a source that has some of ``axes``, one voxel along others: broadcast over the box."""
+    if source.axes == axes:
+        return source.read(native)
+    known = dict(zip(axes, native, strict=True))
+    box = tuple(slice(0, 1) if n == 1 else known[a] for a, n in zip(source.axes, source.shape, strict=True))
+    values = source.read(box)
+    missing = tuple(k for k, a in enumerate(axes) if a not in source.axes)
+    ordered = values.transpose([source.axes.index(a) for a in axes if a in source.axes])
+    return np.broadcast_to(np.expand_dims(ordered, missing), tuple(b.stop - b.start for b in native))
+
+
+def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+    """Round and clip to an integer ``dtype``, or convert to a float one; returns how many values were clipped."""
+    if dtype.kind == "b":
+        return values >= 0.5, 0
+    if dtype.kind == "f" or values.dtype == dtype:
+        return values.astype(dtype, copy=False), 0
+    info = np.iinfo(dtype)
+    rounded = values if values.dtype.kind in "iub" else np.rint(values)
+    clipped = int(np.count_nonzero((rounded < info.min) | (rounded > info.max)))
+    if clipped:
+        rounded = np.clip(rounded, info.min, info.max)
+    return rounded.astype(dtype), clipped

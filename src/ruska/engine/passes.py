@@ -1,0 +1,124 @@
+"""The passes of a run: blocks that are cut, or tiles that are blended once their neighbours are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ruska.engine.merge import TilePool, assemble
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ruska.engine.contracts import Box, Facts
+    from ruska.engine.job import Job
+    from ruska.engine.plan import Block, Plan
+    from ruska.image import Output
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The method on every block. What comes from one block is finished; what is blended is kept for `Blend`.
+
+    name : "block", or "tile" where there is something to blend.
+    """
+
+    job: Job
+    name: str = "block"
+    stage: str = "restoring"
+
+    @property
+    def plan(self) -> Plan:
+        return self.job.plan
+
+    def work(self, block: Block) -> Facts:
+        job = self.job
+        inputs, invalid = job.read(block.read, block.pad)
+        results, seconds = job.workshop.estimate(inputs, job.random(block.read, block.pad))
+        del inputs
+        clipped = 0
+        for output in wanted(job):
+            if output.name not in results:
+                continue
+            if blended(job, output):
+                kept = job.crop(results[output.name], output, block.read, block.reach)
+                tiles(job, output).put(block.index, kept)
+                continue
+            values = self._own(results, output, block)
+            clipped += job.finish(block, output, values, invalid, block.read)
+        return facts(job, clipped, seconds)
+
+    def _own(self, results: dict[str, Tensor], output: Output, block: Block) -> NDArray[Any]:
+        """The block's own voxels; the whole is let go before the copies that finishing makes."""
+        return self.job.crop(results.pop(output.name), output, block.read, block.core)
+
+    def needs(self, block: Block) -> Iterable[int]:
+        return ()
+
+    def after(self, block: Block, done: Callable[[int], bool]) -> None:
+        """Nothing waits for a block."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Every block's own voxels, put together from the tiles that reach into it."""
+
+    job: Job
+    name: str = "block"
+    stage: str = "blending"
+
+    @property
+    def plan(self) -> Plan:
+        return self.job.plan
+
+    def needs(self, block: Block) -> Iterable[int]:
+        return self.plan.neighbours(block)
+
+    def work(self, block: Block) -> Facts:
+        job, clipped = self.job, 0
+        invalid = job.invalid_in(block.core)
+        for output in wanted(job):
+            if blended(job, output):
+                values = assemble(job.plan, output, block, tiles(job, output).get)
+                clipped += job.finish(block, output, values, invalid, block.core)
+        return facts(job, clipped)
+
+    def after(self, block: Block, done: Callable[[int], bool]) -> None:
+        """Drop tiles that no block waits for any more."""
+        for index in self.plan.neighbours(block):
+            if all(done(i) for i in self.plan.neighbours(self.plan.block(index))):
+                for output in wanted(self.job):
+                    if blended(self.job, output):
+                        tiles(self.job, output).drop(index)
+
+
+def wanted(job: Job) -> Iterable[Output]:
+    """Outputs of the method that somebody wants written."""
+    return [output for output in job.method.outputs if output.name in job.sinks]
+
+
+def blended(job: Job, output: Output) -> bool:
+    """Whether the output's tiles overlap; a single block is simply cut."""
+    return output.merge == "mean" and job.plan.merge == "mean"
+
+
+def tiles(job: Job, output: Output) -> TilePool:
+    """Where tiles of ``output`` wait: files in the job's folder, or memory that its passes share."""
+    key = f"tiles of {output.name}"
+    if key not in job.shared:
+        folder = None if job.folder is None else job.folder / "tiles" / output.name
+        job.shared.setdefault(key, TilePool(folder))
+    pool: TilePool = job.shared[key]
+    return pool
+
+
+def facts(job: Job, clipped: int = 0, seconds: float = 0.0) -> Facts:
+    """What every block says: voxels clipped, seconds in the method, and what did not go as planned."""
+    said: Facts = {"clipped": clipped}
+    if seconds:
+        said["seconds"] = round(seconds, 4)
+    if notes := job.workshop.take_notes():
+        said["notes"] = notes
+    return said
