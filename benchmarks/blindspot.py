@@ -112,7 +112,7 @@ def restored(method: Any, source: NormalisedSource) -> NDArray[np.float32]:
 
     y = source.read(tuple(slice(0, n) for n in source.shape))
     with torch.inference_mode():
-        out = method(torch.from_numpy(y)[None, None], None).mean[0, 0].numpy()
+        out = method({"image": torch.from_numpy(y)[None, None]}, None)["mean"][0, 0].numpy()
     return source.normalisation.undo(out)
 
 

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import torch
 
 from ruska.engine import ArraySource, BlockStore, Budget, Layout, Ledger, MemoryStore, Normalisation, plan_blocks, run
 from ruska.engine.allocator import keep_freed_memory
-from ruska.image import Estimate
+from ruska.image import Output
 
 
 @dataclass
@@ -30,8 +29,7 @@ class Network:
 
     halo: tuple[int, ...] = (8, 8)
     multiple: tuple[int, ...] = (8, 8)
-    scale: tuple[Fraction, ...] = (Fraction(1), Fraction(1))
-    merge: str = "none"
+    outputs: tuple[Output, ...] = (Output(),)
     locality: str = "exact"
     domain: str = "normalised"
     bytes_per_voxel: float = 600.0
@@ -46,8 +44,8 @@ class Network:
             layers += [torch.nn.Conv2d(inside, outside, 3, padding=1), torch.nn.ReLU()]
         self.module = torch.nn.Sequential(*layers[:-1]).eval()
 
-    def __call__(self, y: torch.Tensor, random: object) -> Estimate:
-        return Estimate(self.module(y))
+    def __call__(self, inputs: Mapping[str, torch.Tensor], random: object) -> dict[str, torch.Tensor]:
+        return {"mean": self.module(inputs["image"])}
 
 
 def measure(edge: int, repeats: int, on_disk: bool) -> tuple[float, float, int]:
@@ -61,7 +59,7 @@ def measure(edge: int, repeats: int, on_disk: bool) -> tuple[float, float, int]:
         with tempfile.TemporaryDirectory() as name:
             ledger = Ledger(Path(name), {}) if on_disk else None
             sink = (
-                BlockStore(Path(name) / "blocks", plan.output_shape, np.uint16, plan.output_extent)
+                BlockStore(Path(name) / "blocks", plan.output_shape, np.uint16, plan.extent_of(plan.outputs[0]))
                 if on_disk
                 else MemoryStore(plan.output_shape, np.uint16)
             )

@@ -27,7 +27,7 @@ import numpy as np
 
 from ruska.image import Image, Quantity
 from ruska.io import write
-from ruska.methods.registry import WITH_PRIOR
+from ruska.methods.registry import takes_prior
 
 LEAST, MOST = 0.95, 1.15  # times what was measured
 _DEPTH_NM, _PIXEL_NM = 32.0, 8.0
@@ -192,7 +192,7 @@ def chosen(names: Sequence[str], *, shell: bool, samples: int) -> list[Run]:
     if shell:  # which always writes a file
         found = [run for run in found if run.output is not None]
     if samples:
-        found = [replace(run, options={**run.options, "samples": samples}) for run in found if run.method in WITH_PRIOR]
+        found = [replace(run, options={**run.options, "samples": samples}) for run in found if takes_prior(run.method)]
     return found
 
 

@@ -42,7 +42,7 @@ def steps(image: NDArray[Any], plan: Plan) -> tuple[NDArray[Any], NDArray[Any]]:
     across, near = [], []
     dimensions = image.ndim
     for axis in range(dimensions):
-        extent = int(plan.extent[-dimensions + axis] * plan.scale[axis])
+        extent = plan.extent_of(plan.outputs[0])[-dimensions + axis]
         lines = np.diff(image.astype(np.float64), axis=axis) ** 2
         profile = lines.mean(tuple(a for a in range(dimensions) if a != axis))
         for border in range(extent, image.shape[axis] - _NEAR[1], extent):

@@ -72,6 +72,12 @@ class JobBusyError(RuskaError):
     exit_code = 7
 
 
+class Cancelled(RuskaError):
+    """Nobody wants the result any more. What is done is kept, as after Ctrl-C, and the same request goes on."""
+
+    exit_code = 130
+
+
 def did_you_mean(given: str, valid: Iterable[str]) -> str:
     """Return ``Did you mean 'x'? Valid: a, b, c.`` for an unknown name."""
     names = list(valid)

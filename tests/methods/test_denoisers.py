@@ -75,7 +75,7 @@ def test_nlm_with_its_halo_equals_the_whole():
     halo = method.halo[0]
 
     def apply(part):
-        return method(torch.from_numpy(part[None, None].copy()), None).mean.numpy()[0, 0]
+        return method({"image": torch.from_numpy(part[None, None].copy())}, None)["mean"].numpy()[0, 0]
 
     np.testing.assert_allclose(apply(values[40 - halo : 50 + halo])[halo:-halo], apply(values)[40:50], atol=1e-5)
 
@@ -85,10 +85,12 @@ def test_they_are_the_librarys():
     y = torch.from_numpy(values[None, None])
     tv = methods.create("tv", {"noise_std": 0.1, "strength": 1.5}).prepare(None, None, None)
     expected = denoise_tv_chambolle(values, weight=0.15, eps=0, max_num_iter=tv.settings["iterations"])
-    np.testing.assert_allclose(tv(y, None).mean.numpy()[0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(tv({"image": y}, None)["mean"].numpy()[0, 0], expected, atol=1e-6)
     nlm = methods.create("nlm", {"noise_std": 0.1, "strength": 0.5, "patch_size": 3, "patch_distance": 4})
     expected = denoise_nl_means(values, patch_size=3, patch_distance=4, h=0.05, sigma=0.1, fast_mode=True)
-    np.testing.assert_allclose(nlm.prepare(None, None, None)(y, None).mean.numpy()[0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        nlm.prepare(None, None, None)({"image": y}, None)["mean"].numpy()[0, 0], expected, atol=1e-6
+    )
 
 
 def test_bm3d_says_how_to_get_it(monkeypatch):

@@ -16,7 +16,7 @@ def ready(name, **options):
 
 
 def apply(method, values):
-    return method(torch.from_numpy(values[None, None].copy()), None).mean.numpy()[0, 0]
+    return method({"image": torch.from_numpy(values[None, None].copy())}, None)["mean"].numpy()[0, 0]
 
 
 def image(shape, seed=0):

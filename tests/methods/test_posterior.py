@@ -256,7 +256,7 @@ def test_a_denoiser_asked_for_more_orientations_gives_their_mean():
     inner = (..., slice(1, -1), slice(1, -1))
 
     def result(count):
-        return PriorMethod(Telling(), told, ensemble=count)(x, None).mean
+        return PriorMethod(Telling(), told, ensemble=count)({"image": x}, None)["mean"]
 
     left, right, above, below = (x.roll(*to) for to in ((-1, -1), (1, -1), (-1, -2), (1, -2)))
     torch.testing.assert_close(result(1)[inner], left[inner])

@@ -41,13 +41,16 @@ def prepared(name, plane, **settings):
 def drawn(method, plane, count, seed=0):
     """Samples of one plane (Y, X), whole."""
     y, field = torch.from_numpy(plane)[None, None], PlacedRandomField(seed, (0, 0), plane.shape, 2)
-    return [s(y, field).mean[0, 0].numpy() for s in samples_of(method, ArraySource(plane, "YX"), count)]
+    return [
+        s({"image": y}, field)[s.outputs[0].name][0, 0].numpy()
+        for s in samples_of(method, ArraySource(plane, "YX"), count)
+    ]
 
 
 def test_samples_of_noise_differ_and_their_mean_is_the_result(model, noisy, truth):
     method = prepared("prior", noisy, model=model, noise_std=NOISE)
     samples = drawn(method, noisy, 6)
-    best = method(torch.from_numpy(noisy)[None, None], None).mean[0, 0].numpy()
+    best = method({"image": torch.from_numpy(noisy)[None, None]}, None)["mean"][0, 0].numpy()
     one, mean = psnr(samples[0], truth, 1.0), psnr(np.mean(samples, 0), truth, 1.0)
     assert one < mean - 0.5
     assert mean > psnr(best, truth, 1.0) - 1
@@ -116,10 +119,10 @@ def test_channels_and_slices_have_numbers_of_their_own(model, noisy):
     method = prepared("prior", noisy, model=model, noise_std=NOISE)
     sampler = samples_of(method, ArraySource(noisy, "YX"), 2)[0]
     y = torch.from_numpy(noisy)[:64, :64].expand(2, 2, 64, 64).contiguous()
-    out = sampler(y, PlacedRandomField(0, (0, 0, 0), (2, 64, 64), 2)).mean.numpy()
+    out = sampler({"image": y}, PlacedRandomField(0, (0, 0, 0), (2, 64, 64), 2))["sample1"].numpy()
     parts = out.reshape(4, -1)
     assert all(np.std(a - b) > 0.2 * NOISE for i, a in enumerate(parts) for b in parts[:i])
-    alone = sampler(y[1:, :1], PlacedRandomField(0, (1, 0, 0), (1, 64, 64), 2)).mean.numpy()
+    alone = sampler({"image": y[1:, :1]}, PlacedRandomField(0, (1, 0, 0), (1, 64, 64), 2))["sample1"].numpy()
     assert np.allclose(out[1:, :1], alone, atol=1e-5)
 
 

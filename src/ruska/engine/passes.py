@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine.contracts import Box, Facts
+    from ruska.engine.contracts import Facts
     from ruska.engine.job import Job
     from ruska.engine.plan import Block, Plan
     from ruska.image import Output

@@ -14,8 +14,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ruska.engine.allocator import give_back_freed_memory
-from ruska.engine.devices import device_of, empty_cache, moved, on_gpu, other_devices, out_of_memory, twin
 from ruska.engine.contracts import IMAGE
+from ruska.engine.devices import device_of, empty_cache, moved, on_gpu, other_devices, out_of_memory, twin
 from ruska.engine.parts import Inputs, halves, in_parts
 from ruska.errors import ResourceError
 

@@ -1,21 +1,21 @@
 """Records: images with their geometry and metadata, quantities, estimates. Reads no files."""
 
 from ruska.image.correction import CorrectedArray, corrected
-from ruska.image.output import Merge, Output, Values
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
+from ruska.image.output import Merge, Output, Values
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
 
 __all__ = [
     "AXES",
     "CorrectedArray",
     "CroppedArray",
-    "Merge",
-    "Output",
-    "Values",
     "Image",
     "LazyArray",
     "Meaning",
+    "Merge",
+    "Output",
     "Quantity",
+    "Values",
     "canonical_unit",
     "check_axes",
     "corrected",

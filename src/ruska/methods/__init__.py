@@ -1,6 +1,35 @@
 """Named methods, their settings, and the choice among them."""
 
+from ruska.methods.about import About
 from ruska.methods.auto import RULES, Rule, choose
-from ruska.methods.registry import METHODS, WITH_PRIOR, create, describe, learns, names, task
+from ruska.methods.registry import (
+    METHODS,
+    about,
+    create,
+    describe,
+    learns,
+    names,
+    register,
+    takes_prior,
+    task,
+    tasks,
+    unregister,
+)
 
-__all__ = ["METHODS", "RULES", "WITH_PRIOR", "Rule", "choose", "create", "describe", "learns", "names", "task"]
+__all__ = [
+    "METHODS",
+    "RULES",
+    "About",
+    "Rule",
+    "about",
+    "choose",
+    "create",
+    "describe",
+    "learns",
+    "names",
+    "register",
+    "takes_prior",
+    "task",
+    "tasks",
+    "unregister",
+]

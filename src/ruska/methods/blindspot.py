@@ -6,20 +6,21 @@ signal. Pixels that share the noise of the one predicted are hidden too: the spo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from ruska.errors import InputError, SettingsError
+from ruska.methods.about import DENOISE, About
 from ruska.methods.blindspot_learning import Hidden, learn
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
 from ruska.methods.sampling import Readable, Workplace, sample_planes, sample_stacks, typical_noise
-from ruska.methods.settings import Settings, parse
+from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
     from ruska.methods.blindspot_learning import Learned
@@ -37,6 +38,7 @@ Losses = Literal["l2", "l1", "charbonnier", "poisson-gaussian"]
 class BlindSpotSettings(Settings):
     """Settings of `BlindSpot`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("steps", "minutes", "spot", "frames", "model")
     spot: str | None = Field(None, description="Hidden rectangle, rows x columns, odd, up to 11: 1x1, 1x5, 3x3; "
                              "none: as wide as the noise is correlated.")  # fmt: skip
     frames: int = Field(1, ge=1, le=9, description="Frames or slices looked at together, odd, 1 to 9.")
@@ -52,8 +54,8 @@ class BlindSpotSettings(Settings):
     fold: bool = Field(True, description="Put back what the pixels inside the spot say.")
     flips: bool = Field(True, description="Average the result over the four flips of the image.")
     seed: int = Field(0, ge=0, description="Of the weights at the start and the choice of patches.")
-    model: str | None = Field(None, description="Folder of a trained model; none: train on the file itself.")
-    start: str | None = Field(None, description="Folder of a trained model to start the training from.")
+    model: FileRef | None = Field(None, description="Folder of a trained model; none: train on the file itself.")
+    start: FileRef | None = Field(None, description="Folder of a trained model to start the training from.")
 
     @field_validator("spot")
     @classmethod
@@ -116,17 +118,8 @@ class BlindSpot:
     """
 
     settings: BlindSpotSettings
-    summary: ClassVar[str] = (
-        "Blind-spot network trained on the file itself for a few minutes: best without a clean example; slow."
-    )
     name: ClassVar[str] = "blindspot"
-    record: ClassVar[type[BlindSpotSettings]] = BlindSpotSettings
-    learns: ClassVar[bool] = True
     network: ClassVar[str] = "halfplane"
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> BlindSpot:
-        return cls(parse(cls.record, cls.name, values))
 
     def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> BlindSpotMethod:
         own, room = self.settings, budget.room  # what training takes is free again after it
@@ -203,11 +196,7 @@ class BlindSpot:
 class Shine(BlindSpot):
     """SHINE's network in Ruska's training loop, as a baseline."""
 
-    summary: ClassVar[str] = (
-        "Baseline: SHINE's blind-spot network (every layer at full resolution), on the file itself."
-    )
     name: ClassVar[str] = "shine"
-    record: ClassVar[type[BlindSpotSettings]] = ShineSettings
     network: ClassVar[str] = "shine"
 
 
@@ -215,9 +204,7 @@ class Shine(BlindSpot):
 class Udvd(BlindSpot):
     """UDVD's network in Ruska's training loop, as a baseline."""
 
-    summary: ClassVar[str] = "Baseline: UDVD's network for movies (half planes turned four ways), on the file itself."
     name: ClassVar[str] = "udvd"
-    record: ClassVar[type[BlindSpotSettings]] = UdvdSettings
     network: ClassVar[str] = "udvd"
 
 
@@ -225,9 +212,7 @@ class Udvd(BlindSpot):
 class Noise2Void(BlindSpot):
     """Noise2Void: a plain U-Net trained on masked pixels; with a wider spot, StructN2V. A baseline."""
 
-    summary: ClassVar[str] = "Baseline: Noise2Void (masked pixels; spot=1x5 makes it StructN2V), on the file itself."
     name: ClassVar[str] = "noise2void"
-    record: ClassVar[type[BlindSpotSettings]] = Noise2VoidSettings
     network: ClassVar[str] = "noise2void"
 
 
@@ -261,3 +246,22 @@ def _extent(noise: NoiseEstimate, lags: tuple[float, ...], shared: float) -> int
         return 1
     reach = next((k for k, value in enumerate(lags) if abs(value) < _NEGLIGIBLE), len(lags))
     return min(2 * reach + 1, 11)
+
+
+BLIND_SPOT = About(
+    "blindspot", DENOISE,
+    "Blind-spot network trained on the file itself for a few minutes: best without a clean example; slow.",
+    BlindSpotSettings, BlindSpot, learns=True,
+)  # fmt: skip
+NOISE2VOID = About(
+    "noise2void", DENOISE, "Baseline: Noise2Void (masked pixels; spot=1x5 makes it StructN2V), on the file itself.",
+    Noise2VoidSettings, Noise2Void, learns=True,
+)  # fmt: skip
+UDVD = About(
+    "udvd", DENOISE, "Baseline: UDVD's network for movies (half planes turned four ways), on the file itself.",
+    UdvdSettings, Udvd, learns=True,
+)  # fmt: skip
+SHINE = About(
+    "shine", DENOISE, "Baseline: SHINE's blind-spot network (every layer at full resolution), on the file itself.",
+    ShineSettings, Shine, learns=True,
+)  # fmt: skip

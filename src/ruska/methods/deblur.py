@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ruska.errors import GeometryError, SettingsError
+from ruska.methods.about import DEBLUR, About
 from ruska.methods.posterior import HALO, PosteriorMethod, PosteriorSettings, ready
 from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
-from ruska.methods.settings import parse
+from ruska.methods.settings import FileRef
 from ruska.methods.slices import SliceMethod
 from ruska.physics.operators.families import BlurShape, Family, blur_shape
 
@@ -26,15 +26,26 @@ _WAYS = ("sigma", "psf", "blind", "radius", "astigmatism", "kernel")
 class DeblurSettings(PosteriorSettings):
     """Settings of `Deblur`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "blind", "steps", "step_size", "model")
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
                                 "20; none: another blur is given.")  # fmt: skip
-    psf: str | None = Field(None, description="File of a measured point spread function, odd sizes.")
+    psf: FileRef | None = Field(None, description="File of a measured point spread function, odd sizes.")
     blind: Family | None = Field(None, description="Family of an unknown blur that is to be found: gaussian, defocus, "
                                  "astigmatic or free.")  # fmt: skip
     radius: float | None = Field(None, gt=0, le=40, description="Of an even disc in pixels, 0 to 40: defocus.")
     astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
                                     "in pixels, and degrees from X towards Y.")  # fmt: skip
     kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [way for way in _WAYS if getattr(self, way) is not None]
+        if len(given) != 1:
+            found = "no blur was given" if not given else f"{' and '.join(given)} were given"
+            raise SettingsError("deblur", f"{found}, exactly one of {', '.join(_WAYS)} is needed",
+                                "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
+        self.given()
+        return self
 
     def given(self) -> BlurShape | None:
         """The blur that numbers describe; None where a file does or where it has to be found."""
@@ -47,21 +58,6 @@ class Deblur:
     """Undo a blur: known, or to be found within a family."""
 
     settings: DeblurSettings
-    summary: ClassVar[str] = "Undo a blur, known or to be found, with the prior; a few passes."
-    task: ClassVar[str] = "deblur"
-    learns: ClassVar[bool] = True
-    record: ClassVar[type[DeblurSettings]] = DeblurSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Deblur:
-        settings = parse(DeblurSettings, "deblur", values)
-        given = [way for way in _WAYS if getattr(settings, way) is not None]
-        if len(given) != 1:
-            found = "no blur was given" if not given else f"{' and '.join(given)} were given"
-            raise SettingsError("deblur", f"{found}, exactly one of {', '.join(_WAYS)} is needed",
-                                "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
-        settings.given()
-        return cls(settings)
 
     def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> PosteriorMethod | SliceMethod:
         from ruska.physics.operators import Blur
@@ -109,3 +105,9 @@ def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
     if values.ndim != 2:
         raise GeometryError(name, f"has shape {values.shape}, expected a point spread function (Y, X)")
     return measured_psf(values, name)
+
+
+DEBLUR_ABOUT = About(
+    "deblur", DEBLUR, "Undo a blur, known or to be found, with the prior; a few passes.",
+    DeblurSettings, Deblur, learns=True, prior=True,
+)  # fmt: skip

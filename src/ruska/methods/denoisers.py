@@ -6,16 +6,17 @@ percentile); None means estimated from the data, as the strength of the white no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from ruska.errors import MissingExtraError
+from ruska.errors import MissingExtraError, SettingsError, did_you_mean
+from ruska.methods.about import DENOISE, About
 from ruska.methods.sampling import Readable, typical_noise, typical_plane
-from ruska.methods.settings import Settings, parse
+from ruska.methods.settings import Settings
 from ruska.methods.shrinkage import measure, white
 from ruska.methods.slices import SliceMethod
 
@@ -31,6 +32,7 @@ _LEAST_NOISE = 1e-4  # of the range: below, there is nothing to remove, and stre
 class TotalVariationSettings(Settings):
     """Settings of `TotalVariation`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("strength",)
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
     strength: float = Field(0.9, gt=0, le=10, description="Weight of the smoothness term in noise levels, 0 to 10.")
     iterations: int = Field(60, ge=1, le=1000, description="Iterations of Chambolle's algorithm, 1 to 1000.")
@@ -40,6 +42,7 @@ class TotalVariationSettings(Settings):
 class NonLocalMeansSettings(Settings):
     """Settings of `NonLocalMeans`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("strength",)
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
     strength: float = Field(0.6, gt=0, le=10, description="Decay of the weights (h) in noise levels, 0 to 10.")
     patch_size: int = Field(5, ge=3, le=15, description="Edge of the patches compared, in pixels, 3 to 15.")
@@ -50,14 +53,25 @@ class NonLocalMeansSettings(Settings):
 class WaveletSettings(Settings):
     """Settings of `Wavelet`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("noise_std",)
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
     wavelet: str = Field("db2", description="Name of a PyWavelets wavelet, e.g. db2, sym8, haar.")
     shifts: int = Field(3, ge=0, le=7, description="Cycle spinning: the largest shift in pixels, 0 to 7.")
+
+    @field_validator("wavelet")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        import pywt
+
+        if name not in (known := pywt.wavelist(kind="discrete")):
+            raise SettingsError("wavelet.wavelet", f"'{name}' is unknown", did_you_mean(name, known))
+        return name
 
 
 class BM3DSettings(Settings):
     """Settings of `BM3D`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("strength",)
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
     strength: float = Field(1.1, gt=0, le=10, description="Noise level BM3D is told, in noise levels, 0 to 10.")
 
@@ -98,12 +112,6 @@ class TotalVariation:
     """Total variation by Chambolle (2004) (skimage.restoration.denoise_tv_chambolle), a fixed number of iterations."""
 
     settings: TotalVariationSettings
-    summary: ClassVar[str] = "Total variation: flat regions, sharp edges; fast, robust to streaks; can look painted."
-    record: ClassVar[type[Settings]] = TotalVariationSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> TotalVariation:
-        return cls(parse(TotalVariationSettings, "tv", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
         from skimage.restoration import denoise_tv_chambolle  # now: counted with what is held before the blocks
@@ -121,12 +129,6 @@ class NonLocalMeans:
     """Non-local means of Buades, Coll & Morel (2005) (skimage.restoration.denoise_nl_means, fast mode)."""
 
     settings: NonLocalMeansSettings
-    summary: ClassVar[str] = "Non-local means: averages similar patches; keeps texture; best for white noise."
-    record: ClassVar[type[Settings]] = NonLocalMeansSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> NonLocalMeans:
-        return cls(parse(NonLocalMeansSettings, "nlm", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
         from skimage.restoration import denoise_nl_means
@@ -147,22 +149,6 @@ class Wavelet:
     """BayesShrink of Chang, Yu & Vetterli (2000), averaged over shifts, with the noise of each subband."""
 
     settings: WaveletSettings
-    summary: ClassVar[str] = (
-        "Wavelet shrinkage with the noise of every subband: fast; keeps fine detail; for streaks too."
-    )
-    record: ClassVar[type[Settings]] = WaveletSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Wavelet:
-        settings = parse(WaveletSettings, "wavelet", values)
-        import pywt
-
-        from ruska.errors import SettingsError, did_you_mean
-
-        if settings.wavelet not in (known := pywt.wavelist(kind="discrete")):
-            raise SettingsError("wavelet.wavelet", f"'{settings.wavelet}' is unknown",
-                                did_you_mean(settings.wavelet, known))  # fmt: skip
-        return cls(settings)
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
         own = self.settings
@@ -185,12 +171,6 @@ class BM3D:
     """BM3D of Dabov et al. (2007) as its authors distribute it (package ``bm3d``, non-commercial use only)."""
 
     settings: BM3DSettings
-    summary: ClassVar[str] = "BM3D: the classical reference. Optional package, for non-commercial use only; slow."
-    record: ClassVar[type[Settings]] = BM3DSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> BM3D:
-        return cls(parse(BM3DSettings, "bm3d", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> SliceMethod:
         try:
@@ -201,3 +181,21 @@ class BM3D:
         noise_std, notes = _noise(self.settings.noise_std, source)
         collaborate = _Same(partial(bm3d.bm3d, sigma_psd=self.settings.strength * noise_std))
         return _ready(collaborate, 48, 590.0, self.settings, noise_std, notes, exact=False, threads="many")
+
+
+TOTAL_VARIATION = About(
+    "tv", DENOISE, "Total variation: flat regions, sharp edges; fast, robust to streaks; can look painted.",
+    TotalVariationSettings, TotalVariation,
+)  # fmt: skip
+NON_LOCAL_MEANS = About(
+    "nlm", DENOISE, "Non-local means: averages similar patches; keeps texture; best for white noise.",
+    NonLocalMeansSettings, NonLocalMeans,
+)  # fmt: skip
+WAVELET = About(
+    "wavelet", DENOISE, "Wavelet shrinkage with the noise of every subband: fast; keeps fine detail; for streaks too.",
+    WaveletSettings, Wavelet,
+)  # fmt: skip
+BM3D_ABOUT = About(
+    "bm3d", DENOISE, "BM3D: the classical reference. Optional package, for non-commercial use only; slow.",
+    BM3DSettings, BM3D,
+)  # fmt: skip

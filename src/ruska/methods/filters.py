@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ruska.methods.settings import Settings, parse
+from ruska.methods.about import DENOISE, About
+from ruska.methods.settings import Settings
 from ruska.methods.slices import SliceMethod, as_it_is
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _TRUNCATE = 4.0  # standard deviations at which SciPy cuts the Gaussian
 
@@ -25,6 +25,7 @@ class IdentitySettings(Settings):
 class GaussianSettings(Settings):
     """Settings of `Gaussian`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("sigma",)
     sigma: float = Field(1.5, gt=0, le=100, description="Standard deviation in pixels, 0 to 100.")
     dimensions: int = Field(2, ge=2, le=3, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
 
@@ -32,7 +33,13 @@ class GaussianSettings(Settings):
 class MedianSettings(Settings):
     """Settings of `Median`."""
 
-    radius: int = Field(1, ge=1, le=50, description="Half width of the square (cubic) window in pixels, 1 to 50.")
+    basic: ClassVar[tuple[str, ...]] = ("radius",)
+    radius: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="Half width of the square (cubic) window in pixels, 1 to 50.",
+    )
     dimensions: int = Field(2, ge=2, le=3, description="2: every slice on its own. 3: across slices too (Z, Y, X).")
 
 
@@ -41,12 +48,6 @@ class Identity:
     """Returns the image as it is: for checks and for changing formats."""
 
     settings: IdentitySettings
-    summary: ClassVar[str] = "Changes nothing; for checks and for converting files."
-    record: ClassVar[type[Settings]] = IdentitySettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Identity:
-        return cls(parse(IdentitySettings, "identity", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
         return SliceMethod(as_it_is, (0, 0), 4.0, {}, domain="raw")
@@ -57,12 +58,6 @@ class Gaussian:
     """Gaussian smoothing (scipy.ndimage.gaussian_filter, edges mirrored)."""
 
     settings: GaussianSettings
-    summary: ClassVar[str] = "Gaussian smoothing: fast and linear; blurs edges with the noise."
-    record: ClassVar[type[Settings]] = GaussianSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Gaussian:
-        return cls(parse(GaussianSettings, "gaussian", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
         from scipy.ndimage import gaussian_filter  # now and not in the first block: counted with what is held before
@@ -78,12 +73,6 @@ class Median:
     """Median over a window (scipy.ndimage.median_filter, edges mirrored)."""
 
     settings: MedianSettings
-    summary: ClassVar[str] = "Median filter: removes hot pixels and spikes, keeps edges."
-    record: ClassVar[type[Settings]] = MedianSettings
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Median:
-        return cls(parse(MedianSettings, "median", values))
 
     def prepare(self, source: object, normalisation: object, budget: object) -> SliceMethod:
         from scipy.ndimage import median_filter
@@ -92,3 +81,17 @@ class Median:
         median = partial(median_filter, size=2 * radius + 1, mode="reflect")
         halo = (radius,) * self.settings.dimensions
         return SliceMethod(median, halo, 9.0, self.settings.model_dump(), domain="raw")
+
+
+IDENTITY = About(
+    "identity", DENOISE, "Changes nothing; for checks and for converting files.",
+    IdentitySettings, Identity,
+)  # fmt: skip
+GAUSSIAN = About(
+    "gaussian", DENOISE, "Gaussian smoothing: fast and linear; blurs edges with the noise.",
+    GaussianSettings, Gaussian,
+)  # fmt: skip
+MEDIAN = About(
+    "median", DENOISE, "Median filter: removes hot pixels and spikes, keeps edges.",
+    MedianSettings, Median,
+)  # fmt: skip

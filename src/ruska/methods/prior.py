@@ -17,10 +17,11 @@ from pydantic import Field
 
 from ruska.errors import InputError
 from ruska.image import Output
+from ruska.methods.about import DENOISE, About
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
-from ruska.methods.settings import Settings, parse
+from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is t
 class PriorSettings(Settings):
     """Settings of all that use a prior."""
 
-    model: str | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
+    model: FileRef | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
     noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
                                     "intensity range; none: estimated from the data.")  # fmt: skip
     strength: float = Field(1.0, gt=0, le=10, description="Noise the prior is told, in noise levels, 0 to 10.")
@@ -52,6 +53,7 @@ class PriorSettings(Settings):
 class OnePassSettings(PriorSettings):
     """Settings of `Prior`."""
 
+    basic: ClassVar[tuple[str, ...]] = ("noise_std", "strength", "model")
     ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; their "
                           "mean is 0.02 to 0.1 dB better, and takes as many times as long.")  # fmt: skip
 
@@ -92,14 +94,7 @@ class Prior:
     """
 
     settings: OnePassSettings
-    summary: ClassVar[str] = "The prior that comes with Ruska: a network trained on many micrographs, one pass; fast."
     name: ClassVar[str] = "prior"
-    record: ClassVar[type[OnePassSettings]] = OnePassSettings
-    learns: ClassVar[bool] = True
-
-    @classmethod
-    def create(cls, values: Mapping[str, Any]) -> Prior:
-        return cls(parse(OnePassSettings, "prior", values))
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> PriorMethod:
         from ruska.training.loop import device_of_choice
@@ -293,3 +288,9 @@ def load(folder: str | None) -> tuple[Denoiser, str]:
     network = Denoiser(**model.card.network)
     model.fill(network)
     return network, f"Prior {model.card.name} ({model.card.sha256[:12]}), trained on {model.card.trained_on}."
+
+
+PRIOR = About(
+    "prior", DENOISE, "The prior that comes with Ruska: a network trained on many micrographs, one pass; fast.",
+    OnePassSettings, Prior, learns=True, prior=True,
+)  # fmt: skip

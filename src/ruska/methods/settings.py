@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -14,12 +15,49 @@ _LARGEST = 16  # factor of super-resolution or anisotropy
 
 
 class Settings(BaseModel):
-    """Base of the settings records: frozen, no unknown keys."""
+    """Base of the settings records: frozen, no unknown keys.
+
+    basic : the few that most people need; the others are advanced, which the JSON Schema says as ``level``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    basic: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        found: dict[str, Any] = handler.resolve_ref_schema(handler(schema))
+        for name, about in found.get("properties", {}).items():
+            about["level"] = "basic" if name in cls.basic else "advanced"
+        return found
 
 
 S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Marks a text in a settings record as the name of something outside it, in its JSON Schema as ``format``."""
+
+    kind: str
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "format": self.kind}
+
+
+FileRef = Annotated[str, Ref("file")]
+"""A file or folder: a model, a point spread function. A server maps it to one of its own."""
+CodeRef = Annotated[str, Ref("code")]
+"""Code that is run: ``path/to/file.py:name`` or an entry point. A server refuses it."""
+
+
+def references(record: type[BaseModel], kind: Literal["file", "code"]) -> tuple[str, ...]:
+    """Settings of ``record`` that name files, or code."""
+    properties = record.model_json_schema().get("properties", {})
+    return tuple(name for name, about in properties.items() if kind in _formats(about))
+
+
+def _formats(about: Mapping[str, Any]) -> set[str]:
+    return {str(part.get("format")) for part in (about, *about.get("anyOf", ()))}
 
 
 def _factor(text: str) -> str:

@@ -162,7 +162,7 @@ def prepare(
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, normalised)
     recipe = methods.create(name, settings)
-    if methods.task(name) == "isotropic":
+    if methods.about(name).stack:
         check_stack(image)
     warnings = outside_domain(image, card_of(settings, name), normalised, methods.task(name))
     if rehearsal and warnings:  # a prediction has no record that would say them
@@ -206,7 +206,7 @@ def _samplers(
     """What draws the samples that were asked for, and what to say where there is nothing to draw."""
     if not options.samples:
         return (), ()
-    if name not in methods.WITH_PRIOR:
+    if not methods.takes_prior(name):
         raise SettingsError("samples", f"cannot be drawn by method '{name}'", "Use --method prior, or leave them out.")
     found = samples_of(method, source, options.samples)
     return found, () if found else ("no samples were drawn: nothing was restored",)
@@ -242,7 +242,7 @@ def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None
     named = (settings or {}).get("model")
     if named not in (None, "", "none", "auto"):
         return find_card(str(named))
-    own = method in methods.WITH_PRIOR and EMBEDDED.exists()
+    own = methods.takes_prior(method) and EMBEDDED.exists()
     return ModelCard.read(EMBEDDED / "card.json") if own else None
 
 

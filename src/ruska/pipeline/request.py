@@ -1,0 +1,167 @@
+"""`Request`: everything that is asked of Ruska, as one frozen record that is JSON there and back.
+
+The command line, Python, a server and a plugin make nothing else; `pipeline.run` takes nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from ruska.errors import SettingsError, did_you_mean
+from ruska.methods.settings import FileRef, Settings
+
+FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
+DTypes = Literal["same", "float32"]
+Executors = Literal["threads", "processes"]
+_STEP = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*\Z")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Blank(_Record):
+    """An image of zeros that only gives a method the shape of what it makes."""
+
+    shape: tuple[int, ...] = Field(min_length=2, max_length=6)
+    axes: str = "YX"
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.axes) != len(self.shape) or min(self.shape) < 1:
+            raise ValueError(f"shape {self.shape} does not fit axes {self.axes}")
+        return self
+
+
+class Input(_Record):
+    """Where an image comes from: exactly one of a path, a step of a workflow, an array handed over, or a blank.
+
+    path : what `ruska.read` takes, ``file.h5:/inner`` and addresses included. step : ``@NAME.OUTPUT``: what an earlier
+    request of a workflow made. array : its name among the arrays that go with the request, in this process only.
+    axes, voxel_size : override what the file says. dark, gain : references of the detector.
+    """
+
+    path: FileRef | None = None
+    step: str | None = None
+    array: str | None = None
+    blank: Blank | None = None
+    axes: str | None = None
+    voxel_size: str | None = None
+    dark: FileRef | None = None
+    gain: FileRef | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("path", "step", "array", "blank") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"names {' and '.join(given) or 'nothing'}, expected one of path, step, array, blank")
+        if self.step is not None and not _STEP.match(self.step):
+            raise ValueError(f"step is {self.step!r}, expected @NAME.OUTPUT, such as @restore.mean")
+        return self
+
+
+class RunOptions(Settings):
+    """How a job is run; none of these changes what the method is."""
+
+    basic = ("dtype", "overwrite", "report", "samples")
+
+    dtype: DTypes = Field("same", description="same as the input (rounded and clipped; clipped voxels are counted), or "
+                          "float32.")  # fmt: skip
+    samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples beside the result, 2 to 100, and "
+                         "their standard deviation; 0: none.")  # fmt: skip
+    seed: int = Field(0, description="Of the samples.")
+    memory: str | None = Field(None, description="Upper bound for the whole process, e.g. 2GB; none: half of what is "
+                               "free.")  # fmt: skip
+    workers: int | None = Field(None, ge=1, description="Blocks side by side; none: every core.")
+    executor: Executors = Field("threads", description="Who works on the blocks: threads, or processes of their own.")
+    roi: dict[str, tuple[int, int]] | None = Field(None, description="Region: axis -> start, stop; statistics are "
+                                                   "those of the whole image.")  # fmt: skip
+    overwrite: bool = Field(False, description="Replace the output if it exists.")
+    report: bool = Field(True, description="Write an HTML and PNG report beside the output.")
+
+    @field_validator("samples")
+    @classmethod
+    def _enough(cls, samples: int) -> int:
+        if samples and samples < FEWEST_SAMPLES:
+            raise ValueError(f"must be 0 (none) or {FEWEST_SAMPLES} to {MOST_SAMPLES}")
+        return samples
+
+    @field_validator("roi", mode="before")
+    @classmethod
+    def _slices(cls, roi: Any) -> Any:
+        """Slices are taken too; JSON has none."""
+        if not isinstance(roi, Mapping):
+            return roi
+        return {axis: (part.start, part.stop) if isinstance(part, slice) else part for axis, part in roi.items()}
+
+    @property
+    def region(self) -> dict[str, slice] | None:
+        """``roi`` as slices."""
+        return {axis: slice(*part) for axis, part in self.roi.items()} if self.roi else None
+
+
+PASSING = ("workers", "executor", "overwrite", "report")
+"""Run options that leave every byte of a result as it is: the ledger keeps the block plan."""
+
+
+class Request(_Record):
+    """What is asked for.
+
+    task : denoise, deblur, superres, isotropic, register, train, ... method : of that task, or ``auto``.
+    settings : of the method, as its record has them (numbers, text, lists). inputs : by role, "image" first.
+    output : file, store or folder to write; the result stays in memory when None.
+    """
+
+    task: str
+    method: str = "auto"
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    inputs: dict[str, Input] = Field(default_factory=dict)
+    output: FileRef | None = None
+    run: RunOptions = Field(default_factory=RunOptions)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Request:
+        """Read from JSON-like ``given``; SettingsError in one line names what is wrong and the nearest valid name."""
+        return checked(cls, given, "request")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-like, without what is as it would be anyway; `of` reads it back."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"task": self.task, "method": self.method}
+
+    def decides(self) -> dict[str, Any]:
+        """All of it that decides the bytes of a result, but for what files hold: JSON-like."""
+        whole = self.model_dump(mode="json", exclude={"output": True, "run": set(PASSING)})
+        return {**whole, "inputs": {role: _place_free(one) for role, one in whole["inputs"].items()}}
+
+
+def _place_free(one: dict[str, Any]) -> dict[str, Any]:
+    """An input without where it lies: what the file holds counts, which its digest says."""
+    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "step")}
+
+
+def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
+    """``record`` made of ``given``; a pydantic error becomes a SettingsError of one line."""
+    try:
+        return record.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        name = ".".join([subject, *place])
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(name, "is no setting", did_you_mean(place[-1], _fields(record, place[:-1]))) from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(name, f"{first['input']!r:.80} is not valid ({said})") from error
+
+
+def _fields(record: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names of the fields at ``path`` inside ``record``."""
+    here: Any = record
+    for part in path:
+        info = getattr(here, "model_fields", {}).get(part)
+        kind = info.annotation if info is not None else here
+        here = kind if hasattr(kind, "model_fields") else Input if part == "inputs" else here
+    return list(here.model_fields)
