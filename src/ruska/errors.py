@@ -72,7 +72,7 @@ class JobBusyError(RuskaError):
     exit_code = 7
 
 
-class Cancelled(RuskaError):
+class JobCancelledError(RuskaError):
     """Nobody wants the result any more. What is done is kept, as after Ctrl-C, and the same request goes on."""
 
     exit_code = 130

@@ -159,6 +159,10 @@ class Pass(Protocol):
         """Called by the driver when ``block`` is in the ledger: to drop what nobody waits for any more."""
         ...
 
+    def reduce(self, said: Mapping[int, Facts]) -> None:
+        """Called by the driver when all blocks are in the ledger, with what they said; again when a run resumes."""
+        ...
+
 
 class Executor(Protocol):
     """Who does the work: threads, processes, later the workers of a cluster. The driver alone writes the ledger."""

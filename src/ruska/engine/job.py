@@ -52,6 +52,7 @@ class Job:
     seed: int = 0
     folder: Path | None = None
     shared: dict[str, Any] = field(default_factory=dict)  # between the passes of this process
+    tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # joined, when the run is over
 
     @cached_property
     def workshop(self) -> Workshop:

@@ -58,19 +58,19 @@ def assemble(plan: Plan, output: Output, block: Block, tile_of: Callable[[int], 
     values, so no rounding of the weights enters.
     """
     core = plan.scaled(block.core, output)
-    own = _inside(tile_of(block.index), plan.scaled(block.reach, output), core)
+    own = inside(tile_of(block.index), plan.scaled(block.reach, output), core)
     shift = np.zeros(own.shape, np.float64)
     total = np.zeros(own.shape, np.float64)
     for index in plan.neighbours(block):
         other = plan.block(index)
         reach = plan.scaled(other.reach, output)
-        shared = _intersect(reach, core)
+        shared = intersect(reach, core)
         if shared is None:
             continue
         place = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(shared, core, strict=True))
         weight = _weight(plan, output, other, shared)
         if index != block.index:
-            shift[place] += weight * (_inside(tile_of(index), reach, shared) - own[place].astype(np.float64))
+            shift[place] += weight * (inside(tile_of(index), reach, shared) - own[place].astype(np.float64))
         total[place] += weight
     return (own + shift / total).astype(own.dtype)
 
@@ -93,10 +93,12 @@ def _weight(plan: Plan, output: Output, block: Block, box: Box) -> NDArray[np.fl
     return out
 
 
-def _inside(values: NDArray[Any], of: Box, box: Box) -> NDArray[Any]:
+def inside(values: NDArray[Any], of: Box, box: Box) -> NDArray[Any]:
+    """``box`` out of values that cover ``of``."""
     return values[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, of, strict=True))]
 
 
-def _intersect(a: Box, b: Box) -> Box | None:
+def intersect(a: Box, b: Box) -> Box | None:
+    """What two boxes have in common; None where they do not meet."""
     both = tuple(slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
     return both if all(p.start < p.stop for p in both) else None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ruska.engine.merge import TilePool, assemble
+from ruska.engine.tables import own_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +46,15 @@ class Compute:
         for output in wanted(job):
             if output.name not in results:
                 continue
-            if blended(job, output):
-                kept = job.crop(results[output.name], output, block.read, block.reach)
-                tiles(job, output).put(block.index, kept)
+            if output.merge == "table":
+                rows = own_rows(job, block, output, results.pop(output.name).cpu().numpy())
+                keep(job, output, f"rows {block.index}", rows)
+                continue
+            if blended(job, output) or output.merge == "labels":
+                tile = job.crop(results.pop(output.name), output, block.read, block.reach)
+                tiles(job, output).put(
+                    block.index, _numbered(tile, len(job.plan.halo)) if output.merge == "labels" else tile
+                )
                 continue
             values = self._own(results, output, block)
             clipped += job.finish(block, output, values, invalid, block.read)
@@ -59,6 +69,14 @@ class Compute:
 
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
         """Nothing waits for a block."""
+
+    def reduce(self, said: Mapping[int, Facts]) -> None:
+        """Join the tables that blocks left, in their order."""
+        for output in wanted(self.job):
+            if output.merge == "table":
+                self.job.tables[output.name] = np.concatenate(
+                    [kept(self.job, output, f"rows {i}") for i in sorted(said)]
+                )
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,9 @@ class Blend:
                     if blended(self.job, output):
                         tiles(self.job, output).drop(index)
 
+    def reduce(self, said: Mapping[int, Facts]) -> None:
+        """Nothing is left to say."""
+
 
 def wanted(job: Job) -> Iterable[Output]:
     """Outputs of the method that somebody wants written."""
@@ -122,3 +143,41 @@ def facts(job: Job, clipped: int = 0, seconds: float = 0.0) -> Facts:
     if notes := job.workshop.take_notes():
         said["notes"] = notes
     return said
+
+
+def _numbered(values: NDArray[Any], dimensions: int) -> NDArray[np.int64]:
+    """Labels of a tile (others, c, *spatial) without gaps, no number in two of its images or volumes; 0 is nothing."""
+    flat = values.reshape(-1, int(np.prod(values.shape[-dimensions:])))
+    out, used = np.zeros(flat.shape, np.int64), 0
+    for here, one in zip(out, flat, strict=True):
+        found, inverse = np.unique(one[one > 0], return_inverse=True)
+        here[one > 0] = used + 1 + inverse.ravel()
+        used += len(found)
+    return out.reshape(values.shape)
+
+
+def keep(job: Job, output: Output, name: str, values: NDArray[Any]) -> None:
+    """Leave an array for a later pass: a file in the job's folder, or memory that the passes share."""
+    if job.folder is None:
+        job.shared[f"{output.name} {name}"] = values
+        return
+    from ruska.engine.store import save_tile
+
+    folder = _folder(job, output)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tile(folder / f"{name.replace(' ', '-')}.npy", values)
+
+
+def kept(job: Job, output: Output, name: str) -> NDArray[Any]:
+    """What `keep` left."""
+    if job.folder is None:
+        found: NDArray[Any] = job.shared[f"{output.name} {name}"]
+        return found
+    from ruska.engine.store import load_tile
+
+    return load_tile(_folder(job, output) / f"{name.replace(' ', '-')}.npy")
+
+
+def _folder(job: Job, output: Output) -> Path:
+    assert job.folder is not None
+    return job.folder / "objects" / output.name

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ruska.engine.memory import Budget
     from ruska.image import Output
 
+Merging = Literal["mean", "seen", "cut"]
 _PREFERRED_EDGE = {2: 1024, 3: 128}
 _SMALLEST_EDGE = {2: 256, 3: 64}
 _BATCH_VOXELS = 1 << 20
@@ -60,7 +61,7 @@ class Plan:
     halo: tuple[int, ...]
     multiple: tuple[int, ...]
     outputs: tuple[Output, ...]
-    merge: Literal["mean", "cut"]
+    merge: Merging
     workers: int
     memory_bytes: int
 
@@ -111,6 +112,8 @@ class Plan:
         """Voxels of the image by which a tile reaches into each neighbour, per spatial axis (0 unless blended)."""
         if self.merge == "cut":
             return (0,) * len(self.halo)
+        if self.merge == "seen":  # one voxel beyond, to see whose object goes on there
+            return denominators(self.outputs, len(self.halo))
         space = self.extent[self.first_spatial :]
         # Whole steps of the scales' denominators, so that the overlap is whole voxels on the outputs' grids too.
         steps = denominators(self.outputs, len(space))
@@ -235,7 +238,7 @@ def plan_blocks(
                                 f"block: {format_bytes(least)} are needed, of which Python and its libraries hold "
                                 f"{format_bytes(held)}", f"Allow at least {format_bytes(1.02 * least)}.")  # fmt: skip
         extent[longest] = _round_up(extent[longest] // 2, steps[longest])
-    plan = Plan(layout, (*head, *extent), method.halo, method.multiple, outputs, merge_of(method),
+    plan = Plan(layout, (*head, *extent), halo_of(method), method.multiple, outputs, merge_of(method),
                 min(side_by_side, need.blocks(head, extent)),
                 max(held + need.bytes(head, extent, side_by_side), prepared))  # fmt: skip
     # One block needs no blending.
@@ -250,9 +253,20 @@ def denominators(outputs: Sequence[Output], dimensions: int) -> tuple[int, ...]:
     )
 
 
-def merge_of(method: Method | IterativeMethod) -> Literal["mean", "cut"]:
-    """Whether blocks of a method overlap, to be blended."""
-    return "mean" if any(output.merge == "mean" for output in method.outputs) else "cut"
+def merge_of(method: Method | IterativeMethod) -> Merging:
+    """How far blocks of a method overlap: half their halo, a voxel, or not at all."""
+    kinds = {output.merge for output in method.outputs}
+    if "mean" in kinds or ("labels" in kinds and getattr(method, "locality", "exact") == "approximate"):
+        return "mean"
+    return "seen" if "labels" in kinds else "cut"
+
+
+def halo_of(method: Method | IterativeMethod) -> tuple[int, ...]:
+    """Context that is read: the method's own, and what it must be right about beyond a block's own voxels."""
+    if merge_of(method) != "seen":
+        return method.halo
+    seen = denominators(method.outputs, len(method.halo))
+    return tuple(halo + more for halo, more in zip(method.halo, seen, strict=True))
 
 
 def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:

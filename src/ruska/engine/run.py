@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ruska.engine.allocator import share_one_heap
 from ruska.engine.executors import executor_of
 from ruska.engine.job import IMAGE, Feed, Job
+from ruska.engine.labels import label_passes
 from ruska.engine.ledger import NoLedger
 from ruska.engine.passes import Blend, Compute
 from ruska.engine.statistics import Normalisation
@@ -33,6 +34,7 @@ class Outcome:
     clipped : voxels that were outside the range of the output's dtype.
     seconds : wall time of the run; ``method_seconds`` : spent inside the method, summed over the workers.
     notes : sentences on what did not go as planned, such as a GPU that ran out of memory.
+    tables : rows (n, columns) of outputs that are tables, by name.
     """
 
     blocks: int = 0
@@ -41,6 +43,7 @@ class Outcome:
     seconds: float = 0.0
     method_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def add(self, facts: Facts) -> None:
         """Count what a block said."""
@@ -91,6 +94,7 @@ def run(
         for group in groups:
             run_.do(group, every.index(group[0]))
     run_.outcome.clipped = sum(e.get("clipped", 0) for e in ledger.entries.values())
+    run_.outcome.tables = job.tables
     run_.outcome.seconds = time.perf_counter() - started
     return run_.outcome
 
@@ -106,6 +110,7 @@ def passes_of(job: Job) -> Iterator[Sequence[Pass]]:
         yield Compute(job, "tile"), Blend(job)
     else:
         yield (Compute(job),)
+    yield from label_passes(job)
 
 
 class _Run:
@@ -134,7 +139,7 @@ class _Run:
             while len(waiting) < self.workers and (following := _following(ready, todo)) is not None:
                 waiting[self.submit(before + following[0], following[1])] = following
             if not waiting:
-                return
+                break
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 number, index = waiting.pop(future)
                 self._record(group[number], index, future.result())
@@ -142,6 +147,8 @@ class _Run:
                 if number == 0:
                     done += 1
                     self._say(first.stage, done)
+        for step in group:
+            step.reduce({i: self.ledger.entries[f"{step.name} {i}"] for i in self._known(step)})
 
     def _done(self, step: Pass, index: int) -> bool:
         return f"{step.name} {index}" in self.ledger.entries

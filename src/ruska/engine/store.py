@@ -98,7 +98,7 @@ def load_tile(file: Path, inside: Box | None = None) -> NDArray[Any]:
             steps = [prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
             start = stored.tell() + box[-2].start * steps[-2]
             part = np.empty((*(s.stop - s.start for s in box[:-1]), shape[-1]), dtype)
-            for place in np.ndindex(*part.shape[:-2]):
+            for place in np.ndindex(*part.shape[:-2]) if part.size else ():
                 stored.seek(start + sum((s.start + i) * n for s, i, n in zip(box, place, steps, strict=False)))
                 wanted = memoryview(part[place]).cast("B")
                 if stored.readinto(wanted) != len(wanted):

@@ -65,6 +65,9 @@ class Sweep:
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
         """Nothing waits for a block."""
 
+    def reduce(self, said: Mapping[int, Facts]) -> None:
+        """Nothing is left to say."""
+
     def work(self, block: Block) -> Facts:
         job = self.job
         if self.before is None or self.behind is None:

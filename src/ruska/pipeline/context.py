@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ruska.errors import Cancelled
+from ruska.errors import JobCancelledError
 
 if TYPE_CHECKING:
     from ruska.engine import Progress
@@ -53,11 +53,11 @@ class Here:
 
 
 def progress_of(context: Context) -> Progress:
-    """Tells ``context`` how far the run is, and ends it with `Cancelled` where nobody wants it any more."""
+    """Tells ``context`` how far the run is, and ends it with `JobCancelledError` where nobody wants it any more."""
 
     def progress(stage: str, done: int, total: int) -> None:
         context.event(stage, done, total)
         if context.cancelled():
-            raise Cancelled("the run", "was cancelled", "The same request goes on where it stopped.")
+            raise JobCancelledError("the run", "was cancelled", "The same request goes on where it stopped.")
 
     return progress

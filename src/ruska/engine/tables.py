@@ -1,0 +1,31 @@
+"""Rows that blocks find (points, measurements): places become those of the image, rows of the halo are dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ruska.engine.job import Job
+    from ruska.engine.plan import Block
+    from ruska.image import Output
+
+
+def own_rows(job: Job, block: Block, output: Output, rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows (n, columns) whose place is in the block's core, with places in voxels of the image.
+
+    A table without columns named z, y or x is kept whole. Places are centres of voxels: 0 is the middle of the first.
+    """
+    rows = np.asarray(rows, dtype=np.float64).reshape(-1, len(output.columns))
+    mine = np.ones(len(rows), bool)
+    first = job.plan.first_spatial
+    axes = job.plan.layout.spatial_axes.lower().replace("q", "z").replace("t", "z")
+    for axis, read, core in zip(axes, block.read[first:], block.core[first:], strict=True):
+        if axis in output.columns:
+            column = output.columns.index(axis)
+            rows[:, column] += read.start
+            mine &= (rows[:, column] >= core.start - 0.5) & (rows[:, column] < core.stop - 0.5)
+    return rows[mine]
