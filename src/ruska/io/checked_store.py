@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from zarr.abc.store import SuffixByteRequest  # noqa: TID253  # imported by functions only
-from zarr.storage import LocalStore, WrapperStore  # noqa: TID253  # imported by functions only
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest  # noqa: TID253  # imported by functions only
+from zarr.storage import LocalStore, WrapperStore, ZipStore  # noqa: TID253  # imported by functions only
 
 from ruska.io.cache import CACHE_BYTES
 from ruska.io.places import is_refusal
@@ -63,3 +63,45 @@ class CheckedStore(WrapperStore[Any]):
     def _check(self, key: str, size: int) -> None:
         if size > _LONGEST:
             raise ValueError(f"{key} has {size >> 20} MB, metadata {_LONGEST >> 20} at most")
+
+
+class BoundedStore(WrapperStore[Any]):
+    """The store of one array, read-only; ValueError for chunks that no chunk of it can be.
+
+    longest : bytes of a whole file, asked for before it is read where the store can tell, else when it is there.
+    part : bytes of a chunk in a shard, whose place a shard's index says.
+    """
+
+    def __init__(self, store: Any, longest: int, part: int) -> None:
+        super().__init__(store)
+        self._longest, self._part = longest, part
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        if byte_range is None:
+            self._check(key, size_of(self._store, key) or 0)
+        elif isinstance(byte_range, RangeByteRequest):
+            length = byte_range.end - byte_range.start
+            if not 0 <= length <= self._part:
+                raise ValueError(f"one in {key} is said to have {length} bytes, of {self._part} that a chunk may take")
+        value = await super().get(key, prototype, byte_range)
+        if value is not None and byte_range is None:
+            self._check(key, len(value))
+        return value
+
+    def _check(self, key: str, size: int) -> None:
+        if size > self._longest:
+            raise ValueError(f"{key} has {size} bytes, of {self._longest} that a chunk may take")
+
+
+def size_of(store: Any, key: str) -> int | None:
+    """Bytes of a file in a store; None where it is not there, or would have to be read to tell."""
+    while isinstance(store, WrapperStore):
+        store = store._store
+    try:
+        if isinstance(store, LocalStore):
+            return (store.root / key).stat().st_size
+        if isinstance(store, ZipStore) and store._is_open:
+            return int(store._zf.getinfo(key).file_size)
+    except (OSError, KeyError):
+        return None
+    return None

@@ -29,13 +29,14 @@ class ZarrPixels(LazyPixels):
     def __init__(self, path: Path | str, array: Any) -> None:
         from ruska.io.zarr_guard import guarded
 
-        super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
-        self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
         try:
-            self.path, self.array = path, guarded(array)
-        except ValueError as error:
-            raise InputError(path, f"array '{array.path}' cannot be read: {error}", "Write it in smaller chunks.") \
-                from error  # fmt: skip
+            safe = guarded(array)
+        except Exception as error:  # whatever strange metadata lead Zarr into
+            fix = "Write it in smaller chunks." if "MB each" in str(error) else "Write it as plain grey levels."
+            raise InputError(path, f"array '{array.path}' cannot be read: {str(error)[:200]}", fix) from error
+        super().__init__(safe.shape, np.dtype(safe.dtype).newbyteorder("="))
+        self.chunks = tuple(safe.chunks)  # what is decoded at once, also inside a shard
+        self.path, self.array = path, safe
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
@@ -84,7 +85,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
         if not isinstance(node.metadata.attributes, Mapping):
             raise ValueError("its attributes are no JSON object")
         return node
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # metadata that are damaged on purpose lead to any
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
         raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
                          "Check the name inside the store, or copy the store again.") from error  # fmt: skip
