@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,6 +78,8 @@ class Image:
         for axis in (*self.spacing, *self.origin):
             if axis not in self.axes:
                 raise GeometryError(self.name, f"spacing or origin given for axis {axis}, which is not in {self.axes}")
+        if self.mask is not None and not _covers(tuple(self.mask.shape), self.shape):
+            raise GeometryError(self.name, f"its mask has the shape {tuple(self.mask.shape)}, the image {self.shape}")
         if self.channel_names and len(self.channel_names) != self.size("C"):
             raise GeometryError(self.name, f"{len(self.channel_names)} channel names for {self.size('C')} channels")
 
@@ -93,7 +96,7 @@ class Image:
     @property
     def nbytes(self) -> int:
         """Bytes of all pixels once loaded."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def voxel_size_nm(self) -> dict[str, float]:
@@ -122,6 +125,12 @@ class Image:
         size = " x ".join(f"{a}{n}" for a, n in zip(self.axes, self.shape, strict=True))
         voxel = ", ".join(f"{a} {q}" for a, q in self.spacing.items()) or "unknown"
         return f"Image({self.name}: {size}, {self.dtype}, {self.meaning}, spacing {voxel})"
+
+
+def _covers(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of shape ``part`` can be broadcast to ``shape``."""
+    ends = zip(reversed(part), reversed(shape), strict=False)
+    return len(part) <= len(shape) and all(m in (1, n) for m, n in ends)
 
 
 def check_axes(axes: str, ndim: int, name: str) -> None:

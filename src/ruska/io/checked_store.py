@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest  # noqa: TID253  # imported by functions only
@@ -13,10 +17,13 @@ from ruska.io.places import is_refusal
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _LONGEST = 64 << 20  # bytes; containers of thousands of arrays list them all in one text
+_LARGEST_VALUE = 1 << 20  # bytes of one value: a cell of a table may be a long text
 
 
 class CheckedStore(WrapperStore[Any]):
-    """Another store, read-only; ValueError for metadata of more than 64 MB.
+    """Another store, read-only; ValueError for metadata of more than 64 MB, or of arrays whose values have over 1 MB.
+
+    Zarr makes such a value of each array that it meets, to fill what is missing.
 
     The ends of files, which are the indices of shards, are kept: Zarr asks for them with every chunk. Metadata that a
     server refuses are taken for missing, as in `places.Server`; ``refused`` then says so. Chunks are not.
@@ -47,6 +54,7 @@ class CheckedStore(WrapperStore[Any]):
             return None
         if value is not None:
             self._check(key, len(value))
+            _check_types(key, value.to_bytes())
         return value
 
     async def _end(self, key: str, prototype: Any, byte_range: SuffixByteRequest) -> Any:
@@ -63,6 +71,52 @@ class CheckedStore(WrapperStore[Any]):
     def _check(self, key: str, size: int) -> None:
         if size > _LONGEST:
             raise ValueError(f"{key} has {size >> 20} MB, metadata {_LONGEST >> 20} at most")
+
+
+def _check_types(key: str, data: bytes) -> None:
+    """ValueError when a value of one of the arrays that metadata describe would take more than `_LARGEST_VALUE`."""
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return  # Zarr says what is wrong
+    except RecursionError as error:
+        raise ValueError(f"{key} has parts that are nested too deep") from error
+    for one in _arrays(said):
+        for name in ("dtype", "data_type"):
+            if _bytes_of(one.get(name)) > _LARGEST_VALUE:
+                raise ValueError(f"{key} describes values of more than {_LARGEST_VALUE >> 20} MB each")
+
+
+def _arrays(said: Any) -> Iterator[dict[str, Any]]:
+    """The array that metadata describe, or those that consolidated metadata do."""
+    if not isinstance(said, dict):
+        return
+    yield said
+    for holder in (said, said.get("consolidated_metadata")):
+        within = holder.get("metadata") if isinstance(holder, dict) else None
+        if isinstance(within, dict):
+            yield from (one for one in within.values() if isinstance(one, dict))
+
+
+def _bytes_of(kind: Any) -> int:
+    """Bytes that a value of a Zarr data type may have, at most: ``"<U20"``, a list of fields, or a named type."""
+    if isinstance(kind, bool | float) or kind is None:
+        return 0
+    if isinstance(kind, int):
+        return kind
+    if isinstance(kind, str):
+        length = re.search(r"(\d{1,20})$", kind)
+        return 4 * int(length[1]) if length else 8
+    if isinstance(kind, dict):
+        return sum(map(_bytes_of, kind.get("configuration", kind).values())) if _is_named(kind) else _LARGEST_VALUE + 1
+    if all(isinstance(n, int) for n in kind):  # the shape of a field
+        return math.prod(kind)
+    field = isinstance(kind[0], str)  # name, type and perhaps shape; else a list of fields
+    return math.prod(map(_bytes_of, kind[1:])) if field else sum(map(_bytes_of, kind))
+
+
+def _is_named(kind: dict[str, Any]) -> bool:
+    return isinstance(kind.get("configuration", {}), dict)
 
 
 class BoundedStore(WrapperStore[Any]):

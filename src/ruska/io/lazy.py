@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import InputError
+from ruska.image.grid import corners, places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class LazyPixels(ABC):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -92,7 +93,7 @@ BAND = 1 << 22
 
 def bands(data: Any) -> Iterator[NDArray[Any]]:
     """Yield whole rows of one plane after the other, (rows, X), about `BAND` voxels at a time; first axes slowest."""
-    for place in np.ndindex(*data.shape[:-2]):
+    for place in places(data.shape[:-2]):
         yield from plane_parts(data, place, max(1, BAND // max(1, data.shape[-1])), data.shape[-1])
 
 
@@ -100,7 +101,7 @@ def plane_parts(data: Any, place: tuple[int, ...], rows: int, columns: int) -> I
     """Yield the plane at ``place`` of the axes before Y and X in parts of ``rows`` x ``columns``, row by row."""
     height, width = data.shape[-2:]
     lead = tuple(slice(i, i + 1) for i in place)
-    for top, left in product(range(0, height, max(1, rows)), range(0, width, max(1, columns))):
+    for top, left in corners((height, width), (max(1, rows), max(1, columns))):
         box = (*lead, slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
         yield np.asarray(data[box]).reshape(box[-2].stop - top, box[-1].stop - left)
 
@@ -131,10 +132,10 @@ def boxes(shape: tuple[int, ...], grain: tuple[int, ...], limit: int) -> Iterato
     """
     step = [min(g, n) for g, n in zip(grain, shape, strict=True)]
     for axis in reversed(range(len(shape))):
-        others = int(np.prod(step, dtype=np.int64)) // step[axis]
+        others = math.prod(step) // step[axis]
         most = max(1, limit // (others * grain[axis])) * grain[axis]
         step[axis] = min(shape[axis], most)
         if step[axis] < shape[axis]:
             break
-    for corner in product(*(range(0, n, s) for n, s in zip(shape, step, strict=True))):
+    for corner in corners(shape, step):
         yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, step, shape, strict=True))

@@ -192,6 +192,9 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
                          f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
     pixels = transposed(ZarrPixels(path, array), inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
+    if mask is not None and mask.dtype != np.bool_:
+        raise InputError(path, f"its mask has values of type {mask.dtype}, not true and false",
+                         "The store is damaged: copy it again.")  # fmt: skip
     return Image(pixels, mask=mask, name=short_name(path), **fields)
 
 
