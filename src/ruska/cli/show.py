@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 
 def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
-    statistics, job = found["statistics"], found["job"]
+    statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
     spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
     saturated = [
@@ -86,6 +86,15 @@ def facts(found: Mapping[str, Any]) -> None:
         "looked at": f"{statistics['looked_at']:.1%} of the voxels" if statistics["looked_at"] < 1 else None,
         "header fields": found["header"],
         "notes": found["notes"],
+        **(_suggestion(found) if found["job"] else {}),
+    }
+    table(found["name"], rows)
+
+
+def _suggestion(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What to do with the file, and what it would take."""
+    job = found["job"]
+    return {
         "suggested": f"ruska denoise --method {found['method']}",
         "because": found["reason"],
         "noise": _noise(found["noise"]),
@@ -93,7 +102,6 @@ def facts(found: Mapping[str, Any]) -> None:
         "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
         f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
     }
-    table(found["name"], rows)
 
 
 def _noise(noise: Mapping[str, Any] | None) -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.io.lazy import LazyPixels
+from ruska.image.held import Held
+from ruska.io.lazy import LazyPixels, held_of
 from ruska.io.raw import read_raw
 
 if TYPE_CHECKING:
@@ -118,6 +120,10 @@ class First(LazyPixels):
         self.stack = stack
         chunks = getattr(stack, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[1:])
+
+    def held(self) -> Held | None:
+        found = held_of(self.stack)
+        return None if found is None else replace(found, boxes=tuple(box[1:] for box in found.boxes))
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         values: NDArray[Any] = np.asarray(self.stack[(slice(0, 1), *box)])[0]

@@ -239,7 +239,7 @@ def _lz4_block(data: bytes | memoryview, _: int) -> bytes:
 def _zstd_at_most(data: bytes | memoryview, limit: int) -> bytes:
     import imagecodecs
 
-    return bytes(imagecodecs.zstd_decode(data, out=limit))
+    return bytes(imagecodecs.zstd_decode(bytes(data), out=limit))
 
 
 _STREAMS: dict[str, Any] = {

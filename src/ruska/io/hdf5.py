@@ -14,11 +14,12 @@ import numpy as np
 
 from ruska.errors import InputError, OutputError
 from ruska.image import Image
+from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
 from ruska.io.hdf5_files import PatientFile
 from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
-from ruska.io.hdf5_limits import check_chunks, check_heaps
+from ruska.io.hdf5_limits import check_chunks, check_heaps, held_chunks
 from ruska.io.hdf5_texts import length_of_text
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
@@ -38,6 +39,15 @@ class Hdf5Pixels(LazyPixels):
     def __init__(self, path: Path, dataset: Any) -> None:
         super().__init__(dataset.shape, dataset.dtype.newbyteorder("="))
         self.path, self.inner, self.chunks = path, dataset.name, dataset.chunks
+
+    def held(self) -> Held | None:
+        import h5py
+
+        try:
+            with h5py.File(self.path, "r") as file:
+                return held_chunks(file[self.inner])
+        except (OSError, KeyError, RuntimeError, ValueError):
+            return None  # reading will say what is wrong
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         import h5py

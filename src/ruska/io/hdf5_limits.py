@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import product
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ruska.errors import InputError
+from ruska.image.grid import corners
+from ruska.image.held import Held, count_held
 from ruska.io import chunked
 from ruska.io.binary import Cursor
 
 _LOOKED_AT = 8 << 20  # bytes at either end of a file
 _HEAP, _HEAP_HEAD = b"GCOL\1\0\0\0", 16
 _SPARE = 1 << 16
+_FOUND = 64
 _DEFLATE, _DEFLATE_RATIO = 1, 1032
 
 
@@ -53,6 +55,21 @@ def _is_sound(cursor: Cursor, at: int) -> bool:
     return end <= cursor.size
 
 
+def held_chunks(dataset: Any) -> Held | None:
+    """Which chunks of a dataset are stored; of one that has none, only that nothing is. None for virtual ones."""
+    if dataset.is_virtual:
+        return None
+    if dataset.chunks is None:
+        empty = 0 not in dataset.shape and dataset.id.get_storage_size() == 0
+        return count_held(dataset.shape, dataset.shape, ()) if empty else None
+    count = dataset.id.get_num_chunks()
+    places = (  # the library takes longer to find a chunk the later it comes
+        tuple(n // c for n, c in zip(dataset.id.get_chunk_info(i).chunk_offset, dataset.chunks, strict=True))
+        for i in range(min(count, _FOUND))
+    )
+    return replace(count_held(dataset.shape, dataset.chunks, places), count=count, complete=True)
+
+
 def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
     """InputError when a compressed chunk in ``box`` is larger than 1 GB, or has more bytes than it can need.
 
@@ -62,12 +79,14 @@ def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
     if dataset.chunks is None or not filters.get_nfilters():
         return
     deflated = filters.get_filter(filters.get_nfilters() - 1)[0] == _DEFLATE
-    size = int(np.prod(dataset.chunks, dtype=np.int64)) * dataset.dtype.itemsize
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if size > chunked.LARGEST_CHUNK:
         raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "
                          f"{chunked.LARGEST_CHUNK >> 20} at most", "Repack it, e.g. with h5repack.")  # fmt: skip
-    corners = (range(s.start // c * c, s.stop, c) for s, c in zip(box, dataset.chunks, strict=True))
-    for corner in product(*corners):
+    first = [s.start // c * c for s, c in zip(box, dataset.chunks, strict=True)]
+    extent = [s.stop - n for s, n in zip(box, first, strict=True)]
+    for place in corners(extent, dataset.chunks):
+        corner = tuple(n + i for n, i in zip(first, place, strict=True))
         found = dataset.id.get_chunk_info_by_coord(corner)
         if found.size > 2 * size + _SPARE:
             raise _damaged(path, dataset, corner, f"takes {found.size} bytes, of {size}")

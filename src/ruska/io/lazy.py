@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import InputError
 from ruska.image.grid import corners, places
+from ruska.image.held import Held
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +31,10 @@ class LazyPixels(ABC):
     @abstractmethod
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Read ``box`` (one slice with explicit bounds and step 1 per axis) from any thread."""
+
+    def held(self) -> Held | None:
+        """Which of its chunks are there; None where all are, or nothing can tell."""
+        return None
 
     def lost(self, error: OSError | None = None) -> InputError:
         """The error for a file that could be opened and cannot be read any more."""
@@ -115,9 +121,19 @@ class Transposed(LazyPixels):
         chunks = getattr(array, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[i] for i in order)
 
+    def held(self) -> Held | None:
+        found = held_of(self.array)
+        turned = tuple(tuple(box[i] for i in self.order) for box in found.boxes) if found else ()
+        return None if found is None else replace(found, boxes=turned)
+
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         inner = tuple(box[self.order.index(i)] for i in range(len(box)))
         return np.asarray(self.array[inner]).transpose(self.order)
+
+
+def held_of(array: Any) -> Held | None:
+    """`LazyPixels.held` of any array."""
+    return array.held() if isinstance(array, LazyPixels) else None
 
 
 def transposed(array: Any, order: tuple[int, ...]) -> Any:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from ruska.io.chunk_files import names_in
 
 LONGEST_JSON = 1 << 22
 """Bytes of metadata that are read."""
@@ -21,6 +24,9 @@ class Place(Protocol):
 
     def part(self, name: str, start: int, length: int) -> bytes | None:
         """``length`` bytes from ``start``, None where there is no such file; ValueError when it ends before."""
+
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        """Files in ``folder`` and ``depth`` folders below, as the parts of their paths; servers: None."""
 
     def folders(self, name: str) -> list[str]:
         """Names of the folders in the folder ``name``; links are not followed. Servers do not tell: none."""
@@ -56,6 +62,9 @@ class Folder:
         with file.open("rb") as stream:
             stream.seek(start)
             return stream.read(length)
+
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        return names_in(self.path / folder, depth)
 
     def folders(self, name: str) -> list[str]:
         here = self.path / name
@@ -101,6 +110,9 @@ class Server:
             raise ValueError(f"it refers to bytes {start} to {start + length}, which are not there")
         return bytes(data)
 
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        return None
+
     def folders(self, name: str) -> list[str]:
         return []
 
@@ -124,6 +136,14 @@ def join(*names: str) -> str:
     if ".." in parts or any("\\" in part for part in parts) or any(":" in part for part in parts[:1]):
         raise ValueError(f"'{'/'.join(names)}' leads out of the store")
     return "/".join(parts)
+
+
+def whole_numbers(said: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes out of metadata; ValueError for what is no whole number."""
+    numbers = tuple(int(n) for n in said)
+    if any(isinstance(n, str) or n != number for n, number in zip(said, numbers, strict=True)):
+        raise ValueError(f"sizes of {str(said)[:80]}")
+    return numbers
 
 
 def read_json(place: Place, name: str) -> dict[str, Any]:

@@ -101,7 +101,9 @@ def _check_element(size: Any) -> None:
     if size is None:
         return
     if not isinstance(size, int) or not 1 <= size <= _LARGEST_ELEMENT:
-        raise ValueError(f"its codec 'shuffle' has elements of {str(size)[:40]} bytes, 1 to {_LARGEST_ELEMENT} are read")
+        raise ValueError(
+            f"its codec 'shuffle' has elements of {str(size)[:40]} bytes, 1 to {_LARGEST_ELEMENT} are read"
+        )
 
 
 def check_sharding(shard: Sequence[int], chunk: Sequence[int], index: Sequence[str]) -> int:

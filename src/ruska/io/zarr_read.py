@@ -10,7 +10,9 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Meaning
+from ruska.image.held import Held, count_held
 from ruska.io import metadata, ngff
+from ruska.io.chunk_files import zarr_names, zarr_places
 from ruska.io.lazy import LazyPixels, transposed
 from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
@@ -37,6 +39,11 @@ class ZarrPixels(LazyPixels):
         super().__init__(safe.shape, np.dtype(safe.dtype).newbyteorder("="))
         self.chunks = tuple(safe.chunks)  # what is decoded at once, also inside a shard
         self.path, self.array = path, safe
+
+    def held(self) -> Held | None:
+        grain = self.array.shards or self.array.chunks
+        names = zarr_names(self.array.store, self.array.path, self.ndim)
+        return None if names is None else count_held(self.shape, grain, zarr_places(names, self.ndim))
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:

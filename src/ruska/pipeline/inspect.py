@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ruska.engine import ArraySource
+from ruska.engine import ArraySource, measure_intensities
 from ruska.engine.plan import Block
 from ruska.engine.run import Job
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
 from ruska.io import check_output
+from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.prepare import Options, Prepared, prepare
 from ruska.pipeline.restore import check_target
 from ruska.pipeline.samples import companions
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine import IterativeMethod, Method, Plan, Progress
+    from ruska.engine import IntensityStatistics, IterativeMethod, Method, Plan, Progress
     from ruska.engine.random_field import PlacedRandomField
     from ruska.physics import Defects, NoiseEstimate, NoiseLevel
 
@@ -43,9 +44,29 @@ def describe(
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like."""
+    """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like.
+
+    Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
+    """
+    said = claim(image)
+    if said is not None and not (options and options.roi):
+        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
+        known = _facts(image, measured)
+        return {**known, "notes": [*known["notes"], said], "noise": None, "method": None, "reason": said,
+                "method_notes": [], "job": None}  # fmt: skip
     job = prepare(image, method, settings, options, progress=progress, rehearsal=True)
-    statistics = job.statistics
+    return {
+        **_facts(image, job.statistics),
+        "noise": noise_facts(image if said is None else job.image, job.noise),
+        "method": job.method_name,
+        "reason": job.reason,
+        "method_notes": list(getattr(job.method, "notes", ())),
+        "job": predict(job),
+    }
+
+
+def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
+    """What the file says of itself, and its intensities."""
     return {
         "name": image.name,
         "shape": list(image.shape),
@@ -58,11 +79,6 @@ def describe(
         "header": sorted(image.header),
         "statistics": statistics.as_dict(),
         "notes": list(image.notes),
-        "noise": noise_facts(image, job.noise),
-        "method": job.method_name,
-        "reason": job.reason,
-        "method_notes": list(getattr(job.method, "notes", ())),
-        "job": predict(job),
     }
 
 
@@ -73,6 +89,7 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
     """
     from ruska.report import draw_noise, place
 
+    refuse_claim(image)
     picture, numbers = folder / "noise.png", folder / "noise.json"
     for path in (picture, numbers):
         if path.exists() and not overwrite:
@@ -155,6 +172,7 @@ def predict_job(
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
     check_target(image, output, overwrite=overwrite)
+    worked_on(image, options.roi if options else None)
     count = options.samples if options else 0
     beside = companions(output, count) if count else []
     for file in beside:

@@ -33,6 +33,7 @@ from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
 from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
 from ruska.methods.sampling import typical_noise
+from ruska.pipeline.claims import worked_on
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method, NoLedger, Sink
@@ -84,7 +85,7 @@ class Prepared:
     """A job that is ready to run.
 
     image : what will be restored (the region of interest); ``source`` reads it.
-    statistics : of the whole image, also when only a region is restored.
+    statistics : of the whole image, also when only a region is restored; of that where next to nothing else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
     noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
     """
@@ -150,6 +151,7 @@ def prepare(
     """
     options = options or Options()
     remembered = remembered or {}
+    image, roi = worked_on(image, options.roi)
     started = time.perf_counter()
     budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal, read=_read)
     whole = ArraySource(image.data, image.axes)
@@ -171,7 +173,7 @@ def prepare(
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready = recipe.prepare(normalised, normalisation, budget)
-    part = crop(image, options.roi) if options.roi else image
+    part = crop(image, roi) if roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
     stored = whole.chunks

@@ -1,0 +1,53 @@
+"""Files that claim far more than they hold: what to say of them, and what is not begun."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ruska.engine import ArraySource
+from ruska.engine.statistics import sparse
+from ruska.errors import InputError
+from ruska.image import Image, crop
+from ruska.image.held import Held
+
+_LARGEST_REGION = 1 << 32  # voxels
+
+
+def claim(image: Image) -> str | None:
+    """What ``image`` claims and holds, in a sentence; None unless it is little more than a claim."""
+    found = sparse(ArraySource(image.data, image.axes))
+    if found is None:
+        return None
+    shape = " x ".join(map(str, image.shape))
+    return f"the file claims {shape} {image.dtype} pixels and holds {_count(found)}"
+
+
+def _count(found: Held) -> str:
+    if found.chunks == 1:
+        return "none of them"
+    return f"{found.count or 'none'} of the {found.chunks} chunks that they take"
+
+
+def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Mapping[str, slice] | None]:
+    """``image`` and region as they are; of a file that is little more than a claim, the region as an image of its own.
+
+    Raises InputError where such a file would have to be gone through as a whole.
+    """
+    said = claim(image)
+    if said is None:
+        return image, roi
+    part = crop(replace(image, mask=None), roi) if roi else image
+    if math.prod(part.shape) > _LARGEST_REGION:
+        first = ",".join(f"{a}=0:{min(n, 64)}" for a, n in zip(image.axes, image.shape, strict=True))
+        raise InputError(image.name, f"is nearly empty: {said}", "Name the part that is there, e.g. --roi "
+                         f"{first}, or copy it to a file of its own.")  # fmt: skip
+    return (crop(image, roi) if roi else image), None
+
+
+def refuse_claim(image: Image) -> None:
+    """Raises InputError for a file that is little more than a claim."""
+    said = claim(image)
+    if said is not None:
+        raise InputError(image.name, f"is nearly empty: {said}", "Copy the part that is there to a file of its own.")
