@@ -187,11 +187,12 @@ class _Boxes:
 
 
 def _held_boxes(source: Source, found: Held) -> list[Box]:
-    """The beginnings of some chunks that are stored; where there are none, of the source."""
-    whole = tuple(slice(0, n) for n in source.shape)
+    """The beginnings of some chunks that are stored; where there are none, of the first that is not."""
+    chunks = getattr(source, "chunks", None) or source.shape
+    first = tuple(slice(0, min(c, n)) for c, n in zip(chunks, source.shape, strict=True))
     boxes: list[Box] = []
     room = _SPARSE_VOXELS
-    for box in found.boxes or (whole,):
+    for box in found.boxes or (first,):
         shorter: list[slice] = []
         for axis, part in enumerate(box):
             others = math.prod(b.stop - b.start for b in box[axis + 1 :])

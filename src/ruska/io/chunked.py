@@ -97,7 +97,7 @@ def unpack(kind: str, data: bytes | memoryview, limit: int) -> bytes:
         if kind in _STREAMS:
             return _unpack_streams(_STREAMS[kind], data, limit)
         return _UNPACKERS[kind](data, limit)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, struct.error, RuntimeError) as error:
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, struct.error, RuntimeError, ValueError) as error:
         raise ValueError(f"{kind} data are damaged, or unpack to more than the {limit} bytes that a chunk may take "
                          f"({error})") from error  # fmt: skip
 

@@ -17,6 +17,7 @@ _LOOKED_AT = 8 << 20  # bytes at either end of a file
 _HEAP, _HEAP_HEAD = b"GCOL\1\0\0\0", 16
 _SPARE = 1 << 16
 _FOUND = 64
+_SAME_LENGTH = (2, 3)  # shuffled bytes, checksum
 _DEFLATE, _DEFLATE_RATIO = 1, 1032
 
 
@@ -56,9 +57,9 @@ def _is_sound(cursor: Cursor, at: int) -> bool:
 
 
 def held_chunks(dataset: Any) -> Held | None:
-    """Which chunks of a dataset are stored; of one that has none, only that nothing is. None for virtual ones."""
+    """Which chunks of a dataset are stored; of one that has none, only that nothing is."""
     if dataset.is_virtual:
-        return None
+        return _held_elsewhere(dataset)
     if dataset.chunks is None:
         empty = 0 not in dataset.shape and dataset.id.get_storage_size() == 0
         return count_held(dataset.shape, dataset.shape, ()) if empty else None
@@ -70,6 +71,17 @@ def held_chunks(dataset: Any) -> Held | None:
     return replace(count_held(dataset.shape, dataset.chunks, places), count=count, complete=True)
 
 
+def _held_elsewhere(dataset: Any) -> Held | None:
+    """Of a virtual dataset, the parts that are taken from others, each as a chunk of their mean size."""
+    parts = [source.vspace for source in dataset.virtual_sources()]
+    voxels = sum(part.get_select_npoints() for part in parts)
+    if voxels <= 0:
+        return None
+    bounds = [part.get_select_bounds() for part in parts[:_FOUND]]
+    boxes = tuple(tuple(slice(a, b + 1) for a, b in zip(*bound, strict=True)) for bound in bounds)
+    return Held(len(parts), len(parts) * math.prod(dataset.shape) // voxels, True, boxes)
+
+
 def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
     """InputError when a compressed chunk in ``box`` is larger than 1 GB, or has more bytes than it can need.
 
@@ -78,7 +90,11 @@ def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
     filters = dataset.id.get_create_plist()
     if dataset.chunks is None or not filters.get_nfilters():
         return
-    deflated = filters.get_filter(filters.get_nfilters() - 1)[0] == _DEFLATE
+    used = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+    deflated = used[-1] == _DEFLATE
+    if sum(one not in _SAME_LENGTH for one in used) > 1:
+        raise InputError(path, f"{dataset.name} has chunks that are packed more than once (HDF5 filters "
+                         f"{', '.join(map(str, used))})", "Repack it, e.g. with h5repack.")  # fmt: skip
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if size > chunked.LARGEST_CHUNK:
         raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 _DEEPEST, _LISTED, _MOST_SEEN = 6, 20, 10_000
-_LARGEST_SIDE = 1 << 62
+_LARGEST_SIDE = 1 << 48
 _SPARE = 1 << 16
 
 

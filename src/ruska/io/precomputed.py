@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
-_LARGEST_SIDE, _MOST_CHANNELS = 1 << 62, 1 << 12
+_LARGEST_SIDE, _MOST_CHANNELS = 1 << 48, 1 << 12
 _CHUNK_NAME = re.compile(r"(-?\d{1,20})-\d{1,20}_(-?\d{1,20})-\d{1,20}_(-?\d{1,20})-\d{1,20}(?:\.gz)?")
 _ENCODINGS = ("raw", "jpeg", "png")
 

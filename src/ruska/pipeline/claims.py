@@ -17,9 +17,15 @@ _LARGEST_REGION = 1 << 32  # voxels
 
 def claim(image: Image) -> str | None:
     """What ``image`` claims and holds, in a sentence; None unless it is little more than a claim."""
-    found = sparse(ArraySource(image.data, image.axes))
-    if found is None:
-        return None
+    found = _found(image)
+    return None if found is None else _sentence(image, found)
+
+
+def _found(image: Image) -> Held | None:
+    return sparse(ArraySource(image.data, image.axes))
+
+
+def _sentence(image: Image, found: Held) -> str:
     shape = " x ".join(map(str, image.shape))
     return f"the file claims {shape} {image.dtype} pixels and holds {_count(found)}"
 
@@ -35,14 +41,15 @@ def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Map
 
     Raises InputError where such a file would have to be gone through as a whole.
     """
-    said = claim(image)
-    if said is None:
+    found = _found(image)
+    if found is None:
         return image, roi
     part = crop(replace(image, mask=None), roi) if roi else image
     if math.prod(part.shape) > _LARGEST_REGION:
-        first = ",".join(f"{a}=0:{min(n, 64)}" for a, n in zip(image.axes, image.shape, strict=True))
-        raise InputError(image.name, f"is nearly empty: {said}", "Name the part that is there, e.g. --roi "
-                         f"{first}, or copy it to a file of its own.")  # fmt: skip
+        box = found.boxes[0] if found.boxes else tuple(slice(0, min(n, 64)) for n in image.shape)
+        region = ",".join(f"{a}={part.start}:{part.stop}" for a, part in zip(image.axes, box, strict=True))
+        raise InputError(image.name, f"is nearly empty: {_sentence(image, found)}",
+                         f"Name the part that you want, e.g. --roi {region}.")  # fmt: skip
     return (crop(image, roi) if roi else image), None
 
 
