@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 _CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGBREAK": 130}
 _GRACE = 8.0  # seconds from SIGTERM or SIGHUP to the end; containers are killed after 10
@@ -138,19 +138,49 @@ def stand_on_open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the program
 
 
-def output_problem() -> OSError | None:
-    """What keeps what was printed from being shown; None where it is. Nothing more is printed then."""
+class Watched:
+    """A text stream that remembers why it could not be written, which tells a full standard output from any other."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.problem: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except OSError as error:
+            self.problem = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self.problem = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def watched_output() -> Iterator[Watched]:
+    """The standard output, flushed at the end; what it cannot take is dropped, and is no error at the program's end."""
+    watched = Watched(sys.stdout)
+    sys.stdout = watched
     try:
-        sys.stdout.flush()
-    except OSError as error:
-        _silence()
-        return error
-    return None
+        yield watched
+    finally:
+        with suppress(OSError, ValueError):
+            watched.flush()
+        sys.stdout = watched.stream
+        if watched.problem is not None:
+            _silence(watched.stream)
 
 
-def _silence() -> None:
-    """What waits in the buffer of the standard output would fail once more at the end, with a traceback."""
+def _silence(stream: TextIO) -> None:
+    """What waits in a stream's buffer would fail once more when the program ends."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

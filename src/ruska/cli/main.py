@@ -27,7 +27,7 @@ from ruska.cli.arguments import (
     training_files,
 )
 from ruska.cli.corpus import corpus_app
-from ruska.cli.ending import end_now, output_problem, signals, stand_on_open_streams
+from ruska.cli.ending import Watched, end_now, signals, stand_on_open_streams, watched_output
 from ruska.cli.models import models_app
 from ruska.cli.options import (
     Axes,
@@ -74,21 +74,22 @@ def main() -> NoReturn:
     """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
     stand_on_open_streams()
     show_what_the_terminal_can(sys.stdout)
-    with signals() as stop:
+    with watched_output() as output, signals() as stop:
         try:
-            code = _run()
+            code = _run(output)
         except KeyboardInterrupt:
             code = stop.code
         if stop.signal is not None and code:
             complain(stop.words)
             end_now(stop.code)
-    if (problem := output_problem()) is not None and not isinstance(problem, BrokenPipeError):
-        complain(f"the standard output cannot be written ({problem.strerror}). Send it elsewhere.")
+    if output.problem is not None:
+        if not isinstance(output.problem, BrokenPipeError):  # a reader that has seen enough is no error
+            complain(f"the standard output cannot be written ({output.problem.strerror}). Send it elsewhere.")
         code = code or OutputError.exit_code
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(output: Watched) -> int:
     """Do what was asked, complain where it cannot be done, and return the exit code."""
     try:
         os.getcwd()
@@ -105,9 +106,7 @@ def _run() -> int:
     except SystemExit as end:  # rich, where the reader of the standard output has gone
         return end.code if isinstance(end.code, int) else 1
     except Exception as error:
-        if isinstance(error, OSError) and output_problem() is not None:
-            if not isinstance(error, BrokenPipeError):
-                complain(f"the standard output cannot be written ({error.strerror}). Send it elsewhere.")
+        if error is output.problem:
             return OutputError.exit_code
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a click usage error
             complain(f"{error.format_message()} {hint_at_dashes(sys.argv[1:])}Try `ruska --help`.")

@@ -143,9 +143,7 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
             with suppress(OSError):  # a training may have it open
                 (folder / name).unlink()
         else:
-            say(
-                f"{folder / name}: is in no corpus, and may be of a build that was killed. Delete it if it is not yours."
-            )
+            say(f"{folder / name}: is in no corpus, and may be of a build that was killed. Delete it if so.")
 
 
 def _listed_parts(folder: Path) -> set[str]:
