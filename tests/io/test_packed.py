@@ -5,7 +5,10 @@ from __future__ import annotations
 import bz2
 import gc
 import gzip
+import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -94,6 +97,24 @@ def test_an_error_inside_names_the_packed_file(tmp_path: Path) -> None:
     assert caught.value.subject == str(tmp_path / "a.mrc.gz")
 
 
+def test_what_a_killed_process_unpacked_goes_with_the_next_one(tmp_path: Path, temporary: Path) -> None:
+    write(tmp_path / "a.mrc", IMAGE)
+    (tmp_path / "a.mrc.gz").write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+    program = "import os, sys, ruska; image = ruska.read(sys.argv[1]); image.data[0]; os._exit(9)"
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.mrc.gz")], env=environment, check=False)
+    (left,) = temporary.iterdir()
+    first, second = (read(tmp_path / "a.mrc.gz") for _ in range(2))
+    assert not left.exists()
+    assert len(list(temporary.iterdir())) == 1  # one lock, however many files
+    del first
+    gc.collect()
+    np.testing.assert_array_equal(second.numpy(), VALUES)
+    del second
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
 # Zip archives
 
 
@@ -135,7 +156,7 @@ def test_names_that_lead_out_stay_in(tmp_path: Path, temporary: Path) -> None:
     data = (tmp_path / "a.mrc").read_bytes()
     for name in ("../../out.mrc", "/out.mrc", "..\\..\\out.mrc"):
         image = read(archive(tmp_path / "a.zip", **{name: data}))
-        assert [p.relative_to(temporary).parts[1:] for p in temporary.rglob("*.mrc")] == [("out.mrc",)]
+        assert [p.relative_to(temporary).parts[2:] for p in temporary.rglob("*.mrc")] == [("out.mrc",)]
         del image
         gc.collect()
 

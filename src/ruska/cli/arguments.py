@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 def complain(text: str) -> None:
     """One line about an error, on the error stream."""
-    print(f"ruska: {text}", file=sys.stderr)
+    with suppress(OSError):  # the error stream may be full or gone, too
+        print(f"ruska: {text}", file=sys.stderr)
 
 
 def show_what_the_terminal_can(stream: TextIO) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ruska.errors import InputError
-from ruska.io.names import is_there
+from ruska.io.names import check_kind, is_there
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -112,6 +112,7 @@ def find_format(path: Path) -> Format:
         raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
     if path.is_dir():
         return _folder_format(path)
+    check_kind(path)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         raise InputError(path, f"cannot be looked for ({error.strerror})", "Check its name and permissions.") from error
     return True
+
+
+_ODD_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+              (stat.S_ISBLK, "a device"))  # fmt: skip
+
+
+def check_kind(path: Path) -> None:
+    """InputError when ``path``, which is there, is a pipe, a socket or a device: to open one may never end."""
+    mode = path.stat().st_mode
+    for is_kind, words in _ODD_KINDS:
+        if is_kind(mode):
+            raise InputError(path, f"is {words}, not a file", "Save what it holds to a file, and give that.")
 
 
 def shown_name(path: Path) -> str:

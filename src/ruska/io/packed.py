@@ -8,6 +8,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -15,6 +17,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 from ruska.errors import InputError, ResourceError
@@ -22,6 +25,7 @@ from ruska.io.archive import ALWAYS_FINE, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
+from ruska.scratch import Scratch, tidy
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -32,6 +36,8 @@ _SPARE_DISK = 256 << 20
 _MOST_MEMBERS = 1_000_000
 _PACKED = ("compressed file", "zip archive")
 _LISTED = 20
+_OLD_COPIES = re.compile(r"ruska-[a-z0-9_]{8}")
+"""Temporary folders of versions that did not yet say whose they are."""
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -51,9 +57,8 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Image:
-    folder = Path(tempfile.mkdtemp(prefix="ruska-"))
-    kept = _Folder(folder)
-    target = folder / (PurePosixPath(name.replace("\\", "/")).name or "image")
+    kept = _Folder(path)
+    target = kept.path / (PurePosixPath(name.replace("\\", "/")).name or "image")
     known = _copy(path, stream, target)
     try:
         image = known.load().read(target, inner)
@@ -66,12 +71,43 @@ def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Imag
     return replace(image, name=name, path=path)
 
 
-class _Folder:
-    """A temporary folder that is deleted with this object, and at the latest when the program ends."""
+class _Room:
+    """Where this process unpacks, one folder with one lock however many files it opens; gone with the last of them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        weakref.finalize(self, shutil.rmtree, str(path), ignore_errors=True)
+    def __init__(self, parent: Path) -> None:
+        tidy(parent, _OLD_COPIES)
+        scratch = Scratch(parent, "unpacked")
+        self.path = scratch.path
+        weakref.finalize(self, scratch.close)
+
+
+_rooms: weakref.WeakValueDictionary[tuple[int, str], _Room] = weakref.WeakValueDictionary()
+_rooms_lock = Lock()
+
+
+class _Folder:
+    """A temporary folder that is deleted with this object, and at the latest when the program ends.
+
+    After a kill the next run deletes it. Raises ResourceError where none can be made for ``packed``.
+    """
+
+    def __init__(self, packed: Path) -> None:
+        try:
+            parent = tempfile.gettempdir()
+            with _rooms_lock:
+                key = (os.getpid(), parent)  # a forked process has a room of its own
+                room = _rooms.get(key) or _Room(Path(parent))
+                _rooms[key] = room
+            self.path = Path(tempfile.mkdtemp(dir=room.path))
+        except OSError as error:
+            why = error.strerror or error
+            raise ResourceError(packed, f"cannot be unpacked: no temporary folder can be made ({why})",
+                                "Set TMPDIR to a folder that can be written to.") from error  # fmt: skip
+        self._room: _Room | None = room
+        weakref.finalize(self, shutil.rmtree, str(self.path), ignore_errors=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_room": None}  # another process reads there, and deletes nothing
 
 
 def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:

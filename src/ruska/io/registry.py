@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from ruska.errors import InputError, OutputError, ResourceError, RuskaError, Set
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.names import is_there, name_problem, shown_name
+from ruska.scratch import Scratch, put_in_place, tidy
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -187,12 +186,14 @@ def write(
     *,
     overwrite: bool = False,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
+    placing: Callable[[Path], None] | None = None,
     **options: Any,
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
-    ``before_placing`` is called with these lines when the file is complete but not yet under its name.
+    ``before_placing`` is called with these lines when the file is complete but not yet under its name,
+    ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
 
     Raises
     ------
@@ -200,45 +201,33 @@ def write(
     """
     target = Path(path)
     known = check_output(target, overwrite=overwrite)
-    suffix = max((s for s in known.suffixes if target.name.lower().endswith(s)), key=len)
-    part = target.with_name(f".{target.name[: -len(suffix)]}.{uuid.uuid4().hex[:8]}.partial{suffix}")
+    tidy(target.absolute().parent)
     try:
-        lost = known.load().write(part, image, **options)
-        if before_placing is not None:
-            before_placing(lost)
-        put_in_place(part, target)
+        with Scratch(target.absolute().parent) as folder:
+            part = folder / target.name
+            lost = _written(known, part, target, image, options)
+            if before_placing is not None:
+                before_placing(lost)
+            if placing is not None:
+                placing(part)
+            put_in_place(part, target)
     except OSError as error:
         full = "requested and" in str(error)  # NumPy's words for it
         reason = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
         raise OutputError(target, f"could not be written ({reason})",
                           "Check free space and permissions, and that no other program has it open; then run "
                           "the same again.") from error  # fmt: skip
-    finally:
-        remove(part)
     return lost
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Move a finished file or store to its final name; what was there before goes only then."""
-    if not target.is_dir():
-        os.replace(part, target)
-        return
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(target, aside)
+def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write ``part``; what is wrong is said of ``target``, the name that the user knows."""
     try:
-        os.replace(part, target)
-    except OSError:
-        os.replace(aside, target)
-        raise
-    remove(aside)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder of our own making, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        return tuple(known.load().write(part, image, **options))
+    except RuskaError as error:
+        if error.subject != str(part):
+            raise
+        raise type(error)(target, error.problem, error.fix) from error
 
 
 def not_carried(image: Image, carries: str) -> tuple[str, ...]:

@@ -23,8 +23,9 @@ from ruska.image.grid import places
 from ruska.io import metadata, ome_xml
 from ruska.io.lazy import BAND, plane_parts, transposed
 from ruska.io.pyramid import halve, has_no_means
-from ruska.io.registry import not_carried, remove
+from ruska.io.registry import not_carried
 from ruska.io.tiff_vendors import original_tags
+from ruska.scratch import remove
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

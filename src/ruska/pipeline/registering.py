@@ -25,6 +25,7 @@ from ruska.io.digest import digest_image
 from ruska.pipeline.prepare import DTypes
 from ruska.pipeline.restore import Result, as_image, check_target
 from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
+from ruska.scratch import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -301,12 +302,9 @@ def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool) 
     def before_placing(lost: tuple[str, ...]) -> None:
         record["output"]["not_kept"] = list(lost)
         path = sidecar(target, ".record.json")
-        part = path.with_suffix(".part")
         try:
-            part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-            os.replace(part, path)
+            write_whole(path, (json.dumps(record, indent=2, default=str) + "\n").encode())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise OutputError(path, f"could not be written ({error.strerror or error})",
                               "Check free space and permissions.") from error  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruska import io, methods
 from ruska.engine import (
+    PLACING,
     BlockStore,
     CanonicalSink,
     Ledger,
@@ -21,7 +22,9 @@ from ruska.engine import (
     NoLedger,
     Progress,
     any_block_done,
+    clear_delivered,
     empty_work,
+    face,
     work_folder,
 )
 from ruska.engine.allocator import give_back_freed_memory
@@ -33,9 +36,13 @@ from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
+from ruska.scratch import tidy, write_whole
 
 if TYPE_CHECKING:
     from ruska.engine import Sink
+
+_STORE = "blocks.zarr"
+"""In the work folder: a Zarr output, where its finished blocks are."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +145,16 @@ def run_job(
         beside = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
         return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
     target = Path(output)
-    check_target(image, target, overwrite=overwrite)
+    tidy(target.absolute().parent)
+    _check_again(image, target, overwrite)
     with _locked(target) as folder:
         digest = digest_image(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
         if not ledger.resumed:
             for file in companions(target, options.samples) if options.samples else ():
                 io.check_output(file, overwrite=overwrite)
+        elif _is_zarr(target) and not (folder / _STORE).exists():
+            ledger.restart()  # a run was killed before it had made the store, or when the store had its name
         job = prepare(image, method, settings, options, progress=progress,
                       remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
@@ -155,7 +165,19 @@ def run_job(
         outcome = job.run(sink, ledger, progress)
         drawn = draw(job, task, ledger, progress)
         record = make_record(job, task, digest, target, outcome, drawn)
-        return _deliver(job, sink, drawn, record, target, overwrite, report, progress)
+        return _deliver(job, sink, drawn, record, target, overwrite, report, progress, ledger)
+
+
+def _check_again(image: Image, target: Path, overwrite: bool) -> None:
+    """`check_target`; a result whose run was killed right behind it is told from any other."""
+    try:
+        check_target(image, target, overwrite=overwrite)
+    except OutputError as error:
+        if error.problem == "exists already" and clear_delivered(target):
+            raise OutputError(target, "exists already and is complete: its run was killed when nothing but tidying was "
+                              "left, which is done now", error.fix) from error  # fmt: skip
+        raise
+    clear_delivered(target)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
@@ -228,7 +250,7 @@ def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> S
         return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.output_extent)
     from ruska.io.zarr_store import ZarrSink
 
-    part = folder / "blocks.zarr"
+    part = folder / _STORE
     if resumed and part.exists():
         return CanonicalSink(ZarrSink.open(part), job.layout)
     io.remove(part)
@@ -245,6 +267,7 @@ def _deliver(
     overwrite: bool,
     report: bool,
     progress: Progress | None,
+    ledger: Ledger,
 ) -> Result:
     """Write output, record and report. The output takes its name last: when it is there, everything is."""
     from ruska.report import sidecar, write_report
@@ -271,10 +294,10 @@ def _deliver(
                     overwrite=True,
                 ).html
             )
-        path = sidecar(target, ".record.json")
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        write_whole(sidecar(target, ".record.json"), (json.dumps(record, indent=2, default=str) + "\n").encode())
+
+    def placing(part: Path) -> None:
+        ledger.add(PLACING, **face(part))
 
     if progress is not None:
         progress(f"writing {target.name}", 0, 1)
@@ -284,9 +307,10 @@ def _deliver(
         lost: tuple[str, ...] = ()
         finish_store(store.sink.path, restored)
         before_placing(lost)
+        placing(store.sink.path)
         io.put_in_place(store.sink.path, target)
     else:
-        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
+        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing, placing=placing)
     return _result(io.read(target), record, written, html[0] if html else None, lost)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +15,7 @@ from ruska.errors import OutputError
 from ruska.image import Image
 from ruska.report.pictures import Explained, Shown, choose_shown, draw
 from ruska.report.verdict import Verdict, judge
+from ruska.scratch import write_whole
 
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
 _BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Do not trust unseen"}
@@ -63,12 +63,9 @@ def write_report(
 
 def place(path: Path, content: bytes) -> None:
     """Write under another name first, so that a half-written report never has its final name; or OutputError."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
+        write_whole(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(path, f"the report could not be written ({error.strerror or error})",
                           "Check free space and permissions, or run without a report.") from error  # fmt: skip
 

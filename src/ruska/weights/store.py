@@ -10,13 +10,13 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from ruska.errors import InputError, OutputError, did_you_mean
+from ruska.scratch import Scratch, tidy, write_whole
 from ruska.weights.card import ModelCard
 from ruska.weights.embedded import EMBEDDED
 from ruska.weights.model import CARD, WEIGHTS, Model, find_models, read_model, verify
@@ -119,8 +119,9 @@ def arriving() -> Iterator[Path]:
     """A folder for what is not yet whole, which nobody finds; it is gone at the end."""
     try:
         models_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".arriving-", dir=models_folder()) as folder:
-            inside = Path(folder) / "model"
+        tidy(models_folder())
+        with Scratch(models_folder()) as folder:
+            inside = folder / "model"
             inside.mkdir()
             yield inside
     except OSError as error:
@@ -144,9 +145,7 @@ def install(arrived: Path) -> Path:
 
 def _write_index() -> None:
     names = {card.name: card.sha256 for folder, card in installed() if folder != EMBEDDED}
-    part = models_folder() / f".{INDEX}.{os.getpid()}"
-    part.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, models_folder() / INDEX)
+    write_whole(models_folder() / INDEX, (json.dumps(names, indent=2) + "\n").encode())
 
 
 def _unpack(archive: Path, folder: Path) -> None:
