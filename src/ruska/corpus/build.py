@@ -20,6 +20,7 @@ from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
+from ruska.io.stamps import check_unchanged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,6 +120,7 @@ def _add(file: Path, most: int, pixel_sizes: Mapping[str, float], writer: _Write
     try:
         image = read(file)
         found = list(grey_planes(image, most))
+        check_unchanged(image)
     except RuskaError as error:
         seen.leave_out(report, file.name, f"cannot be read ({type(error).__name__})")
         return

@@ -35,6 +35,8 @@ class N5Pixels(ChunkedPixels):
         shape, block, kind = _geometry(attributes)
         super().__init__(shape[::-1], np.dtype(kind), block[::-1])
         self.path, self.place, self.name, self.compression = place.address, place, name, _compression(attributes)
+        if isinstance(self.path, Path):
+            self.files = (self.path / name,)
 
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
         where = "/".join(map(str, reversed(place)))

@@ -36,6 +36,8 @@ class ZarrPixels(LazyPixels):
         except ValueError as error:
             raise InputError(path, f"array '{array.path}' cannot be read: {error}", "Write it in smaller chunks.") \
                 from error  # fmt: skip
+        if isinstance(path, Path) and path.is_dir():  # not an archive
+            self.files = (path / array.path,)
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
