@@ -35,7 +35,7 @@ _PIECES, _SMALLEST_PIECE = 64, 4096
 _METADATA = frozenset(("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json", "info"))
 _TICK_NS = 3 * 10**9  # clocks of file systems go in steps of up to two seconds
 _WAIT = "Wait until nothing writes to it any more (an instrument may be recording still), then run the same again."
-_REWRITTEN = "its content is another, with the size and time it had"
+_REWRITTEN = "changed while it was open: its content is another, with the size and time it had"
 _BACK = "Bring it back as it was: the same command goes on."
 
 
@@ -185,8 +185,9 @@ def _difference(before: FileStamp, now: os.stat_result) -> str | None:
     """What differs by the looks of it, in words."""
     when = f"modified at {_time(now.st_mtime_ns)} (before: {_time(before.modified_ns)})"
     if now.st_size != before.size:
-        return f"size {before.size} -> {now.st_size} bytes, {when}"
-    return when if now.st_mtime_ns != before.modified_ns else None
+        how = "became shorter" if now.st_size < before.size else "grew"
+        return f"{how} while it was open: size {before.size} -> {now.st_size} bytes, {when}"
+    return f"changed while it was open: {when}" if now.st_mtime_ns != before.modified_ns else None
 
 
 def _time(nanoseconds: int) -> str:
@@ -202,11 +203,11 @@ def _check_names(then: Stamp, ours: Path | None) -> None:
     try:
         listed = [name for name in _listed(then) if name in then.files or not _is_ours(name, ours)]
     except (OSError, InputError) as error:  # nothing left, or as many slices of another format
-        raise _changed(then, str(then.path), f"its files are others ({error})") from error
+        raise _changed(then, str(then.path), f"changed while it was open: its files are others ({error})") from error
     if sum(map(hash, listed)) != then.names:
         new = sorted(name for name in listed if name not in then.files)
         added = f", such as {_shown(then, new[0])}" if new and then.count == len(then.files) else ""
-        raise _changed(then, str(then.path), f"{then.count} files -> {len(listed)}{added}")
+        raise _changed(then, str(then.path), f"changed while it was open: {then.count} files -> {len(listed)}{added}")
 
 
 def _is_ours(name: str, ours: Path | None) -> bool:
@@ -221,8 +222,8 @@ def _is_ours(name: str, ours: Path | None) -> bool:
 
 
 def _changed(then: Stamp, name: str, what: str) -> ChangedInputError:
-    which = "" if name == str(then.path) else f"{_shown(then, name)} in it, "
-    return ChangedInputError(then.path, f"changed after it was opened: {which}{what}", _WAIT)
+    which = "" if name == str(then.path) else f"{_shown(then, name)} in it "
+    return ChangedInputError(then.path, f"{which}{what}", _WAIT)
 
 
 def _shown(then: Stamp, name: str) -> str:
