@@ -42,6 +42,10 @@ class InputError(RuskaError):
     exit_code = 3
 
 
+class ChangedInputError(InputError):
+    """A file that changed after it was opened, so that what was read of it may be of two states."""
+
+
 class GeometryError(RuskaError):
     """Axes, shapes or boxes that do not fit each other."""
 

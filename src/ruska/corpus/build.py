@@ -25,6 +25,7 @@ from ruska.engine import empty_work, work_folder
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
+from ruska.io.stamps import check_unchanged
 from ruska.scratch import say
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def _add(file: Path, most: int, pixel_sizes: Mapping[str, float], writer: _Write
     try:
         image = read(file)
         found = list(grey_planes(image, most))
+        check_unchanged(image)
     except RuskaError as error:
         seen.leave_out(report, file.name, f"cannot be read ({type(error).__name__})")
         return

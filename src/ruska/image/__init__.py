@@ -4,16 +4,19 @@ from ruska.image.correction import CorrectedArray, corrected
 from ruska.image.estimate import Estimate
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
+from ruska.image.stamp import FileStamp, Stamp
 
 __all__ = [
     "AXES",
     "CorrectedArray",
     "CroppedArray",
     "Estimate",
+    "FileStamp",
     "Image",
     "LazyArray",
     "Meaning",
     "Quantity",
+    "Stamp",
     "canonical_unit",
     "check_axes",
     "corrected",

@@ -13,6 +13,7 @@ import numpy as np
 
 from ruska.errors import GeometryError, did_you_mean
 from ruska.image.quantity import Quantity, is_length
+from ruska.image.stamp import Stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,7 @@ class Image:
     provenance : the record of the run that made this image, JSON-like, or empty.
     name : file name or other short name for messages and reports.
     path : the file the image was read from, or None.
+    stamp : what its files looked like when it was opened, or None; see `ruska.io.stamps`.
     notes : what a reader had to change or assume (RGB turned grey, odd axes), to be told to the user.
     """
 
@@ -70,6 +72,7 @@ class Image:
     name: str = "image"
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_axes(self.axes, len(self.data.shape), self.name)
@@ -118,7 +121,12 @@ class Image:
         return pixels.copy() if copy else pixels
 
     def with_data(self, data: NDArray[Any] | LazyArray, **changes: Any) -> Image:
-        """Return this image with other pixels (and other fields, where given)."""
+        """Return this image with other pixels (and other fields, where given).
+
+        Pixels in memory have no ``stamp``: a change of the file does not change them.
+        """
+        if isinstance(data, np.ndarray):
+            changes = {"stamp": None, **changes}
         return replace(self, data=data, **changes)
 
     def __repr__(self) -> str:

@@ -117,7 +117,7 @@ class First(LazyPixels):
 
     def __init__(self, stack: Any) -> None:
         super().__init__(stack.shape[1:], stack.dtype)
-        self.stack = stack
+        self.stack, self.files = stack, getattr(stack, "files", ())
         chunks = getattr(stack, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[1:])
 
@@ -135,7 +135,7 @@ class Flipped(LazyPixels):
 
     def __init__(self, array: Any) -> None:
         super().__init__(array.shape, array.dtype)
-        self.array, self.chunks = array, getattr(array, "chunks", None)
+        self.array, self.chunks, self.files = array, getattr(array, "chunks", None), getattr(array, "files", ())
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         rows, height = box[-2], self.shape[-2]

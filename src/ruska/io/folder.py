@@ -80,12 +80,12 @@ class FolderPixels(LazyPixels):
 
     def __init__(self, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
         super().__init__((len(files), *shape), dtype)
-        self.files = files
+        self.files = tuple(files)
         self.chunks = (1, *shape)
         self._slice = lru_cache(maxsize=_OPEN_SLICES)(self._open)
 
     def _open(self, index: int) -> Any:
-        image = registry.read(self.files[index])
+        image = registry.read_plainly(self.files[index])
         if image.shape != self.shape[1:] or image.dtype != self.dtype:
             raise InputError(self.files[index], "has changed since the folder was opened", "Start again.")
         return image.data
@@ -106,7 +106,7 @@ def read(path: Path, inner: str | None) -> Image:
     if inner is not None:
         raise InputError(path, f"'{inner}' cannot be picked from a folder", "Give the file itself.")
     files, notes = _members(path)
-    first = registry.read(files[0])
+    first = registry.read_plainly(files[0])
     _check_plane(files[0], first.axes)
     differing = []
     for file in files[1:]:
@@ -133,7 +133,7 @@ def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] |
         from ruska.io.picture import shape_and_dtype
 
         return *shape_and_dtype(file), None
-    image = registry.read(file)
+    image = registry.read_plainly(file)
     _check_plane(file, image.axes)
     return image.shape, image.dtype, dict(image.spacing)
 

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,11 @@ class LazyPixels(ABC):
     """Pixels that stay in their file until they are indexed, like a read-only NumPy array.
 
     A format implements `read_box`; integers, negative indices, steps and ``...`` are handled here.
+    ``files`` : files, and folders with all that lies in them, that the pixels are read from; empty where it is the file
+    that the image's ``path`` names.
     """
+
+    files: tuple[Path, ...] = ()
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape = tuple(int(n) for n in shape)
@@ -117,7 +122,7 @@ class Transposed(LazyPixels):
 
     def __init__(self, array: Any, order: tuple[int, ...]) -> None:
         super().__init__(tuple(array.shape[i] for i in order), array.dtype)
-        self.array, self.order = array, order
+        self.array, self.order, self.files = array, order, getattr(array, "files", ())
         chunks = getattr(array, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[i] for i in order)
 

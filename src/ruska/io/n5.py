@@ -40,6 +40,8 @@ class N5Pixels(ChunkedPixels):
         self.path, self.place, self.name, self.compression = place.address, place, name, _compression(attributes)
         size = math.prod(self.chunks) * self.dtype.itemsize
         self.longest = size + size // 8 + _SPARE  # bytes of a file: what is packed may be a little longer
+        if isinstance(self.path, Path):
+            self.files = (self.path / name,)
 
     def held(self) -> Held | None:
         names = self.place.names(self.name, self.ndim)

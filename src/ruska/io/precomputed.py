@@ -50,6 +50,8 @@ class PrecomputedPixels(ChunkedPixels):
         if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
             raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
         self.path, self.place, self.key = place.address, place, join(str(scale["key"]))
+        if isinstance(self.path, Path):
+            self.files = (self.path / self.key,)
         shards = scale.get("sharding")
         grid = [-(-n // c) for n, c in zip(size, chunk, strict=True)]
         self.sharding = None if shards is None else Sharding.parse(shards, grid)

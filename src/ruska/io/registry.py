@@ -63,7 +63,7 @@ def read(
     InputError : the file is missing, empty, truncated, of an unknown kind or not an image.
     GeometryError : ``axes`` do not fit the data.
     """
-    image = _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
+    image = read_plainly(path) if is_url(path) else _read_stamped(*split_inner(path))
     if 0 in image.shape:
         raise InputError(image.name, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
     if image.dtype.kind not in "uifb":
@@ -75,6 +75,22 @@ def read(
         size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
         image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
     return image
+
+
+def read_plainly(path: str | os.PathLike[str]) -> Image:
+    """As `read`, as it is in the file, and without a stamp: for files of which another one takes care."""
+    return _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
+
+
+def _read_stamped(file: Path, inner: str | None) -> Image:
+    """A file is looked at before it is opened; of folders, only their format knows what belongs to the image."""
+    from ruska.io import stamps
+
+    find_format(file)  # says what is wrong with what cannot be read
+    before = stamps.take(file) if file.is_file() else None
+    image = _read_file(file, inner)
+    alone = before is not None and image.path in (None, file)
+    return replace(image, stamp=before if alone else stamps.take(file, image))
 
 
 def _read_file(file: Path, inner: str | None) -> Image:

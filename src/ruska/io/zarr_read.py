@@ -39,6 +39,8 @@ class ZarrPixels(LazyPixels):
         super().__init__(safe.shape, np.dtype(safe.dtype).newbyteorder("="))
         self.chunks = tuple(safe.chunks)  # what is decoded at once, also inside a shard
         self.path, self.array = path, safe
+        if isinstance(path, Path) and path.is_dir():  # not an archive
+            self.files = (path / array.path,)
 
     def held(self) -> Held | None:
         grain = self.array.shards or self.array.chunks

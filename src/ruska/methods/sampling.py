@@ -44,6 +44,8 @@ class Workplace(Protocol):
     def room(self) -> int: ...
     @property
     def read(self) -> Callable[[str], NDArray[Any]] | None: ...
+    def tidy(self) -> None:
+        """Give freed memory back, so that what comes next finds the room that there was."""
 
 
 def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[NDArray[Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import ruska
 from ruska.errors import SettingsError, did_you_mean
 from ruska.pipeline.restore import as_image
+from ruska.pipeline.watch import watched
 from ruska.registration import Model
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ def evaluate(
     r, t, n = as_image(result), *(None if given is None else as_image(given) for given in (truth, noisy))
     record = _record(r, t, n, output, register)
     placement = None
-    if register is not None and t is not None:
-        r, t, n, placement = place_truth(r, t, n, register)
-    scores = replace(score(r, t, n), registration=placement)
+    with watched(*(image for image in (r, t, n) if image is not None)) as watch:
+        if register is not None and t is not None:
+            r, t, n, placement = place_truth(r, t, n, register)
+        scores = replace(score(r, t, n), registration=placement)
+        watch.check()
     if paths is None:
         return Evaluation(scores, record)
     write_scores(paths, scores, record, r, t, n)

@@ -31,6 +31,7 @@ from ruska.engine.layout import in_stack_order
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
+from ruska.io.stamps import check_unchanged
 from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
 from ruska.methods.sampling import typical_noise
 from ruska.pipeline.claims import worked_on
@@ -222,7 +223,10 @@ def check_stack(image: Image) -> None:
 
 
 def _read(file: str) -> np.ndarray[Any, Any]:
-    return io.read(file).numpy()
+    image = io.read(file)
+    values = image.numpy()
+    check_unchanged(image)
+    return values
 
 
 def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:
@@ -233,6 +237,8 @@ def correct_detector(image: Image, dark: str | None = None, gain: str | None = N
     references = {name: io.read(file) for name, file in files.items()}
     done = {name: {"path": files[name], "hash": digest_image(found)} for name, found in references.items()}
     result = corrected(image, references.get("dark"), references.get("gain"))
+    for reference in references.values():  # they are in memory now
+        check_unchanged(reference)
     return replace(result, provenance={**image.provenance, "detector": done})
 
 

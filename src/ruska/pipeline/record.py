@@ -32,6 +32,7 @@ def job_identity(
         "ruska": ruska.__version__,
         "task": task,
         "input": digest,
+        "modified": _modified(image) if digest.startswith("sha256-sampled:") else None,
         "model": card.sha256 if card else None,
         "detector": image.provenance.get("detector"),
         "name": image.name,
@@ -45,6 +46,12 @@ def job_identity(
         "memory": options.memory,
         "roi": {a: [s.start, s.stop] for a, s in (options.roi or {}).items()},
     }
+
+
+def _modified(image: Image) -> int:
+    """When a file was changed last, of which the digest is of a part only."""
+    assert image.path is not None
+    return image.path.stat().st_mtime_ns
 
 
 def make_record(

@@ -24,6 +24,7 @@ from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
 from ruska.pipeline.prepare import DTypes
 from ruska.pipeline.restore import Result, as_image, check_target
+from ruska.pipeline.watch import Watch, watched
 from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
 from ruska.scratch import write_whole
 
@@ -70,6 +71,21 @@ def register(
     if dtype not in get_args(DTypes):
         raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
     task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
+    with watched(*(i for i in (task.moving, task.fixed) if i is not None), ours=task.target) as watch:
+        image, record = _aligned(task, model, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
+        watch.check()
+        if task.target is None:
+            return Result(image, record)
+        if progress is not None:
+            progress(f"writing {task.target.name}", 0, 1)
+        return _write(task.target, image, record, overwrite, watch)
+
+
+def _aligned(
+    task: _Task, model: Model, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
+    progress: Progress,
+) -> tuple[Image, dict[str, Any]]:  # fmt: skip
+    """The result, of a stack read when it is written, and the record."""
     started = time.perf_counter()
     if task.fixed is None:
         if model != "shift":
@@ -80,12 +96,7 @@ def register(
             raise SettingsError("crop" if crop else "whole_pixels", "is for stacks, not for a pair", "Leave it out.")
         image, found, words = _pair(task, task.fixed, model, reach)
     record = _record(task, image, found, words, time.perf_counter() - started)
-    image = image.with_data(image.data, provenance=record)
-    if task.target is None:
-        return Result(image, record)
-    if progress is not None:
-        progress(f"writing {task.target.name}", 0, 1)
-    return _write(task.target, image, record, overwrite)
+    return image.with_data(image.data, provenance=record), record
 
 
 @dataclass(frozen=True)
@@ -296,10 +307,11 @@ def _about(image: Image) -> dict[str, Any]:
             "axes": image.axes, "dtype": str(image.dtype)}  # fmt: skip
 
 
-def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool) -> Result:
+def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, watch: Watch) -> Result:
     from ruska.report import sidecar
 
     def before_placing(lost: tuple[str, ...]) -> None:
+        watch.check()  # the slices of a stack were read again
         record["output"]["not_kept"] = list(lost)
         path = sidecar(target, ".record.json")
         try:

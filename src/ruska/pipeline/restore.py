@@ -28,14 +28,14 @@ from ruska.engine import (
     work_folder,
 )
 from ruska.engine.allocator import give_back_freed_memory
-from ruska.errors import InputError, OutputError, SettingsError
+from ruska.errors import ChangedInputError, InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
-from ruska.io.digest import digest_image
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
+from ruska.pipeline.watch import Watch, watched
 from ruska.scratch import tidy, write_whole
 
 if TYPE_CHECKING:
@@ -137,35 +137,30 @@ def run_job(
     if (own := methods.task(method)) != task:
         raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
-        job = prepare(image, method, settings, options, progress=progress, in_memory=True)
-        store = MemoryStore(job.plan.output_shape, job.out_dtype)
-        outcome = job.run(store, NoLedger(), progress)
-        drawn = draw(job, task, NoLedger(), progress)
-        record = make_record(job, task, digest_image(image), None, outcome, drawn)
-        beside = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
-        return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
+        return _in_memory(task, image, method, settings, options, progress)
     target = Path(output)
     tidy(target.absolute().parent)
     _check_again(image, target, overwrite)
-    with _locked(target) as folder:
-        digest = digest_image(image)
+    with _locked(target) as folder, watched(image, ours=target) as watch:
+        told, digest = watch.over(progress), watch.digest(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
         if not ledger.resumed:
             for file in companions(target, options.samples) if options.samples else ():
                 io.check_output(file, overwrite=overwrite)
         elif _is_zarr(target) and not (folder / _STORE).exists():
             ledger.restart()  # a run was killed before it had made the store, or when the store had its name
-        job = prepare(image, method, settings, options, progress=progress,
+        job = prepare(image, method, settings, options, progress=told,
                       remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
                        sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
                        room=job.budget.room)  # fmt: skip
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
-        outcome = job.run(sink, ledger, progress)
-        drawn = draw(job, task, ledger, progress)
+        outcome = job.run(sink, ledger, told)
+        drawn = draw(job, task, ledger, told)
         record = make_record(job, task, digest, target, outcome, drawn)
-        return _deliver(job, sink, drawn, record, target, overwrite, report, progress, ledger)
+        watch.check()  # nothing is written beside the output before
+        return _deliver(job, sink, drawn, record, target, overwrite, report, progress, watch, ledger)
 
 
 def _check_again(image: Image, target: Path, overwrite: bool) -> None:
@@ -180,6 +175,22 @@ def _check_again(image: Image, target: Path, overwrite: bool) -> None:
     clear_delivered(target)
 
 
+def _in_memory(
+    task: str, image: Image, method: str, settings: Mapping[str, Any] | None, options: Options,
+    progress: Progress | None,
+) -> Result:  # fmt: skip
+    with watched(image) as watch:
+        told, digest = watch.over(progress), watch.digest(image)
+        job = prepare(image, method, settings, options, progress=told, in_memory=True)
+        store = MemoryStore(job.plan.output_shape, job.out_dtype)
+        outcome = job.run(store, NoLedger(), told)
+        drawn = draw(job, task, NoLedger(), told)
+        record = make_record(job, task, digest, None, outcome, drawn)
+        watch.check()
+    beside = [replace(found, data=found.numpy()) for found in _companions(job, drawn, record)]
+    return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
+
+
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or that is the input, before any work is done."""
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
@@ -190,11 +201,15 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[Path]:
-    """The work folder; emptied when the job is done, or fails before it has finished a single block."""
+    """The work folder; emptied when the job is done, fails before it has finished a single block, or read a file that
+    changed meanwhile."""
     try:
         with work_folder(target) as folder:
             try:
                 yield folder
+            except ChangedInputError:  # of which state the finished blocks are, nothing tells
+                empty_work(folder)
+                raise
             except OSError:
                 raise
             except Exception:
@@ -267,6 +282,7 @@ def _deliver(
     overwrite: bool,
     report: bool,
     progress: Progress | None,
+    watch: Watch,
     ledger: Ledger,
 ) -> Result:
     """Write output, record and report. The output takes its name last: when it is there, everything is."""
@@ -283,17 +299,15 @@ def _deliver(
             if progress is not None:
                 progress("drawing the report", 0, 1)
             give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
-            html.append(
-                write_report(
-                    target,
-                    job.image,
-                    restored,
-                    record,
-                    explained=getattr(job.method, "explained", None),
-                    drawn=tuple(beside),
-                    overwrite=True,
-                ).html
-            )
+            paths = write_report(target, job.image, restored, record, explained=getattr(job.method, "explained", None),
+                                 drawn=tuple(beside), overwrite=True)  # fmt: skip
+            html.append(paths.html)
+            try:
+                watch.check()  # the report shows the input, too
+            except InputError:
+                for file in (paths.html, paths.png, *(companions(target, len(beside) - 1) if beside else ())):
+                    io.remove(file)
+                raise
         write_whole(sidecar(target, ".record.json"), (json.dumps(record, indent=2, default=str) + "\n").encode())
 
     def placing(part: Path) -> None:

@@ -18,6 +18,7 @@ from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, d
 from ruska.image import Image
 from ruska.io.digest import digest_image
 from ruska.pipeline.restore import as_image
+from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
 
 if TYPE_CHECKING:
@@ -66,16 +67,18 @@ def train(
         "settings": recipe.settings.model_dump(exclude={"steps", "minutes"}),
         "data": sorted(f"{digest_image(image)} {image.provenance.get('detector', '')}" for image in opened),
     }
-    with claimed(folder, request, overwrite):
+    with claimed(folder, request, overwrite), watched(*opened) as watch:
+        told = watch.over(progress)
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
-            statistics = measure_intensities(whole, image.name, progress)
+            statistics = measure_intensities(whole, image.name, told)
             sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
             facts.append(_facts(image))
-        learned = recipe.learn(sources, Budget(folder=folder, progress=progress), log=folder)
+        learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder)
         if not first_of_many():
             return None
+        watch.check()
         return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
 
 
