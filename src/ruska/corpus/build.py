@@ -20,6 +20,7 @@ from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
+from ruska.io.names import check_plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +71,8 @@ def build(
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    for child in folder.iterdir():
+        check_plain(child)  # what is written into would be written elsewhere
     (folder / MANIFEST).unlink(missing_ok=True)
     stated("", pixel_sizes or {})
     report, writer, seen = Report(), _Writer(folder), _Seen()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruska.disk import settle
-from ruska.errors import JobBusyError
+from ruska.errors import JobBusyError, OutputError
 
 
 class NoLedger:
@@ -93,6 +93,8 @@ def work_folder(target: Path) -> Iterator[Path]:
     from filelock import FileLock, Timeout
 
     folder = target.with_name(f".{target.name}.ruska-work")
+    if folder.is_symlink() or (folder / "lock").is_symlink():  # what is in it is deleted at the end
+        raise OutputError(folder, "is or holds a symbolic link, and Ruska works in folders of its own", "Delete it.")
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / "lock")
     try:

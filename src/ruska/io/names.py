@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 
-from ruska.errors import InputError
+from ruska.errors import InputError, OutputError
 
 _LONGEST = 220
 """Bytes of an output's name. Systems allow 255; work folders, partial files and reports beside it add up to 30."""
@@ -25,6 +26,27 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         raise InputError(path, f"cannot be looked for ({error.strerror})", "Check its name and permissions.") from error
     return True
+
+
+_ODD = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))  # fmt: skip
+
+
+def check_plain(path: Path) -> None:
+    """OutputError where ``path`` is there and is neither a file nor a folder: it would lead the bytes elsewhere.
+
+    Links count wherever they lead to, also nowhere. Links among the folders above are the user's own arrangement.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):  # not there, or of a name that others complain of
+        return
+    what = next((name for is_one, name in _ODD if is_one(mode)), None)
+    if what is None and hasattr(os.path, "isjunction") and os.path.isjunction(path):
+        what = "a junction"
+    if what is not None:
+        raise OutputError(path, f"is {what}, and Ruska writes only files and stores of its own",
+                          "Choose another name.")  # fmt: skip
 
 
 def shown_name(path: Path) -> str:

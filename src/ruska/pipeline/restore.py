@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,9 +32,11 @@ from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
+from ruska.report import beside, check_beside, json_text, place
 
 if TYPE_CHECKING:
     from ruska.engine import Sink
+    from ruska.report import Beside
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,13 @@ def run_job(
     *,
     overwrite: bool = False,
     report: bool = True,
+    whole_names: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again."""
+    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again.
+
+    whole_names : files beside the output begin with its whole name (``a.tif.record.json``), not with its stem.
+    """
     if (own := methods.task(method)) != task:
         raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
@@ -135,16 +140,16 @@ def run_job(
         outcome = job.run(store, NoLedger(), progress)
         drawn = draw(job, task, NoLedger(), progress)
         record = make_record(job, task, digest_image(image), None, outcome, drawn)
-        beside = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
-        return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
+        extra = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
+        return _result(_restored(job, job.layout.from_canonical(store.values), record), record, extra)
     target = Path(output)
     check_target(image, target, overwrite=overwrite)
+    check_companions(image, target, options.samples, report, overwrite=True, whole_names=whole_names)
     with _locked(target) as folder:
         digest = digest_image(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
         if not ledger.resumed:
-            for file in companions(target, options.samples) if options.samples else ():
-                io.check_output(file, overwrite=overwrite)
+            check_companions(image, target, options.samples, report, overwrite=overwrite, whole_names=whole_names)
         job = prepare(image, method, settings, options, progress=progress,
                       remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
@@ -154,16 +159,41 @@ def run_job(
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
         outcome = job.run(sink, ledger, progress)
         drawn = draw(job, task, ledger, progress)
-        record = make_record(job, task, digest, target, outcome, drawn)
-        return _deliver(job, sink, drawn, record, target, overwrite, report, progress)
+        names = beside(target, whole=whole_names)  # asked again: a run beside this one may have ended
+        record = make_record(job, task, digest, names, outcome, drawn)
+        return _deliver(job, sink, drawn, record, names, overwrite, report, progress)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or that is the input, before any work is done."""
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
-    if image.path is not None and target.exists() and target.samefile(image.path):
-        raise OutputError(target, "is the input file, which Ruska never overwrites", "Choose another name.")
+    if target.exists() and any(target.samefile(file) for file in files_of(image) if file.exists()):
+        raise OutputError(
+            target, "is the input or a reference of it, which Ruska never overwrites", "Choose another name."
+        )
+    if target.exists() and image.path is not None and image.path.resolve() in target.resolve().parents:
+        raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",
+                          "Choose another folder.")  # fmt: skip
     io.check_output(target, overwrite=overwrite)
+
+
+def files_of(image: Image) -> list[Path]:
+    """The files that an image is read from: its own, and the references of its detector."""
+    references = [Path(used["path"]) for used in image.provenance.get("detector", {}).values()]
+    return [*([Path(image.path)] if image.path is not None else []), *references]
+
+
+def check_companions(
+    image: Image, target: Path, samples: int, report: bool, *, overwrite: bool, whole_names: bool = False
+) -> list[Path]:
+    """The samples' files beside ``target``; OutputError where these, the record or the report cannot be written."""
+    names = beside(target, whole=whole_names)
+    drawn = companions(names, samples)
+    for file in drawn:
+        io.check_output(file, overwrite=overwrite)
+    files = [names.record, *(names.reports if report else ())]
+    check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
+    return drawn
 
 
 @contextmanager
@@ -241,17 +271,18 @@ def _deliver(
     store: Sink,
     drawn: Drawn | None,
     record: dict[str, Any],
-    target: Path,
+    names: Beside,
     overwrite: bool,
     report: bool,
     progress: Progress | None,
 ) -> Result:
     """Write output, record and report. The output takes its name last: when it is there, everything is."""
-    from ruska.report import sidecar, write_report
+    from ruska.report import write_report
 
+    target = names.target
     restored = _restored(job, NativeView(store, job.layout), record)
-    beside = _companions(job, drawn, record)
-    written = write_drawn(beside, target, progress) if beside else ()
+    extra = _companions(job, drawn, record)
+    written = write_drawn(extra, names, progress) if extra else ()
     html: list[Path] = []
 
     def before_placing(lost: tuple[str, ...]) -> None:
@@ -267,14 +298,12 @@ def _deliver(
                     restored,
                     record,
                     explained=getattr(job.method, "explained", None),
-                    drawn=tuple(beside),
+                    drawn=tuple(extra),
                     overwrite=True,
+                    names=names,
                 ).html
             )
-        path = sidecar(target, ".record.json")
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        place(names.record, json_text(record).encode())
 
     if progress is not None:
         progress(f"writing {target.name}", 0, 1)
@@ -291,8 +320,8 @@ def _deliver(
 
 
 def _result(
-    image: Image, record: Mapping[str, Any], beside: Sequence[Image], report: Path | None = None,
+    image: Image, record: Mapping[str, Any], extra: Sequence[Image], report: Path | None = None,
     lost: tuple[str, ...] = (),
 ) -> Result:  # fmt: skip
-    """``beside`` : the standard deviation and the samples, or nothing."""
-    return Result(image, record, report, lost, beside[0] if beside else None, tuple(beside[1:]))
+    """``extra`` : the standard deviation and the samples, or nothing."""
+    return Result(image, record, report, lost, extra[0] if extra else None, tuple(extra[1:]))
