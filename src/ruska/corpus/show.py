@@ -12,7 +12,7 @@ from ruska.corpus.build import MANIFEST, STATISTICS
 from ruska.corpus.contact import tile_of, write_sheet
 from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError
-from ruska.io import check_output
+from ruska.io.names import check_free
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def show(
     """
     place = Path(folder)
     if output is not None:
-        check_output(output, overwrite=overwrite)
+        check_free([Path(output)], overwrite=overwrite)
     manifest = _manifest(place)
     found = statistics(manifest["planes"])
     if (place / STATISTICS).exists():

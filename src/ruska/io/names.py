@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ruska.errors import InputError, OutputError
@@ -47,6 +48,16 @@ def check_plain(path: Path) -> None:
     if what is not None:
         raise OutputError(path, f"is {what}, and Ruska writes only files and stores of its own",
                           "Choose another name.")  # fmt: skip
+
+
+def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
+    """OutputError unless each of ``files`` is not there, or is a plain file and may be replaced."""
+    for file in files:
+        check_plain(file)
+        if file.is_dir():
+            raise OutputError(file, "is a folder", "Move it away, or choose another place.")
+        if file.exists() and not overwrite:
+            raise OutputError(file, "exists already", "Choose another folder, or pass --overwrite.")
 
 
 def shown_name(path: Path) -> str:

@@ -15,6 +15,7 @@ from ruska.engine.run import Job
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
+from ruska.io.names import check_free
 from ruska.pipeline.prepare import Options, Prepared, prepare
 from ruska.pipeline.restore import check_companions, check_target
 
@@ -68,7 +69,7 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
-    from ruska.report import check_free, draw_noise, json_text, place
+    from ruska.report import draw_noise, json_text, place
 
     picture, numbers = folder / "noise.png", folder / "noise.json"
     check_free((picture, numbers), overwrite=overwrite)

@@ -1,6 +1,6 @@
 """The report beside a result: pictures, a plain verdict, and the run record, in one HTML file."""
 
-from ruska.report.beside import Beside, beside, check_beside, check_free, place, sidecar
+from ruska.report.beside import Beside, beside, check_beside, place, sidecar
 from ruska.report.html import ReportPaths, write_report
 from ruska.report.noise_picture import draw_noise
 from ruska.report.scores import check_scores, json_text, write_scores
@@ -12,7 +12,6 @@ __all__ = [
     "Verdict",
     "beside",
     "check_beside",
-    "check_free",
     "check_scores",
     "draw_noise",
     "json_text",

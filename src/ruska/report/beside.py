@@ -94,23 +94,13 @@ def check_beside(names: Beside, files: Sequence[Path], *, overwrite: bool, input
             continue
         if any(used.exists() and file.samefile(used) for used in inputs):
             raise OutputError(
-                file, "is the input or a reference of it, which Ruska never overwrites", "Choose another output name."
+                file, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another output name."
             )
         if file.is_dir():
             raise OutputError(file, "is a folder", "Move it away, or choose another output name.")
         if not (overwrite or own):
             raise OutputError(file, "exists already, and is not of this output",
                               "Choose another output name, or pass --overwrite.")  # fmt: skip
-
-
-def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
-    """OutputError unless each of ``files`` is free, or a plain file that may be replaced."""
-    for file in files:
-        check_plain(file)
-        if file.is_dir():
-            raise OutputError(file, "is a folder", "Choose another folder, or move it away.")
-        if file.exists() and not overwrite:
-            raise OutputError(file, "exists already", "Choose another folder, or pass --overwrite.")
 
 
 def place(path: Path, content: bytes) -> None:

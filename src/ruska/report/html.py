@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ruska.image import Image
+from ruska.io.names import check_free
 from ruska.plain_text import copyable, one_line
-from ruska.report.beside import Beside, check_free, place
+from ruska.report.beside import Beside, place
 from ruska.report.pictures import Explained, Shown, choose_shown, draw
 from ruska.report.verdict import Verdict, judge
 

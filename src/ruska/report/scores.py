@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import OutputError
-from ruska.report.beside import check_free, place
+from ruska.io.names import check_free
+from ruska.report.beside import place
 from ruska.report.score_picture import choose_compared, draw_scores
 
 if TYPE_CHECKING:
