@@ -74,20 +74,24 @@ def _free(name: str, suffix: str, taken: set[str]) -> str:
 
 
 def _sharing(found: Sequence[Named], samples: int) -> list[Named]:
-    """Those of which a file has the name of another's."""
-    files = [{_key(name) for name in _files(one, samples)} for one in found]
-    count = Counter(key for keys in files for key in keys)
-    return [one for one, keys in zip(found, files, strict=True) if any(count[key] > 1 for key in keys)]
+    """Those that would write a file of another's name: the results may go where the images are."""
+    written = [_files(one, samples) for one in found]
+    count = Counter(key for keys in written for key in keys)
+    images = {_key(one.file.name) for one in found}
+    return [
+        one
+        for one, keys in zip(found, written, strict=True)
+        if any(count[key] > 1 for key in keys) or keys & (images - {_key(one.file.name)})
+    ]
 
 
-def _files(one: Named, samples: int) -> list[str]:
-    """All that would be written for an image, and its own name: the results may go where the images are."""
+def _files(one: Named, samples: int) -> set[str]:
+    """All that would be written for an image."""
     from ruska.pipeline.samples import companions
     from ruska.report import Beside
 
     names = Beside(Path(one.output), one.whole)
-    beside = [names.record, *names.reports, *companions(names, samples)]
-    return [one.file.name, one.output, *(file.name for file in beside)]
+    return {_key(file.name) for file in (names.target, names.record, *names.reports, *companions(names, samples))}
 
 
 def _key(name: str) -> str:

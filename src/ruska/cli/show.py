@@ -31,12 +31,14 @@ def json(facts: Mapping[str, Any]) -> None:
 
 def table(title: str, rows: Mapping[str, Any]) -> None:
     """Print name and value in two columns; nested values are indented, absent ones left out."""
-    grid = Table(title=Text(one_line(title)), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in _rows(rows):
         grid.add_row(Text(one_line(name.replace("_", " "))), Text(one_line(_text(value))))  # [brackets] are no colours
-    screen().print(grid)
+    out = screen()
+    out.print(Text(one_line(title), style="table.title"), soft_wrap=True)  # whole: a wrapped one would begin a line
+    out.print(grid)
 
 
 def _rows(rows: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, Any]]:
