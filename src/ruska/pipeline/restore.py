@@ -27,6 +27,7 @@ from ruska.engine.allocator import give_back_freed_memory
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.io.digest import digest_image
+from ruska.io.folder import FolderPixels
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
@@ -178,9 +179,10 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
 
 
 def files_of(image: Image) -> list[Path]:
-    """The files that an image is read from: its own, and the references of its detector."""
-    references = [Path(used["path"]) for used in image.provenance.get("detector", {}).values()]
-    return [*([Path(image.path)] if image.path is not None else []), *references]
+    """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
+    references = [used["path"] for used in image.provenance.get("detector", {}).values()]
+    slices = image.data.files if isinstance(image.data, FolderPixels) else ()
+    return [Path(file) for file in (image.path, *slices, *references) if file is not None]
 
 
 def check_companions(
@@ -190,7 +192,7 @@ def check_companions(
     names = beside(target, whole=whole_names)
     drawn = companions(names, samples)
     for file in drawn:
-        io.check_output(file, overwrite=overwrite)
+        check_target(image, file, overwrite=overwrite)
     files = [names.record, *(names.reports if report else ())]
     check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
     return drawn
