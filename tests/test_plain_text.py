@@ -110,6 +110,7 @@ def test_bash_reads_a_command_that_was_copied_from_a_page() -> None:
 
 def test_a_command_that_can_be_read_is_not_touched() -> None:
     assert copyable("ruska denoise 'a b.tif' -o µ.tif") == "ruska denoise 'a b.tif' -o µ.tif"
+    assert copyable("it's none\x1b", windows=False) == r"it's none\x1b"
     assert copyable('ruska "a\u202eb"', windows=True) == r'ruska "a\u202eb"'
 
 

@@ -62,9 +62,12 @@ def copyable(command: str, *, windows: bool = sys.platform == "win32") -> str:
     Bash, zsh, ksh and POSIX 2024 read that. On Windows no name has such a character but bidirectional marks, which
     become escapes.
     """
-    if one_line(command) == command:
-        return command
-    return one_line(command) if windows else " ".join(map(_for_posix, shlex.split(command)))
+    if windows or one_line(command) == command:
+        return one_line(command)
+    try:
+        return " ".join(map(_for_posix, shlex.split(command)))
+    except ValueError:  # it is no command
+        return one_line(command)
 
 
 def _for_posix(word: str) -> str:

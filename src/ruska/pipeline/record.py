@@ -109,8 +109,8 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
     for name, value in settings.items():
         if value is not None:
             words += ["--set", f"{name}={value}"]
-    for name, reference in job.image.provenance.get("detector", {}).items():
-        words += [f"--{name}", no_option(reference["path"])]
+    for name, path in references(job.image).items():
+        words += [f"--{name}", no_option(path)]
     words += ["--axes", job.image.axes, "--dtype", job.options.dtype]
     words += ["--samples", str(job.options.samples)] if job.options.samples else []
     words += ["--seed", str(job.options.seed)] if task == "denoise" or job.options.samples else []
@@ -119,6 +119,15 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
     if job.options.roi:
         words += ["--roi", ",".join(f"{a}={s.start}:{s.stop}" for a, s in job.options.roi.items())]
     return command_line(words)
+
+
+def references(image: Image) -> dict[str, str]:
+    """The detector's ``dark`` and ``gain`` files that an image was corrected with. A file may claim anything here."""
+    used = image.provenance.get("detector")
+    if not isinstance(used, Mapping):
+        return {}
+    found = {name: used[name].get("path") for name in ("dark", "gain") if isinstance(used.get(name), Mapping)}
+    return {name: str(path) for name, path in found.items() if isinstance(path, str | Path)}
 
 
 def _source(image: Image) -> str:

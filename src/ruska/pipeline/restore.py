@@ -31,7 +31,7 @@ from ruska.io.folder import FolderPixels
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
-from ruska.pipeline.record import job_identity, make_record
+from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
 from ruska.report import beside, check_beside, json_text, place
 
@@ -180,9 +180,8 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
 
 def files_of(image: Image) -> list[Path]:
     """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
-    references = [used["path"] for used in image.provenance.get("detector", {}).values()]
     slices = image.data.files if isinstance(image.data, FolderPixels) else ()
-    return [Path(file) for file in (image.path, *slices, *references) if file is not None]
+    return [Path(file) for file in (image.path, *slices, *references(image).values()) if file is not None]
 
 
 def check_companions(
