@@ -16,14 +16,12 @@ import typer
 
 from ruska import __version__
 from ruska.cli.arguments import (
-    complain,
     corpus_or_files,
     default_output,
     hint_at_dashes,
     open_image,
     parse_roi,
     settings_of,
-    show_what_the_terminal_can,
     training_files,
 )
 from ruska.cli.corpus import corpus_app
@@ -55,6 +53,7 @@ from ruska.cli.options import (
     Workers,
 )
 from ruska.cli.run import Run, restoration, reuse_memory, with_model
+from ruska.cli.terminal import complain, guard_streams, say, show_fault
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError
 
 app = typer.Typer(
@@ -73,8 +72,8 @@ app.add_typer(corpus_app)
 def main() -> NoReturn:
     """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
     stand_on_open_streams()
-    show_what_the_terminal_can(sys.stdout)
     with watched_output() as output, signals() as stop:
+        guard_streams()
         try:
             code = _run(output)
         except KeyboardInterrupt:
@@ -111,17 +110,15 @@ def _run(output: Watched) -> int:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a click usage error
             complain(f"{error.format_message()} {hint_at_dashes(sys.argv[1:])}Try `ruska --help`.")
             return 2
-        import traceback
-
         with suppress(OSError):
-            traceback.print_exc()
+            show_fault(error)
         complain("this is a fault in Ruska. Please report the lines above with `ruska doctor --json`.")
         return 1
 
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"ruska {__version__}")
+        say(f"ruska {__version__}")
         raise typer.Exit
 
 

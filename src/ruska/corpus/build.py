@@ -25,6 +25,7 @@ from ruska.engine import empty_work, work_folder
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
+from ruska.io.names import check_plain
 from ruska.io.stamps import check_unchanged
 from ruska.scratch import say
 
@@ -76,6 +77,8 @@ def build(
     something else.
     """
     folder = Path(output).resolve()
+    for child in folder.iterdir() if folder.is_dir() else ():
+        check_plain(child)  # what is written into would be written elsewhere
     stated("", pixel_sizes or {})
     with _claimed(folder) as work:
         fresh = work / "corpus"

@@ -25,6 +25,7 @@ from ruska.io.archive import ALWAYS_FINE, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
+from ruska.plain_text import one_line
 from ruska.scratch import Scratch, tidy
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Imag
         image = known.load().read(target, inner)
     except InputError as error:  # about the temporary file, whose name says nothing to anyone
         fix = error.fix.replace(f"{target.name}:", f"{path.name}:{target.name}:")
-        raise InputError(path, error.problem.replace(str(target), name), fix) from error
+        raise InputError(path, error.problem.replace(one_line(target), name), fix) from error
     for pixels in (image.data, image.mask):
         if isinstance(pixels, LazyPixels):
             pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
-from ruska.io.names import is_there, name_problem, shown_name
+from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.scratch import Scratch, put_in_place, tidy
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
         raise OutputError(
             target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access."
         )
+    check_plain(target)
     if is_there(target):
         if not overwrite:
             raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
@@ -193,7 +194,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
 def check_name(path: Path) -> None:
     """OutputError when a result cannot be called so."""
     if problem := name_problem(path.name):
-        raise OutputError(ascii(path.name)[1:-1], problem, "Choose another name with -o.")
+        raise OutputError(path.name, problem, "Choose another name with -o.")
 
 
 def write(

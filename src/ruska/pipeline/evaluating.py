@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,6 +11,7 @@ import ruska
 from ruska.errors import SettingsError, did_you_mean
 from ruska.pipeline.restore import as_image
 from ruska.pipeline.watch import watched
+from ruska.plain_text import command_line, no_option
 from ruska.registration import Model
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _record(
 ) -> dict[str, Any]:
     names = {name: None if i is None else str(i.path or i.name)
              for name, i in (("result", result), ("truth", truth), ("noisy", noisy))}  # fmt: skip
-    words = ["ruska", "evaluate", str(names["result"])]
+    words = ["ruska", "evaluate", no_option(str(names["result"]))]
     for name in ("truth", "noisy"):
-        words += [f"--{name}", names[name] or ""] if names[name] else []
+        words += [f"--{name}", no_option(names[name] or "")] if names[name] else []
     words += ["--register", "--model", register] if register else []
-    words += ["-o", str(output)] if output is not None else []
+    words += ["-o", no_option(str(output))] if output is not None else []
     words += ["--axes", result.axes]
-    return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": shlex.join(words)}
+    return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": command_line(words)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +15,10 @@ from ruska.engine.run import Job
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
-from ruska.io import check_output
+from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.prepare import Options, Prepared, prepare
-from ruska.pipeline.restore import check_target
-from ruska.pipeline.samples import companions
+from ruska.pipeline.restore import check_companions, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,13 +85,11 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
-    from ruska.report import draw_noise, place
+    from ruska.report import draw_noise, json_text, place
 
     refuse_claim(image)
     picture, numbers = folder / "noise.png", folder / "noise.json"
-    for path in (picture, numbers):
-        if path.exists() and not overwrite:
-            raise OutputError(path, "exists already", "Choose another folder, or pass --overwrite.")
+    check_free((picture, numbers), overwrite=overwrite)
     seen = _look_at_noise(image)
     if seen is None:
         raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
@@ -103,7 +99,7 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
-    place(numbers, (json.dumps({"file": image.name, **seen.facts}, indent=2) + "\n").encode())
+    place(numbers, json_text({"file": image.name, **seen.facts}).encode())
     return {**seen.facts, "picture": str(picture), "numbers": str(numbers)}
 
 
@@ -168,15 +164,15 @@ def predict_job(
     options: Options | None = None,
     *,
     overwrite: bool = False,
+    report: bool = True,
+    whole_names: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
     check_target(image, output, overwrite=overwrite)
     worked_on(image, options.roi if options else None)
     count = options.samples if options else 0
-    beside = companions(output, count) if count else []
-    for file in beside:
-        check_output(file, overwrite=overwrite)
+    beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
     facts = describe(image, method, settings, options, progress=progress)
     return {**facts, "beside": [file.name for file in beside]}
 

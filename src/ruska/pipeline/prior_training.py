@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import ruska
 from ruska.errors import InputError
 from ruska.image import Image
 from ruska.pipeline.training import claimed, first_of_many
+from ruska.plain_text import command_line, no_option
 from ruska.weights import ModelCard, locate, save_model
 from ruska.weights.model import WEIGHTS
 
@@ -136,11 +136,11 @@ def command(name: str, own: PriorSettings, corpus: Path, start: str | None) -> s
     usual = asdict(PRESETS["cpu"])
     changed = {k: v for k, v in asdict(own).items() if v != usual[k]}
     minutes = changed.pop("minutes", None)
-    parts = ["ruska", "train", "prior", corpus.name, "-o", name]
-    parts += [] if start is None else ["--start", start]
+    parts = ["ruska", "train", "prior", no_option(corpus.name), "-o", no_option(name)]
+    parts += [] if start is None else ["--start", no_option(start)]
     for key, value in changed.items():
         parts += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(parts + ([] if minutes is None else ["--minutes", f"{minutes:g}"]))
+    return command_line(parts + ([] if minutes is None else ["--minutes", f"{minutes:g}"]))
 
 
 def _halved(network: nn.Module) -> dict[str, Tensor]:

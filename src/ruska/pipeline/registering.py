@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,14 +17,15 @@ import numpy as np
 import ruska
 from ruska import io
 from ruska.engine import Progress
-from ruska.errors import GeometryError, OutputError, SettingsError, did_you_mean
+from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
 from ruska.pipeline.prepare import DTypes
-from ruska.pipeline.restore import Result, as_image, check_target
+from ruska.pipeline.restore import Result, as_image, check_target, files_of
 from ruska.pipeline.watch import Watch, watched
+from ruska.plain_text import command_line, no_option
 from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
-from ruska.scratch import write_whole
+from ruska.report import beside, check_beside, json_text, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +113,8 @@ class _Task:
             for image in (self.moving, self.fixed):
                 if image is not None:
                     check_target(image, self.target, overwrite=self.overwrite)
+                    names = beside(self.target)
+                    check_beside(names, [names.record], overwrite=self.overwrite, inputs=files_of(image))
 
     @property
     def target(self) -> Path | None:
@@ -135,7 +136,7 @@ def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple
         values.reshape(fixed.shape), mask=where, meaning=moving.meaning, name=moving.name, path=None,
         notes=moving.notes, channel_names=(),
     )  # fmt: skip
-    words = [str(fixed.path or fixed.name), "--model", model]
+    words = [no_option(str(fixed.path or fixed.name)), "--model", model]
     words += ["--reach", f"{reach:g}"] if reach is not None else []
     return image, {**found.as_dict(), "empty": float(empty.mean()), "clipped": clipped}, words
 
@@ -277,9 +278,9 @@ def _valid_plane(image: Image) -> NDArray[Any]:
 
 
 def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str], seconds: float) -> dict[str, Any]:
-    command = ["ruska", "register", str(task.moving.path or task.moving.name)]
+    command = ["ruska", "register", no_option(str(task.moving.path or task.moving.name))]
     command += words[:1] if task.fixed is not None else []
-    command += ["-o", str(task.target)] if task.target else []
+    command += ["-o", no_option(str(task.target))] if task.target else []
     command += words[1:] if task.fixed is not None else words
     command += ["--axes", task.moving.axes] if task.fixed is None else []
     command += ["--dtype", task.dtype]
@@ -287,7 +288,7 @@ def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str
         "ruska": ruska.__version__,
         "task": "register",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(command),
+        "command": command_line(command),
         "moving": _about(task.moving),
         "fixed": None if task.fixed is None else _about(task.fixed),
         "alignment": dict(found),
@@ -308,17 +309,10 @@ def _about(image: Image) -> dict[str, Any]:
 
 
 def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, watch: Watch) -> Result:
-    from ruska.report import sidecar
-
     def before_placing(lost: tuple[str, ...]) -> None:
         watch.check()  # the slices of a stack were read again
         record["output"]["not_kept"] = list(lost)
-        path = sidecar(target, ".record.json")
-        try:
-            write_whole(path, (json.dumps(record, indent=2, default=str) + "\n").encode())
-        except OSError as error:
-            raise OutputError(path, f"could not be written ({error.strerror or error})",
-                              "Check free space and permissions.") from error  # fmt: skip
+        place(beside(target).record, json_text(record).encode())
 
     lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)
     return Result(io.read(target), record, None, lost)

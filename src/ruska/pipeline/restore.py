@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,16 +29,19 @@ from ruska.engine import (
 from ruska.engine.allocator import give_back_freed_memory
 from ruska.errors import ChangedInputError, InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
+from ruska.io.folder import FolderPixels
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
-from ruska.pipeline.record import job_identity, make_record
+from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
 from ruska.pipeline.watch import Watch, watched
-from ruska.scratch import tidy, write_whole
+from ruska.report import beside, check_beside, json_text, place
+from ruska.scratch import tidy
 
 if TYPE_CHECKING:
     from ruska.engine import Sink
+    from ruska.report import Beside
 
 _STORE = "blocks.zarr"
 """In the work folder: a Zarr output, where its finished blocks are."""
@@ -131,9 +133,13 @@ def run_job(
     *,
     overwrite: bool = False,
     report: bool = True,
+    whole_names: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again."""
+    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again.
+
+    whole_names : files beside the output begin with its whole name (``a.tif.record.json``), not with its stem.
+    """
     if (own := methods.task(method)) != task:
         raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
@@ -141,12 +147,12 @@ def run_job(
     target = Path(output)
     tidy(target.absolute().parent)
     _check_again(image, target, overwrite)
+    check_companions(image, target, options.samples, report, overwrite=True, whole_names=whole_names)
     with _locked(target) as folder, watched(image, ours=target) as watch:
         told, digest = watch.over(progress), watch.digest(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
         if not ledger.resumed:
-            for file in companions(target, options.samples) if options.samples else ():
-                io.check_output(file, overwrite=overwrite)
+            check_companions(image, target, options.samples, report, overwrite=overwrite, whole_names=whole_names)
         elif _is_zarr(target) and not (folder / _STORE).exists():
             ledger.restart()  # a run was killed before it had made the store, or when the store had its name
         job = prepare(image, method, settings, options, progress=told,
@@ -158,9 +164,10 @@ def run_job(
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
         outcome = job.run(sink, ledger, told)
         drawn = draw(job, task, ledger, told)
-        record = make_record(job, task, digest, target, outcome, drawn)
+        names = beside(target, whole=whole_names)  # asked again: a run beside this one may have ended
+        record = make_record(job, task, digest, names, outcome, drawn)
         watch.check()  # nothing is written beside the output before
-        return _deliver(job, sink, drawn, record, target, overwrite, report, progress, watch, ledger)
+        return _deliver(job, sink, drawn, record, names, overwrite, report, progress, watch, ledger)
 
 
 def _check_again(image: Image, target: Path, overwrite: bool) -> None:
@@ -187,16 +194,40 @@ def _in_memory(
         drawn = draw(job, task, NoLedger(), told)
         record = make_record(job, task, digest, None, outcome, drawn)
         watch.check()
-    beside = [replace(found, data=found.numpy()) for found in _companions(job, drawn, record)]
-    return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
+    extra = [replace(found, data=found.numpy()) for found in _companions(job, drawn, record)]
+    return _result(_restored(job, job.layout.from_canonical(store.values), record), record, extra)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or that is the input, before any work is done."""
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
-    if image.path is not None and target.exists() and target.samefile(image.path):
-        raise OutputError(target, "is the input file, which Ruska never overwrites", "Choose another name.")
+    if target.exists() and any(target.samefile(file) for file in files_of(image) if file.exists()):
+        raise OutputError(
+            target, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another name."
+        )
+    if target.exists() and image.path is not None and image.path.resolve() in target.resolve().parents:
+        raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",
+                          "Choose another folder.")  # fmt: skip
     io.check_output(target, overwrite=overwrite)
+
+
+def files_of(image: Image) -> list[Path]:
+    """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
+    slices = image.data.files if isinstance(image.data, FolderPixels) else ()
+    return [Path(file) for file in (image.path, *slices, *references(image).values()) if file is not None]
+
+
+def check_companions(
+    image: Image, target: Path, samples: int, report: bool, *, overwrite: bool, whole_names: bool = False
+) -> list[Path]:
+    """The samples' files beside ``target``; OutputError where these, the record or the report cannot be written."""
+    names = beside(target, whole=whole_names)
+    drawn = companions(names, samples)
+    for file in drawn:
+        check_target(image, file, overwrite=overwrite)
+    files = [names.record, *(names.reports if report else ())]
+    check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
+    return drawn
 
 
 @contextmanager
@@ -278,7 +309,7 @@ def _deliver(
     store: Sink,
     drawn: Drawn | None,
     record: dict[str, Any],
-    target: Path,
+    names: Beside,
     overwrite: bool,
     report: bool,
     progress: Progress | None,
@@ -286,11 +317,12 @@ def _deliver(
     ledger: Ledger,
 ) -> Result:
     """Write output, record and report. The output takes its name last: when it is there, everything is."""
-    from ruska.report import sidecar, write_report
+    from ruska.report import write_report
 
+    target = names.target
     restored = _restored(job, NativeView(store, job.layout), record)
-    beside = _companions(job, drawn, record)
-    written = write_drawn(beside, target, progress) if beside else ()
+    extra = _companions(job, drawn, record)
+    written = write_drawn(extra, names, progress) if extra else ()
     html: list[Path] = []
 
     def before_placing(lost: tuple[str, ...]) -> None:
@@ -300,15 +332,15 @@ def _deliver(
                 progress("drawing the report", 0, 1)
             give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
             paths = write_report(target, job.image, restored, record, explained=getattr(job.method, "explained", None),
-                                 drawn=tuple(beside), overwrite=True)  # fmt: skip
+                                 drawn=tuple(extra), overwrite=True, names=names)  # fmt: skip
             html.append(paths.html)
             try:
                 watch.check()  # the report shows the input, too
             except InputError:
-                for file in (paths.html, paths.png, *(companions(target, len(beside) - 1) if beside else ())):
+                for file in (paths.html, paths.png, *(companions(names, len(extra) - 1) if extra else ())):
                     io.remove(file)
                 raise
-        write_whole(sidecar(target, ".record.json"), (json.dumps(record, indent=2, default=str) + "\n").encode())
+        place(names.record, json_text(record).encode())
 
     def placing(part: Path) -> None:
         ledger.add(PLACING, **face(part))
@@ -329,8 +361,8 @@ def _deliver(
 
 
 def _result(
-    image: Image, record: Mapping[str, Any], beside: Sequence[Image], report: Path | None = None,
+    image: Image, record: Mapping[str, Any], extra: Sequence[Image], report: Path | None = None,
     lost: tuple[str, ...] = (),
 ) -> Result:  # fmt: skip
-    """``beside`` : the standard deviation and the samples, or nothing."""
-    return Result(image, record, report, lost, beside[0] if beside else None, tuple(beside[1:]))
+    """``extra`` : the standard deviation and the samples, or nothing."""
+    return Result(image, record, report, lost, extra[0] if extra else None, tuple(extra[1:]))

@@ -17,6 +17,7 @@ from ruska.engine.layout import in_stack_order
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
 from ruska.io.digest import digest_image
+from ruska.io.names import check_plain
 from ruska.pipeline.restore import as_image
 from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
@@ -137,6 +138,8 @@ def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bo
     text = json.dumps(request, indent=2, default=str) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for child in folder.iterdir():
+            check_plain(child)  # what is written into would be written elsewhere
         with FileLock(folder / ".lock", timeout=0):
             if known.exists():
                 if known.read_text(encoding="utf-8") != text and not overwrite:

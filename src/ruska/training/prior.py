@@ -21,6 +21,7 @@ from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
 from ruska.networks.unet import Bounds
+from ruska.plain_text import one_line
 from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
 from ruska.training.noising import Noised, add_noise
@@ -168,7 +169,7 @@ def main() -> None:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
     recent = f", loss {found.losses[-1]:.4f}" if found.losses else ""
-    print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {options.output / WEIGHTS}")
+    print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {one_line(options.output / WEIGHTS)}")
 
 
 def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
