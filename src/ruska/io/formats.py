@@ -112,6 +112,8 @@ def find_format(path: Path) -> Format:
         raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
     if path.is_dir():
         return _folder_format(path)
+    if not path.is_file():  # to open a pipe would wait for someone to write into it
+        raise InputError(path, "is a pipe or a device, no file", "Save what it gives to a file first.")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
