@@ -1,4 +1,8 @@
-"""A Zarr store whose metadata are read only while they are of a sensible length, and whose shards' indices once."""
+"""A Zarr store whose metadata are read only while they are of a sensible length, and whose shards' indices once.
+
+A store in a folder is left neither through links in it (see `links`) nor through names in its metadata: in consolidated
+metadata Zarr takes any name, with ``..`` in it, too.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import json
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest  # noqa: TID253  # imported by functions only
 from zarr.storage import LocalStore, WrapperStore, ZipStore  # noqa: TID253  # imported by functions only
 
 from ruska.io.cache import CACHE_BYTES
+from ruska.io.links import Bounds
 from ruska.io.places import is_refusal
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
@@ -21,7 +26,8 @@ _LARGEST_VALUE = 1 << 20  # bytes of one value: a cell of a table may be a long 
 
 
 class CheckedStore(WrapperStore[Any]):
-    """Another store, read-only; ValueError for metadata of more than 64 MB, or of arrays whose values have over 1 MB.
+    """Another store, read-only. ValueError for metadata of more than 64 MB, or of arrays whose values have over 1 MB;
+    InputError for links out of its folder.
 
     Zarr makes such a value of each array that it meets, to fill what is missing.
 
@@ -35,7 +41,29 @@ class CheckedStore(WrapperStore[Any]):
         super().__init__(store)
         self._ends: OrderedDict[tuple[str, int], bytes] = OrderedDict()  # only ever used in Zarr's own thread
 
+        self._bounds = Bounds(store.root) if isinstance(store, LocalStore) else None
+
+    def _check_place(self, key: str) -> None:
+        if self._bounds is not None:
+            self._bounds.check(key)
+
+    async def exists(self, key: str) -> bool:
+        self._check_place(key)
+        return bool(await super().exists(key))
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        self._check_place(prefix.rstrip("/"))
+        return super().list_dir(prefix)
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def _get_many(self, requests: Iterable[tuple[str, Any, Any]]) -> AsyncGenerator[tuple[str, Any], None]:
+        for key, prototype, part in requests:
+            yield key, await self.get(key, prototype, part)
+
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        self._check_place(key)
         if key.rsplit("/", 1)[-1] not in _METADATA:
             if isinstance(byte_range, SuffixByteRequest) and not isinstance(self._store, LocalStore):
                 return await self._end(key, prototype, byte_range)

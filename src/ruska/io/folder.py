@@ -16,6 +16,7 @@ from ruska.image import Image
 from ruska.io import registry
 from ruska.io.formats import Format
 from ruska.io.lazy import LazyPixels
+from ruska.io.links import Bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,11 +30,12 @@ def members(path: Path, *, every_format: bool = False) -> list[Path]:
 
     The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images
     (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none, or when two formats are equally frequent in a stack.
+    Raises InputError when there is none, when two formats are equally frequent in a stack, and for links that lead out
+    of the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
-    return sorted(_images(path), key=natural_key)
+    return _checked(path, sorted(_images(path), key=natural_key))
 
 
 def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -45,13 +47,20 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
                          "Keep the slices of one stack in a folder of their own.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
     others = ", ".join(f"{n} {name}" for name, n in counts[1:])
-    return chosen, (f"left out files of other formats: {others}",) if others else ()
+    return _checked(path, chosen), (f"left out files of other formats: {others}",) if others else ()
+
+
+def _checked(path: Path, files: list[Path]) -> list[Path]:
+    bounds = Bounds(path)
+    for file in files:
+        bounds.check(file.name)
+    return files
 
 
 def _images(path: Path) -> dict[Path, str]:
     """The images in ``path`` and the name of each one's format."""
     try:
-        files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        files = [p for p in path.iterdir() if _may_be_image(p) and not p.name.startswith(".")]
     except OSError as error:
         raise InputError(path, f"cannot be listed ({error.strerror})", "Check its permissions.") from error
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
@@ -61,9 +70,15 @@ def _images(path: Path) -> dict[Path, str]:
     return known
 
 
+def _may_be_image(file: Path) -> bool:
+    """Files, and links to nothing: a slice that is gone must not be left out without a word."""
+    return file.is_file() or (file.is_symlink() and not file.exists())
+
+
 def _is_image(file: Path, known: Format) -> bool:
     """Whether a file is a slice by its name: descriptions and archives are none, and .dat can be anything."""
     if known.name == "FIB-SEM .dat":
+        Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
             return stream.read(4) == known.magic[0][1]
     return known.name not in ("TIA description", "zip archive")
@@ -85,9 +100,11 @@ class FolderPixels(LazyPixels):
         self._slice = lru_cache(maxsize=_OPEN_SLICES)(self._open)
 
     def _open(self, index: int) -> Any:
-        image = registry.read_plainly(self.files[index])
+        file = self.files[index]
+        Bounds(file.parent).check(file.name)  # it may have become another since
+        image = registry.read_plainly(file)
         if image.shape != self.shape[1:] or image.dtype != self.dtype:
-            raise InputError(self.files[index], "has changed since the folder was opened", "Start again.")
+            raise InputError(file, "has changed since the folder was opened", "Start again.")
         return image.data
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:

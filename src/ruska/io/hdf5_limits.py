@@ -87,30 +87,63 @@ def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
 
     What a filter makes of a chunk is hardly longer than the chunk; more would unpack to something else.
     """
-    filters = dataset.id.get_create_plist()
-    if dataset.chunks is None or not filters.get_nfilters():
+    size = _unpacked(path, dataset)
+    if size is None:
         return
-    used = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
-    deflated = used[-1] == _DEFLATE
-    if sum(one not in _SAME_LENGTH for one in used) > 1:
-        raise InputError(path, f"{dataset.name} has chunks that are packed more than once (HDF5 filters "
-                         f"{', '.join(map(str, used))})", "Repack it, e.g. with h5repack.")  # fmt: skip
-    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    if size > chunked.LARGEST_CHUNK:
-        raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "
-                         f"{chunked.LARGEST_CHUNK >> 20} at most", "Repack it, e.g. with h5repack.")  # fmt: skip
     first = [s.start // c * c for s, c in zip(box, dataset.chunks, strict=True)]
     extent = [s.stop - n for s, n in zip(box, first, strict=True)]
     for place in corners(extent, dataset.chunks):
         corner = tuple(n + i for n, i in zip(first, place, strict=True))
-        found = dataset.id.get_chunk_info_by_coord(corner)
-        if found.size > 2 * size + _SPARE:
-            raise _damaged(path, dataset, corner, f"takes {found.size} bytes, of {size}")
-        if deflated and found.size * _DEFLATE_RATIO > chunked.LARGEST_CHUNK:
-            try:
-                chunked.check_packed("zlib", dataset.id.read_direct_chunk(corner)[1], 2 * size + _SPARE)
-            except ValueError as error:
-                raise _damaged(path, dataset, corner, f"cannot be unpacked: {error}") from error
+        _check_chunk(path, dataset, size, corner, dataset.id.get_chunk_info_by_coord(corner).size)
+
+
+def check_all_chunks(path: Path, dataset: Any) -> None:
+    """Like `check_chunks`, of all chunks that are stored: those of a part of a virtual dataset, which has no box."""
+    size = _unpacked(path, dataset)
+    if size is not None:
+        large: list[tuple[tuple[int, ...], int]] = []
+
+        def look(found: Any) -> None:
+            if _is_large(size, found.size):
+                large.append((found.chunk_offset, found.size))
+
+        dataset.id.chunk_iter(look)
+        for corner, packed in large:
+            _check_chunk(path, dataset, size, corner, packed)
+
+
+def _unpacked(path: Path, dataset: Any) -> int | None:
+    """Bytes of a chunk, None where chunks are not packed; InputError for over 1 GB, or packed more than once."""
+    filters = dataset.id.get_create_plist()
+    if dataset.chunks is None or not filters.get_nfilters():
+        return None
+    used = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+    if sum(one not in _SAME_LENGTH for one in used) > 1:
+        raise InputError(path, f"{dataset.name} has chunks that are packed more than once (HDF5 filters "
+                         f"{', '.join(map(str, used))})", "Repack it, e.g. with h5repack.")  # fmt: skip
+    size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
+    if size > chunked.LARGEST_CHUNK:
+        raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "
+                         f"{chunked.LARGEST_CHUNK >> 20} at most", "Repack it, e.g. with h5repack.")  # fmt: skip
+    return size
+
+
+def _is_large(size: int, packed: int) -> bool:
+    """Whether a chunk has so many bytes that it is to be looked at."""
+    return packed > 2 * size + _SPARE or packed * _DEFLATE_RATIO > chunked.LARGEST_CHUNK
+
+
+def _check_chunk(path: Path, dataset: Any, size: int, corner: tuple[int, ...], packed: int) -> None:
+    if packed > 2 * size + _SPARE:
+        raise _damaged(path, dataset, corner, f"takes {packed} bytes, of {size}")
+    if not _is_large(size, packed):
+        return
+    filters = dataset.id.get_create_plist()
+    if filters.get_filter(filters.get_nfilters() - 1)[0] == _DEFLATE:
+        try:
+            chunked.check_packed("zlib", dataset.id.read_direct_chunk(corner)[1], 2 * size + _SPARE)
+        except ValueError as error:
+            raise _damaged(path, dataset, corner, f"cannot be unpacked: {error}") from error
 
 
 def _damaged(path: Path, dataset: Any, corner: tuple[int, ...], problem: str) -> InputError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ruska.io.chunk_files import names_in
+from ruska.io.links import Bounds, is_link
 
 LONGEST_JSON = 1 << 22
 """Bytes of metadata that are read."""
@@ -29,14 +30,15 @@ class Place(Protocol):
         """Files in ``folder`` and ``depth`` folders below, as the parts of their paths; servers: None."""
 
     def folders(self, name: str) -> list[str]:
-        """Names of the folders in the folder ``name``; links are not followed. Servers do not tell: none."""
+        """Names of the folders in the folder ``name``, without links to others of this store. Servers tell none."""
 
 
 class Folder:
-    """A `Place` on a disk."""
+    """A `Place` on a disk. InputError for links that lead out of it, and for pipes and devices (see `links`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._bounds = Bounds(path)
 
     @property
     def address(self) -> Path:
@@ -44,6 +46,7 @@ class Folder:
 
     def read(self, name: str, limit: int) -> bytes | None:
         file = self.path / name
+        self._bounds.check(name)
         try:
             size = file.stat().st_size
             if size > limit:
@@ -54,6 +57,7 @@ class Folder:
 
     def part(self, name: str, start: int, length: int) -> bytes | None:
         file = self.path / name
+        self._bounds.check(name)
         if not file.is_file():
             return None
         size = file.stat().st_size
@@ -68,9 +72,15 @@ class Folder:
 
     def folders(self, name: str) -> list[str]:
         here = self.path / name
-        if not here.is_dir():
-            return []
-        return sorted(p.name for p in here.iterdir() if p.is_dir() and not p.is_symlink())
+        self._bounds.check(name)
+        return sorted(p.name for p in here.iterdir() if self._is_another(p)) if here.is_dir() else []
+
+    def _is_another(self, path: Path) -> bool:
+        """Whether it is a folder; one that a link leads to only where it is not found in here anyway."""
+        if path.is_dir() and is_link(path):
+            self._bounds.check(path.relative_to(self.path).as_posix())
+            return not self._bounds.is_inside(path)
+        return path.is_dir()
 
 
 class Server:

@@ -49,7 +49,7 @@ class PrecomputedPixels(ChunkedPixels):
         super().__init__((channels, *size[::-1]), np.dtype(kind), (channels, *chunk[::-1]))
         if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
             raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
-        self.path, self.place, self.key = place.address, place, join(str(scale["key"]))
+        self.path, self.place, self.key = place.address, place, _inside(str(scale["key"]))
         if isinstance(self.path, Path):
             self.files = (self.path / self.key,)
         shards = scale.get("sharding")
@@ -111,6 +111,13 @@ class PrecomputedPixels(ChunkedPixels):
                 raise ValueError(f"{len(data)} bytes for {' x '.join(map(str, sizes))} values")
             return np.frombuffer(data, stored).reshape(sizes).astype(self.dtype)
         return _picture(data, sizes, self.dtype)
+
+
+def _inside(key: str) -> str:
+    """The folder of a scale, below that of the volume; ValueError for any other."""
+    if key.startswith("/"):
+        raise ValueError(f"'{key}' leads out of the store")
+    return join(key)
 
 
 def _picture(data: bytes, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.errors import InputError
+from ruska.errors import InputError, RuskaError
 from ruska.image import Image, Meaning
 from ruska.image.held import Held, count_held
 from ruska.io import metadata, ngff
@@ -50,6 +50,8 @@ class ZarrPixels(LazyPixels):
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
             values = np.asarray(self.array[box], dtype=self.dtype)
+        except RuskaError:  # a chunk that is a link, which says so itself
+            raise
         except Exception as error:  # codecs fail in as many ways as there are codecs
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
