@@ -1,7 +1,6 @@
 """A Zarr store whose metadata are read only while they are of a sensible length, and whose shards' indices once.
 
-A store in a folder is left neither through links in it (see `links`) nor through names in its metadata: in consolidated
-metadata Zarr takes any name, with ``..`` in it, too.
+A store in a folder is left neither through links in it nor through names in its metadata (see `links`).
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ class Bounds:
 
         What is not there at all is no error: formats have pieces that may be missing.
         """
+        if _leads_out(name):
+            raise InputError(self.root, f"refers to '{name}', which is outside of it", "Copy it again from its source.")
         folder, _, last = name.rpartition("/")
         self._check_folder(folder)
         place = os.path.join(self.root, folder, last)
@@ -72,8 +74,6 @@ class Bounds:
     def _check_link(self, place: str) -> None:
         if not self._free and not self.is_inside(place):
             link = self._first_link(place)
-            if not is_link(link):
-                raise InputError(self.root, f"refers to {place}, which is outside of it", "Copy the folder again.")
             raise InputError(link, f"is a link that leads out of {self.root} (to {_target(link)})",
                              f"Ruska does not follow it. {_WAY_OUT}")  # fmt: skip
 
@@ -82,6 +82,15 @@ class Bounds:
         parts = os.path.relpath(place, self.root).split(os.sep)
         partial = (os.path.join(self.root, *parts[: n + 1]) for n in range(len(parts)))
         return next((part for part in partial if not self.is_inside(part)), place)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name, without any link, is that of another place. Links being allowed does not allow this."""
+    return (
+        (".." in name and ".." in name.replace("\\", "/").split("/"))
+        or os.path.isabs(name)
+        or bool(os.path.splitdrive(name)[0])
+    )
 
 
 def _is_link(found: os.stat_result) -> bool:
