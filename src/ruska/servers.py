@@ -59,11 +59,14 @@ def forbidden(addresses: Iterable[str], kinds: Collection[Kind]) -> str:
 
 
 def is_literal(host: str) -> bool:
-    """Whether ``host`` is an IP address and no name."""
+    """Whether ``host`` is an IP address, also as 127.1, 0x7f000001 or 2130706433, and no name to be looked up."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
+        try:
+            socket.inet_aton(host)
+        except (OSError, UnicodeError):
+            return False
     return True
 
 

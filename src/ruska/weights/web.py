@@ -189,8 +189,8 @@ def _ask(address: str, server: _Server, watch: _Watch) -> HTTPResponse:
     parts, opener = urlsplit(address), OpenerDirector()
     host = parts.hostname or ""
     if parts.scheme == "https" and "https" in getproxies() and not proxy_bypass(host):
-        if is_literal(host) and origin(parts) != server.origin and forbidden([host], server.kinds):
-            raise RefusedError(f"is sent on to {host}, an address within a network")
+        if is_literal(host):
+            server.judge("https", host, origin(parts)[2])
         handlers = [ProxyHandler(), HTTPHandler(), HTTPSHandler()]
     else:
         handlers = [_Direct(server, watch)]
