@@ -102,7 +102,9 @@ class ModelCard(BaseModel):
         try:
             facts_of(card.method, card.network, subject)
         except ValidationError as error:
-            raise InputError(subject, f"is no model card ({_said(error, 'network')})", _FIX) from error
+            raise InputError(
+                subject, f"is no model card ({_said(error, 'network')}; its method is {card.method})", _FIX
+            ) from error
         return card
 
 
