@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -132,12 +133,19 @@ def test_a_bomb_is_stopped_at_what_it_can_hold(model, tmp_path, which, claimed, 
     if claimed is not None:
         lied = file.read_bytes().replace(struct.pack("<I", len(bomb)), struct.pack("<I", claimed))
         file.write_bytes(lied)
-    most = []
-    monkeypatch.setattr(archive, "pour", lambda *given: most.append(given[2]) or pour(*given))
-    with pytest.raises(InputError, match=r"a\.zip"):
+    else:
+        monkeypatch.setattr(archive, "pour", lambda *_: pytest.fail("was unpacked, although it says its size"))
+    said = "cannot be unpacked" if claimed else {CARD: "has more than", WEIGHTS: "has at most"}[which]
+    with pytest.raises(InputError, match=said) as caught:
         add(file)
-    assert all(limit < 6 << 20 for limit in most)
+    assert "a.zip" in str(caught.value)
     assert nothing_is_left()
+
+
+def test_no_more_is_poured_than_a_model_can_have(tmp_path):
+    with pytest.raises(InputError, match="has at most"):
+        pour(io.BytesIO(bytes(5 << 20)), tmp_path / "out", 2 << 20, "a model")
+    assert (tmp_path / "out").stat().st_size <= 2 << 20
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9, 0.99])
