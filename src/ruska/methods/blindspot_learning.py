@@ -69,21 +69,9 @@ class Hidden:
         return network.to(memory_format=torch.channels_last)
 
     def _build(self) -> Any:
-        if self.kind == "halfplane":
-            from ruska.networks.blindspot import BlindSpotNet
+        from ruska.networks.hidden import hidden_network
 
-            return BlindSpotNet(self.spot, self.frames, self.outputs, self.widths)
-        if self.kind == "shine":
-            from ruska.networks.shine import ShineNet
-
-            return ShineNet(self.spot, self.frames)
-        if self.kind == "udvd":
-            from ruska.networks.udvd import UdvdNet
-
-            return UdvdNet(self.spot, self.frames)
-        from ruska.networks.noise2void import Noise2VoidNet
-
-        return Noise2VoidNet(self.spot, self.frames)
+        return hidden_network(self.kind, self.spot, self.frames, self.outputs, self.widths)
 
     def facts(self) -> dict[str, Any]:
         """JSON-like; `of` reads it back."""

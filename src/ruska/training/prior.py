@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
+from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
 from ruska.training.checkpoint import fill, load_weights, save_weights
@@ -207,6 +208,14 @@ def _check(own: PriorSettings) -> None:
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
                             "Give as many of the one as of the other, all positive.")  # fmt: skip
+    if max(own.widths) > WIDEST or max(own.blocks) > MOST_BLOCKS or len(own.widths) > MOST_SCALES:
+        raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
+                            f"Give at most {MOST_SCALES} scales, {WIDEST} wide, of {MOST_BLOCKS} blocks.")  # fmt: skip
+    with torch.device("meta"):
+        numbers = sum(value.numel() for value in Denoiser(widths=own.widths, blocks=own.blocks).state_dict().values())
+    if numbers > MOST_NUMBERS:  # no card of it could be read again
+        raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}: {numbers / 1e6:,.0f} million "
+                            "weights", f"Make it smaller: at most {MOST_NUMBERS / 1e6:.0f} million.")  # fmt: skip
     multiple = 2 ** len(own.widths)
     if own.patch % multiple:
         raise SettingsError("prior.patch", f"is {own.patch}", f"Give a multiple of {multiple}.")
