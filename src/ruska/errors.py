@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -24,7 +25,7 @@ class RuskaError(Exception):
         self.subject = str(subject)
         self.problem = problem.rstrip(". ")
         self.fix = fix
-        super().__init__(f"{self.subject}: {self.problem}." + (f" {fix}" if fix else ""))
+        super().__init__(one_line(f"{self.subject}: {self.problem}." + (f" {fix}" if fix else "")))
 
     def __reduce__(self) -> tuple[type[RuskaError], tuple[str, str, str]]:
         return type(self), (self.subject, self.problem, self.fix)
@@ -70,6 +71,12 @@ class JobBusyError(RuskaError):
     """Another process is working on the same output."""
 
     exit_code = 7
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks and without letters that a terminal would obey: it may quote a damaged file."""
+    words = re.sub(r"\s*[\r\n]\s*", " ", text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in words)
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import lzma
 import shutil
 import tempfile
 import weakref
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from ruska.errors import InputError, ResourceError
-from ruska.io.archive import ALWAYS_FINE, LARGEST_RATIO, check_ratio
+from ruska.io.archive import ALWAYS_FINE, DAMAGED, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
@@ -26,7 +24,6 @@ from ruska.io.lazy import LazyPixels
 if TYPE_CHECKING:
     from ruska.image import Image
 
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _STEP = 1 << 20
 _SPARE_DISK = 256 << 20
 _MOST_MEMBERS = 1_000_000
@@ -101,7 +98,7 @@ def _pieces(path: Path, stream: IO[bytes]) -> Any:
     while True:
         try:
             piece = stream.read(_STEP)
-        except (*_DAMAGED, ValueError) as error:
+        except DAMAGED as error:
             raise InputError(path, f"cannot be unpacked: it is truncated or damaged ({str(error)[:120]})",
                              "Copy it again.") from error  # fmt: skip
         if not piece:
@@ -125,12 +122,12 @@ def _recognised(path: Path, target: Path) -> Format:
 def _read_zip(path: Path, inner: str | None) -> Image:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
     with archive:
         try:
             return _chosen(path, archive, inner)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
 
 

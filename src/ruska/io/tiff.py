@@ -14,6 +14,7 @@ from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
 from ruska.io.grey import luminance
+from ruska.io.heard import as_notes, heard
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
@@ -46,7 +47,7 @@ def read(path: Path, inner: str | None) -> Image:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
     path = path.absolute()
     check_directories(path)
-    with tifffile.TiffFile(path) as file:
+    with heard("tifffile") as words, tifffile.TiffFile(path) as file:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
         series, notes = choose_series(file, path)
@@ -54,6 +55,7 @@ def read(path: Path, inner: str | None) -> Image:
         stored = stored_pages(series, layout, path)
         image = _foreign(file, series, layout, stored, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
+    image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
     return image if record is None else _ours(image, record, path)
 
 
