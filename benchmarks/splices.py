@@ -30,7 +30,10 @@ from tests.io.specimens import Specimen
 
 from benchmarks.insults import peak_memory, watched
 from benchmarks.splicing.readers import READERS
-from ruska.errors import RuskaError
+from ruska.errors import OutputError, RuskaError
+from ruska.image import Image
+from ruska.io import metadata, read, write
+from ruska.io.registry import remove
 
 SECONDS = 10.0
 MEMORY = 1 << 30
@@ -42,16 +45,22 @@ SPACE = 3 << 30
 PROMISE = 1 << 28
 """Bytes of pixels above which only corners are looked at: a store may claim any size, and most of it be empty."""
 
-PATIENCE = 40.0
+LINGER = 5.0
+"""Seconds in which threads of a library may end what they had begun when another chunk was found damaged."""
+
+PATIENCE = 60.0
 """Seconds of silence after which a worker is ended: seconds of its processor count for `SECONDS`."""
 
-FAULTS = ("traceback", "crash", "hang", "memory", "promise", "left files", "left open", "printed", "message", "write")
+SUFFIXES = ("",) * 9 + (".tif", ".ome.tif", ".mrc", ".h5", ".npz", ".ome.zarr")
+"""As what some of the images are written again."""
+
+FAULTS = ("traceback", "crash", "hang", "memory", "promise", "left files", "left open", "printed", "message")
 
 
-def attempt(target: Path, sparse: bool) -> tuple[str, str]:
-    """Use ``target`` as a user would: what came of it, and why."""
+def attempt(target: Path, sparse: bool, suffix: str = "") -> tuple[str, str]:
+    """Use ``target`` as a user would, and write it as ``suffix`` where one is given: what came of it, and why."""
     try:
-        return use(target, sparse)
+        return use(target, sparse, suffix)
     except RuskaError as error:
         return _judged(error, target)
     except MemoryError:
@@ -60,10 +69,9 @@ def attempt(target: Path, sparse: bool) -> tuple[str, str]:
         return "traceback", traceback.format_exc()[-1800:]
 
 
-def use(target: Path, sparse: bool) -> tuple[str, str]:
+def use(target: Path, sparse: bool, suffix: str) -> tuple[str, str]:
     """Facts, statistics, planes, and what would be written beside the pixels."""
     from ruska.engine import ArraySource, measure_intensities
-    from ruska.io import metadata, read
 
     image = read(target)
     metadata.dumps(image)
@@ -78,7 +86,22 @@ def use(target: Path, sparse: bool) -> tuple[str, str]:
     for place in (0, -1):
         image.data[(place,) * (len(image.shape) - 2)]
     image.numpy()
+    if suffix:
+        write_and_read(image, Path(tempfile.gettempdir()) / f"out{suffix}")
     return "image", ""
+
+
+def write_and_read(image: Image, out: Path) -> None:
+    """Write what was read, with the header that a damaged file gave it; a format may say that it cannot hold it."""
+    try:
+        write(out, image)
+        read(out).numpy()
+    except OutputError:
+        pass
+    except RuskaError as error:
+        raise AssertionError(f"what was written cannot be read: {error}") from error
+    finally:
+        remove(out)
 
 
 def _judged(error: RuskaError, target: Path) -> tuple[str, str]:
@@ -114,6 +137,9 @@ class Watch:
 
     def faults(self) -> Iterator[tuple[str, str]]:
         gc.collect()
+        until = time.monotonic() + LINGER
+        while _open_files() - self.open and time.monotonic() < until:
+            time.sleep(0.02)
         if more := self._files() - self.files:
             yield "left files", ", ".join(sorted(more))
         if more := _open_files() - self.open:
@@ -176,7 +202,7 @@ def work(root: Path, reader: str, first: int, last: int, salt: int) -> None:
         target = damaged(root, reader, one, rng.choice(specimens), rng)
         watch = Watch(root, root / "here", printed)
         started = time.process_time()
-        outcome, why = attempt(target, one.sparse)
+        outcome, why = attempt(target, one.sparse, rng.choice(SUFFIXES))
         seconds, grown = time.process_time() - started, peak_memory() - held
         if outcome not in FAULTS:
             outcome, why = next(watch.faults(), (outcome, why))
@@ -244,7 +270,7 @@ def again(reader: str, seed: int, salt: int) -> None:
     one = specimens[seed % len(specimens)]
     target = damaged(root, reader, one, rng.choice(specimens), rng)
     print(target)
-    print(*attempt(target, one.sparse))
+    print(*attempt(target, one.sparse, rng.choice(SUFFIXES)))
 
 
 def table(found: dict[str, Counter[str]]) -> str:

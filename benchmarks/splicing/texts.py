@@ -83,7 +83,7 @@ def _change(value: Any, way: tuple[Any, ...], other: Any, rng: random.Random) ->
 
 def damaged_text(text: bytes, rng: random.Random) -> bytes:
     """Numbers replaced, a piece dropped, doubled or nested, an odd character put in."""
-    words = text.decode("latin-1")
+    words = text.decode("utf-8", "surrogateescape")
     for _ in range(rng.choice((1, 1, 2, 4))):
         kind = rng.randrange(7)
         at, end = sorted(rng.randrange(len(words) + 1) for _ in range(2))
@@ -115,7 +115,7 @@ def damaged_text(text: bytes, rng: random.Random) -> bytes:
             words = words[:at] + rng.choice(odd) + words[at:]
         else:
             words = words[:at]
-    return words.encode("latin-1")
+    return words.encode("utf-8", "surrogateescape")
 
 
 _TAG = re.compile(rb"<(\w[\w:.-]*)([^<>]*)>")

@@ -732,3 +732,17 @@ def test_a_damaged_record_of_ours_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(whole.replace(b'{"image"', b'{"imgae"'))
     with pytest.raises(InputError, match="Ruska record is damaged"):
         read(tmp_path / "a.tif")
+
+
+def test_what_tifffile_says_of_odd_tags_becomes_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((20, 30), np.uint8), metadata=None)
+    assert read(path).notes == ()
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["Software"]
+    data[tag.offset + 2 : tag.offset + 4] = b"\x63\0"  # of a type that does not exist
+    path.write_bytes(data)
+    (note,) = read(path).notes
+    assert "tifffile" in note
+    assert "305" in note

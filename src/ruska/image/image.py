@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,7 +93,7 @@ class Image:
     @property
     def nbytes(self) -> int:
         """Bytes of all pixels once loaded."""
-        return math.prod(self.shape) * self.dtype.itemsize  # a store may claim more than 2**63
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     @property
     def voxel_size_nm(self) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import product
@@ -43,7 +42,7 @@ class LazyPixels(ABC):
 
     @property
     def size(self) -> int:
-        return math.prod(self.shape)
+        return int(np.prod(self.shape, dtype=np.int64))
 
     def __len__(self) -> int:
         return self.shape[0]

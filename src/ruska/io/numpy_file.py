@@ -76,8 +76,17 @@ def _head(path: Path, file: IO[bytes]) -> _Head:
     try:
         fields = ast.literal_eval(_LONG_NUMBER.sub("", text.strip()))  # an expression of Python, of constants only
         dtype, fortran, shape = np.lib.format.descr_to_dtype(fields["descr"]), fields["fortran_order"], fields["shape"]
-    except (ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
-            MemoryError) as error:  # the last when it is nested deep, whatever memory there is
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # the last when it is nested deep, whatever memory there is
         raise _refusal(path, f"its head is not NumPy's: {type(error).__name__}") from error  # fmt: skip
     whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or not isinstance(fortran, bool):

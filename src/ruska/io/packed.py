@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import os
 import shutil
 import tempfile
 import weakref
@@ -15,13 +16,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from ruska.errors import InputError, ResourceError
+from ruska.errors import InputError, ResourceError, RuskaError
 from ruska.io.archive import ALWAYS_FINE, DAMAGED, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ruska.image import Image
 
 _STEP = 1 << 20
@@ -54,13 +57,27 @@ def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Imag
     known = _copy(path, stream, target)
     try:
         image = known.load().read(target, inner)
-    except InputError as error:  # about the temporary file, whose name says nothing to anyone
+    except RuskaError as error:  # about the temporary file, whose name says nothing to anyone
         fix = error.fix.replace(f"{target.name}:", f"{path.name}:{target.name}:")
-        raise InputError(path, error.problem.replace(str(target), name), fix) from error
-    for pixels in (image.data, image.mask):
-        if isinstance(pixels, LazyPixels):
-            pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do
-    return replace(image, name=name, path=path)
+        raise type(error)(path, error.problem.replace(str(target), name), fix) from error
+    held: list[Any] = [Unpacked(pixels, path, kept) if isinstance(pixels, LazyPixels) else pixels
+                       for pixels in (image.data, image.mask)]  # fmt: skip
+    return replace(image, data=held[0], mask=held[1], name=name, path=path)
+
+
+class Unpacked(LazyPixels):
+    """Pixels in a temporary folder, which stays as long as they do. Errors name the packed file ``path``."""
+
+    def __init__(self, array: LazyPixels, path: Path, folder: _Folder) -> None:
+        super().__init__(array.shape, array.dtype)
+        self.array, self.path, self.folder = array, path, folder
+        self.chunks = getattr(array, "chunks", None)
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            return self.array[box]
+        except InputError as error:
+            raise InputError(self.path, error.problem.replace(f"{self.folder.path}{os.sep}", ""), error.fix) from error
 
 
 class _Folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,10 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
     """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
     import zarr
 
-    for _, node in sorted(group.members(), key=lambda member: member[0]):
+    with warnings.catch_warnings():  # Zarr warns of every other file and folder that lies among its own
+        warnings.simplefilter("ignore")
+        members = sorted(group.members(), key=lambda member: member[0])
+    for _, node in members:
         if isinstance(node, zarr.Array):
             if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
                 yield node
