@@ -189,6 +189,8 @@ def work(root: Path, reader: str, first: int, last: int, salt: int) -> None:
         outcome, why = attempt(root / "sound" / one.target, one.sparse)
         if outcome != "image":
             raise SystemExit(f"{one.target} is no sound specimen: {outcome}: {why}")
+    gc.collect()
+    gc.freeze()  # so that each file's garbage is found quickly
     limit_addresses()
     held = peak_memory()
     sys.stdout.flush()

@@ -337,3 +337,11 @@ def test_on_a_full_disk_nothing_is_left_of_a_store(tmp_path: Path, monkeypatch: 
     assert len(chunks) > 1
     time.sleep(0.3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_in_a_store_are_no_matter(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")  # what Zarr warns of would be an error here
+    group.create_array("raw", data=np.zeros((4, 5), np.uint8))
+    (tmp_path / "a.zarr" / "README.txt").write_text("hello")
+    (tmp_path / "a.zarr" / "c").mkdir()
+    assert read(tmp_path / "a.zarr").shape == (4, 5)
