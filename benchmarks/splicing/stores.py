@@ -90,8 +90,8 @@ def _chunk(one: Path, other: Path, foreign: Path, root: Path, rng: random.Random
         if not link.exists():
             link.symlink_to(rng.choice((root, one.parent, Path(".."))), target_is_directory=True)
     elif kind == 12:
-        folder = rng.choice(sorted({one.parent, *(p for p in root.rglob("*") if p.is_dir())}))
-        if folder != root:
+        folder = rng.choice(sorted({one.parent, *(p for p in root.rglob("*") if p.is_dir() and not p.is_symlink())}))
+        if folder != root and not folder.is_symlink():
             shutil.rmtree(folder)
     else:
         described = [p for p in root.rglob("*") if p.name in _METADATA and p.is_file()]

@@ -119,7 +119,7 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     """What to do with the samples of a pixel, and the palette to apply."""
     photometric = int(page.photometric)
     if stored.samples == 1:
-        return "single", _palette(file, page, notes) if photometric == 3 else None
+        return "single", _palette(file, page, notes, stored.path) if photometric == 3 else None
     if photometric in (2, 6) and stored.samples >= 3:
         if stored.samples > 3:
             notes.append("the alpha channel is left out")
@@ -131,7 +131,7 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     return "channels", None
 
 
-def _palette(file: Any, page: Any, notes: list[str]) -> NDArray[Any] | None:
+def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any] | None:
     """Grey level per index for a colour palette; None when the indices themselves are the measurement.
 
     That is so in ImageJ files, whose palette is only for display (labels, fire), and for palettes of greys.
@@ -139,6 +139,10 @@ def _palette(file: Any, page: Any, notes: list[str]) -> NDArray[Any] | None:
     table = page.colormap
     if table is None or file.is_imagej or page.tags.get(65027) is not None:
         return None
+    bits = int(page.bitspersample)
+    if np.shape(table) != (3, 1 << bits) or page.dtype.kind not in "ui":
+        raise InputError(path, f"is damaged: its palette is {np.shape(table)}, {page.dtype} of {bits} bits need "
+                         f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
     if (table[0] == table[1]).all() and (table[1] == table[2]).all():
         return None
     notes.append("colour palette turned grey (Rec. 601 luminance)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 RECORD, MASK = "ruska", "ruska_mask"
 _MOST_IMAGES = 50
 _DEEPEST = 5
+_PATIENCE = 5.0  # seconds
 
 
 class ZarrPixels(LazyPixels):
@@ -40,8 +42,10 @@ class ZarrPixels(LazyPixels):
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            values = np.asarray(self.array[box], dtype=self.dtype)
+            with np.errstate(over="ignore"):  # Zarr adds places that a damaged index of a shard states
+                values = np.asarray(self.array[box], dtype=self.dtype)
         except Exception as error:  # codecs fail in as many ways as there are codecs
+            end_the_rest()
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
                              f"({type(error).__name__}: {str(error)[:120]})",
@@ -49,6 +53,21 @@ class ZarrPixels(LazyPixels):
         if isinstance(self.path, Path) and not self.path.exists():
             raise self.lost()  # Zarr takes chunks that are not there for empty ones
         return values
+
+
+def end_the_rest() -> None:
+    """Wait for the chunks that Zarr had begun to read when another was found damaged.
+
+    Their files would stay open for a moment, and a program that ends then would end with complaints of asyncio.
+    """
+    from zarr.core.sync import sync
+
+    async def rest() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+
+    sync(rest())
 
 
 def read(path: Path, inner: str | None) -> Image:
