@@ -260,7 +260,15 @@ def splice(reader: str, count: int, salt: int) -> Iterator[tuple[int, str, str]]
     with tempfile.TemporaryDirectory(prefix="ruska-splices-", ignore_cleanup_errors=True) as name:
         prepare(reader, Path(name))
         base = [sys.executable, "-X", "faulthandler", "-m", "benchmarks.splices", "--worker", name, reader]
-        yield from watched(lambda seed: [*base, str(seed), str(count), str(salt)], 0, count, PATIENCE)
+
+        def run(first: int, last: int, patience: float) -> Iterator[tuple[int, str, str]]:
+            return watched(lambda seed: [*base, str(seed), str(last), str(salt)], first, last, patience)
+
+        for seed, outcome, why in run(0, count, PATIENCE):
+            if outcome == "hang":  # or the machine stood still: once more, with more patience
+                yield from run(seed, seed + 1, 4 * PATIENCE)
+            else:
+                yield seed, outcome, why
 
 
 def again(reader: str, seed: int, salt: int) -> None:
