@@ -311,14 +311,14 @@ def main() -> None:
         again(options.readers[0], options.only, options.seed)
         return
     os.environ |= {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
-    found: dict[str, Counter[str]] = {}
+    print(HEAD)
     for reader in options.readers or READERS:
-        said = found[reader] = Counter()
+        said: Counter[str] = Counter()
         for seed, outcome, why in splice(reader, options.count, options.seed):
             said[outcome] += 1
-            if outcome in (*FAULTS, "foreign"):
-                print(f"{reader} {seed} {outcome}: {why}", flush=True)
-    print(table(found))
+            if outcome in FAULTS:
+                print(f"{reader} {seed} {outcome}: {why}", file=sys.stderr, flush=True)
+        print(row(reader, said), flush=True)
 
 
 if __name__ == "__main__":
