@@ -283,14 +283,13 @@ def again(reader: str, seed: int, salt: int) -> None:
     print(*attempt(target, one.sparse, rng.choice(SUFFIXES)))
 
 
-def table(found: dict[str, Counter[str]]) -> str:
-    rows = ["| reader | files | opened | refused | in its library's words | faults |", "|---" * 6 + "|"]
-    for reader, said in found.items():
-        faults = ", ".join(f"{said[name]} {name}" for name in FAULTS if said[name]) or "0"
-        rows.append(
-            f"| {reader} | {said.total()} | {said['image']} | {said['refused']} | {said['foreign']} | {faults} |"
-        )
-    return "\n".join(rows)
+HEAD = "| reader | files | opened | refused | in its library's words | faults |\n" + "|---" * 6 + "|"
+
+
+def row(reader: str, said: Counter[str]) -> str:
+    """A line of the table."""
+    faults = ", ".join(f"{said[name]} {name}" for name in FAULTS if said[name]) or "0"
+    return f"| {reader} | {said.total()} | {said['image']} | {said['refused']} | {said['foreign']} | {faults} |"
 
 
 def main() -> None:
