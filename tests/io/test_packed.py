@@ -209,3 +209,49 @@ def test_a_damaged_store_in_an_archive_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(data.replace(b'"attributes"', b'"attribute?"', 1))
     with pytest.raises(InputError, match="truncated or damaged"):
         read(tmp_path / "a.zip")
+
+
+def test_errors_of_pixels_name_the_packed_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", VALUES[0], compression="zlib")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        at = file.pages[0].dataoffsets[0]
+    data[at : at + 40] = b"\xff" * 40
+    (tmp_path / "a.tif.gz").write_bytes(gzip.compress(bytes(data)))
+    image = read(tmp_path / "a.tif.gz")
+    with pytest.raises(InputError) as refused:
+        image.numpy()
+    assert str(refused.value).startswith(str(tmp_path / "a.tif.gz"))
+    assert "ruska-" not in str(refused.value)
+
+
+def test_errors_of_every_kind_name_the_packed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ruska.errors import GeometryError
+    from ruska.io import mrc
+
+    def refuse(path: Path, inner: str | None) -> Image:
+        raise GeometryError(path, f"{path} does not fit")
+
+    write(tmp_path / "a.mrc", IMAGE)
+    (tmp_path / "a.mrc.gz").write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+    monkeypatch.setattr(mrc, "read", refuse)
+    with pytest.raises(GeometryError, match=r"a\.mrc\.gz: a\.mrc does not fit") as refused:
+        read(tmp_path / "a.mrc.gz")
+    assert "ruska-" not in str(refused.value)
+
+
+def test_archives_that_are_damaged_in_any_way_say_so(tmp_path: Path) -> None:
+    write(tmp_path / "a.mrc", IMAGE)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.mrc", "a.mrc")
+    sound = (tmp_path / "a.zip").read_bytes()
+    directory = sound.index(b"PK\1\2")
+    changes = {8: b"\1\0", 10: b"\x63\0", 28: b"\0\0", 42: b"\xff\xff\xff\xff"}
+    for at, value in changes.items():  # flags, packing, length of its name, place
+        damaged = sound[: directory + at] + value + sound[directory + at + len(value) :]
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with pytest.raises(InputError) as refused:
+            read(tmp_path / "a.zip")
+        assert "cannot be read as" not in str(refused.value)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ruska.errors import InputError
+from ruska.io.archive import DAMAGED
 from ruska.io.names import check_kind, is_there
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def holds_numpy(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except DAMAGED:
         return path.name.lower().endswith(".npz")
     return bool(names) and all(name.endswith(".npy") for name in names)
 

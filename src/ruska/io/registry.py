@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from ruska.errors import InputError, OutputError, ResourceError, RuskaError, Set
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
+from ruska.plain_text import one_line
 from ruska.scratch import Scratch, put_in_place, tidy
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def read(
     InputError : the file is missing, empty, truncated, of an unknown kind or not an image.
     GeometryError : ``axes`` do not fit the data.
     """
-    image = read_plainly(path) if is_url(path) else _read_stamped(*split_inner(path))
+    image = _plausible(_read_url(os.fspath(path)) if is_url(path) else _read_stamped(*split_inner(path)))
     if 0 in image.shape:
         raise InputError(image.name, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
     if image.dtype.kind not in "uifb":
@@ -91,6 +93,16 @@ def _read_stamped(file: Path, inner: str | None) -> Image:
     image = _read_file(file, inner)
     alone = before is not None and image.path in (None, file)
     return replace(image, stamp=before if alone else stamps.take(file, image))
+
+
+def _plausible(image: Image) -> Image:
+    """``image`` without sizes that no file can mean, whatever the format, and with notes of one line each."""
+    spacing = {a: q for a, q in image.spacing.items() if 0 < q.value < math.inf}
+    origin = {a: q for a, q in image.origin.items() if math.isfinite(q.value)}
+    lost = [f"its {word} along {a} is {q.value}: left out" for word, all_, kept in
+            (("voxel size", image.spacing, spacing), ("origin", image.origin, origin))
+            for a, q in all_.items() if a not in kept]  # fmt: skip
+    return replace(image, spacing=spacing, origin=origin, notes=tuple(one_line(n) for n in (*image.notes, *lost)))
 
 
 def _read_file(file: Path, inner: str | None) -> Image:

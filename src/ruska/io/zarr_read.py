@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 RECORD, MASK = "ruska", "ruska_mask"
 _MOST_IMAGES = 50
 _DEEPEST = 5
+_PATIENCE = 5.0  # seconds
 
 
 class ZarrPixels(LazyPixels):
@@ -49,10 +52,12 @@ class ZarrPixels(LazyPixels):
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            values = np.asarray(self.array[box], dtype=self.dtype)
+            with np.errstate(over="ignore"):  # Zarr adds places that a damaged index of a shard states
+                values = np.asarray(self.array[box], dtype=self.dtype)
         except RuskaError:  # a chunk that is a link, which says so itself
             raise
         except Exception as error:  # codecs fail in as many ways as there are codecs
+            end_the_rest()
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
                              f"({type(error).__name__}: {str(error)[:120]})",
@@ -60,6 +65,21 @@ class ZarrPixels(LazyPixels):
         if isinstance(self.path, Path) and not self.path.exists():
             raise self.lost()  # Zarr takes chunks that are not there for empty ones
         return values
+
+
+def end_the_rest() -> None:
+    """Wait for the chunks that Zarr had begun to read when another was found damaged.
+
+    Their files would stay open for a moment, and a program that ends then would end with complaints of asyncio.
+    """
+    from zarr.core.sync import sync
+
+    async def rest() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+
+    sync(rest())
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -133,7 +153,10 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
     """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
     import zarr
 
-    for _, node in sorted(group.members(), key=lambda member: member[0]):
+    with warnings.catch_warnings():  # Zarr warns of every other file and folder that lies among its own
+        warnings.simplefilter("ignore")
+        members = sorted(group.members(), key=lambda member: member[0])
+    for _, node in members:
         if isinstance(node, zarr.Array):
             if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
                 yield node
