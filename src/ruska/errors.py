@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from ruska.plain_text import one_line
+
 
 class RuskaError(Exception):
     """Base of every error a user can repair.
@@ -15,16 +17,17 @@ class RuskaError(Exception):
     problem : what was found, and what was expected instead.
     fix : what the user can do about it; may be empty when nothing can be done.
 
-    ``exit_code`` is what the command line exits with; each subclass has its own.
+    ``exit_code`` is what the command line exits with; each subclass has its own. Other programs print errors too, and
+    names in them come from strangers: all three parts are one line, with control characters escaped.
     """
 
     exit_code = 1
 
     def __init__(self, subject: object, problem: str, fix: str = "") -> None:
-        self.subject = str(subject)
-        self.problem = problem.rstrip(". ")
-        self.fix = fix
-        super().__init__(f"{self.subject}: {self.problem}." + (f" {fix}" if fix else ""))
+        self.subject = one_line(subject)
+        self.problem = one_line(problem).rstrip(". ")
+        self.fix = one_line(fix)
+        super().__init__(f"{self.subject}: {self.problem}." + (f" {self.fix}" if fix else ""))
 
     def __reduce__(self) -> tuple[type[RuskaError], tuple[str, str, str]]:
         return type(self), (self.subject, self.problem, self.fix)
@@ -40,6 +43,10 @@ class InputError(RuskaError):
     """A file that is missing, empty, truncated, of an unknown format, or not an image."""
 
     exit_code = 3
+
+
+class ChangedInputError(InputError):
+    """A file that changed after it was opened, so that what was read of it may be of two states."""
 
 
 class GeometryError(RuskaError):

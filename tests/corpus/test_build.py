@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import PIL.Image
@@ -13,7 +14,8 @@ from scipy import ndimage
 import ruska
 from ruska.corpus import build
 from ruska.corpus.planes import fine_detail, shrink, targets, unfit
-from ruska.errors import InputError, OutputError
+from ruska.engine import work_folder
+from ruska.errors import InputError, JobBusyError, OutputError
 from ruska.image import Image
 from ruska.physics import PoissonGaussian, cell_phantom
 from ruska.training.packed import Packed
@@ -195,3 +197,59 @@ def test_noise_that_is_left_is_small(clean):
         truth = (truth - truth.mean()) / truth.std()
         error = float((target.values.astype(np.float32) - truth).std())
         assert error < 2 * target.noise
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_corpus_that_is_killed_while_it_is_replaced_is_the_old_or_the_new_one(tmp_path, clean, monkeypatch, after):
+    one, two = write(tmp_path / "a" / "one.tif", clean), write(tmp_path / "a" / "two.tif", clean[::-1])
+    folder = tmp_path / "packed"
+    build([one], folder)
+    (folder / "notes.txt").write_text("mine")
+    replace, done = os.replace, []
+
+    def killed(source, target):
+        if len(done) == after:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build([one, two], folder)
+    sources = {p["source"] for p in json.loads((folder / "manifest.json").read_text())["planes"]}
+    assert sources == ({"one.tif"} if after < 2 else {"one.tif", "two.tif"})
+    assert len(Packed.load(folder).start) > 0
+    build([one, two], folder)
+    parts = json.loads((folder / "manifest.json").read_text())["parts"]
+    assert {p.name for p in folder.iterdir()} == {
+        *parts,
+        "manifest.json",
+        "statistics.json",
+        "contact.png",
+        "notes.txt",
+    }
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "packed"}
+
+
+def test_useless_input_leaves_the_corpus_as_it_was(tmp_path, clean):
+    folder = tmp_path / "packed"
+    build([write(tmp_path / "a.tif", clean)], folder)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(InputError):
+        build([write(tmp_path / "mask.tif", (clean > 100).astype(np.uint8))], folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_builds_cannot_share_a_corpus_and_a_killed_one_begins_anew(tmp_path, clean):
+    file, folder = write(tmp_path / "a.tif", clean), tmp_path / "packed"
+    with work_folder(folder) as work:
+        (work / "corpus").mkdir()
+        (work / "corpus" / "part000-0123abcd.safetensors").write_bytes(b"half")
+        with pytest.raises(JobBusyError):
+            build([file], folder)
+    assert not folder.exists()
+    build([file], folder)
+    assert len(list(folder.glob("part*"))) == 1
+    assert not list(tmp_path.glob(".*"))

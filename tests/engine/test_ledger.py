@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from ruska.engine.ledger import Ledger, any_block_done, empty_work, work_folder
-from ruska.errors import JobBusyError
+from ruska.engine.ledger import PLACING, Ledger, any_block_done, clear_delivered, empty_work, face, work_folder
+from ruska.errors import JobBusyError, OutputError
 
 
 def test_it_remembers_what_was_done(tmp_path):
@@ -86,3 +86,53 @@ def test_a_line_is_on_the_disk_when_its_work_counts_as_done(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
     ledger.add("block 0")
     assert sizes == [ledger.file.stat().st_size]
+
+
+def test_a_link_in_place_of_the_work_folder_is_refused_and_what_it_leads_to_stays(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis").write_text("all I have")
+    target = tmp_path / "clean.tif"
+    work = tmp_path / ".clean.tif.ruska-work"
+    try:
+        work.symlink_to(mine, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system lets nobody make links")
+    with pytest.raises(OutputError, match="is a link"), work_folder(target) as folder:
+        empty_work(folder)
+    work.unlink()
+    work.mkdir()
+    (work / "ledger.jsonl").symlink_to(mine / "thesis")
+    with pytest.raises(OutputError, match="is a link"), work_folder(target):
+        pass
+    assert (mine / "thesis").read_text() == "all I have"
+
+
+def test_work_that_was_begun_on_another_computer_is_gone_on_with_and_said(tmp_path, caplog):
+    target = tmp_path / "clean.tif"
+    with work_folder(target) as folder:
+        ledger = Ledger(folder, {})
+        for key in ("plan", "block 0"):
+            ledger.add(key)
+        (folder / "owner").write_text("lab3-0123abcd-7-8\n")
+    with work_folder(target) as folder:
+        assert Ledger(folder, {}).resumed
+    assert "begun on lab3" in caplog.text
+    with work_folder(target):
+        pass
+    assert caplog.text.count("begun on") == 1
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_only_the_result_itself_ends_its_work(tmp_path, changed):
+    target = tmp_path / "clean.npy"
+    target.write_bytes(b"result")
+    with work_folder(target) as folder:
+        ledger = Ledger(folder, {})
+        assert not clear_delivered(tmp_path / "other.npy")
+        ledger.add("block 0")
+        ledger.add(PLACING, **face(target))
+    if changed:
+        target.write_bytes(b"something else")
+    assert clear_delivered(target) is not changed
+    assert (tmp_path / ".clean.npy.ruska-work").exists() is changed

@@ -94,8 +94,8 @@ def test_only_the_slices_asked_for_are_opened(tmp_path: Path, monkeypatch: pytes
     image = read(fill(tmp_path))
     assert isinstance(image.data, FolderPixels)
     opened = []
-    original = registry.read
-    monkeypatch.setattr(registry, "read", lambda path: opened.append(path.name) or original(path))
+    original = registry.read_plainly
+    monkeypatch.setattr(registry, "read_plainly", lambda path: opened.append(path.name) or original(path))
     for _ in range(3):
         np.testing.assert_array_equal(image.data[5:7], STACK[5:7])
     assert opened == ["img5.png", "img6.png"]

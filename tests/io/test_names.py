@@ -82,7 +82,8 @@ def test_a_result_is_closed_before_it_takes_its_name(
 
     def watched(source: Path, target: Path) -> None:
         if Path(target) == tmp_path / f"a{suffix}":  # Zarr replaces chunks, too, while it writes others
-            seen.append([f.path for f in psutil.Process().open_files() if str(tmp_path) in f.path])
+            moved = (str(source), str(target))  # the lock beside them is held
+            seen.append([f.path for f in psutil.Process().open_files() if f.path.startswith(moved)])
         replace(source, target)
 
     monkeypatch.setattr(registry.os, "replace", watched)
@@ -98,7 +99,7 @@ def test_a_store_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pyte
     replace = os.replace
 
     def refused(source: Path, target: Path) -> None:
-        if ".partial" in Path(source).name:
+        if ".partial" in Path(source).parent.name:
             raise PermissionError(13, "The process cannot access the file because it is being used by another process")
         replace(source, target)
 

@@ -119,3 +119,73 @@ def test_a_head_that_is_cut_off_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(data.replace(b"'shape': (3,", b"'shape': (((").replace(b"}", b" "))
     with pytest.raises(InputError, match="truncated or damaged"):
         read(tmp_path / "a.npy")
+
+
+# Damage
+
+
+def npy(head: str, values: bytes = b"", version: int = 1) -> bytes:
+    """An ``.npy`` file with this head."""
+    raw = head.encode("utf-8")
+    return b"\x93NUMPY" + bytes([version, 0]) + len(raw).to_bytes(2 if version == 1 else 4, "little") + raw + values
+
+
+def test_heads_of_all_versions_and_of_python_2(tmp_path: Path) -> None:
+    head = "{'descr': '<i2', 'fortran_order': False, 'shape': (3L, 4L, 5L)}\n"  # NumPy warns of such, raw
+    for version in (1, 2, 3):
+        (tmp_path / "a.npy").write_bytes(npy(head, DATA.tobytes(), version))
+        np.testing.assert_array_equal(read(tmp_path / "a.npy").numpy(), DATA)
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("a.npy", npy(head, DATA.tobytes(), version))
+        np.testing.assert_array_equal(read(tmp_path / "a.npz").numpy(), DATA)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "", "[]", "1", "(" * 3000, "-" * 9000 + "1", "{'shape': (3, 4, 5)}", "__import__('os').getcwd()", "\0",
+        "{'descr': '<i2', 'fortran_order': None, 'shape': (3, 4, 5)}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': [3, 4, 5]}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (3, -4, -5)}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (3, 4, 5.0)}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (True, 4, 5)}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+        "{'descr': '<f999999999999', 'fortran_order': False, 'shape': (3, 4, 5)}",
+        "{'descr': [], 'fortran_order': False, 'shape': (3, 4, 5)}",
+        "{'descr': {'a': 1}, 'fortran_order': False, 'shape': (3, 4, 5)}",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (3, 4, 5)}" + " " * 20_000,
+    ],
+)  # fmt: skip
+def test_heads_that_are_none_are_refused_in_our_words(tmp_path: Path, head: str) -> None:
+    for name in ("a.npy", "a.npz"):
+        path = tmp_path / name
+        if name == "a.npy":
+            path.write_bytes(npy(head, DATA.tobytes()))
+        else:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.npy", npy(head, DATA.tobytes()))
+        with pytest.raises(InputError, match=f"{name}: (is truncated or damaged|holds )") as refused:
+            read(path)
+        assert "Error" not in refused.value.problem or "its head is not NumPy's" in refused.value.problem
+
+
+def test_damage_of_every_packing_says_damaged(tmp_path: Path) -> None:
+    for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / f"{how}.npz"
+        with zipfile.ZipFile(path, "w", how) as archive:
+            archive.writestr("a.npy", npy("{'descr': '<i2', 'fortran_order': False, 'shape': (3, 4, 5)}\n", bytes(120)))
+        data = bytearray(path.read_bytes())
+        data[40:46] = b"\xff" * 6
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read(path)
+
+
+def test_encrypted_and_nameless_members_say_damaged(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data=DATA)
+    sound = (tmp_path / "a.npz").read_bytes()
+    directory = sound.index(b"PK\1\2")
+    for at, value in ((directory + 8, b"\1\0"), (directory + 28, b"\0\0")):  # its flags; the length of its name
+        (tmp_path / "a.npz").write_bytes(sound[:at] + value + sound[at + 2 :])
+        with pytest.raises(InputError, match=r"a\.npz: (is truncated or damaged|is a zip|'data)"):
+            read(tmp_path / "a.npz")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import bz2
 import gc
 import gzip
+import os
 import pickle
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -94,6 +97,24 @@ def test_an_error_inside_names_the_packed_file(tmp_path: Path) -> None:
     assert caught.value.subject == str(tmp_path / "a.mrc.gz")
 
 
+def test_what_a_killed_process_unpacked_goes_with_the_next_one(tmp_path: Path, temporary: Path) -> None:
+    write(tmp_path / "a.mrc", IMAGE)
+    (tmp_path / "a.mrc.gz").write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+    program = "import os, sys, ruska; image = ruska.read(sys.argv[1]); image.data[0]; os._exit(9)"
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.mrc.gz")], env=environment, check=False)
+    (left,) = temporary.iterdir()
+    first, second = (read(tmp_path / "a.mrc.gz") for _ in range(2))
+    assert not left.exists()
+    assert len(list(temporary.iterdir())) == 1  # one lock, however many files
+    del first
+    gc.collect()
+    np.testing.assert_array_equal(second.numpy(), VALUES)
+    del second
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
 # Zip archives
 
 
@@ -135,7 +156,7 @@ def test_names_that_lead_out_stay_in(tmp_path: Path, temporary: Path) -> None:
     data = (tmp_path / "a.mrc").read_bytes()
     for name in ("../../out.mrc", "/out.mrc", "..\\..\\out.mrc"):
         image = read(archive(tmp_path / "a.zip", **{name: data}))
-        assert [p.relative_to(temporary).parts[1:] for p in temporary.rglob("*.mrc")] == [("out.mrc",)]
+        assert [p.relative_to(temporary).parts[2:] for p in temporary.rglob("*.mrc")] == [("out.mrc",)]
         del image
         gc.collect()
 
@@ -188,3 +209,49 @@ def test_a_damaged_store_in_an_archive_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(data.replace(b'"attributes"', b'"attribute?"', 1))
     with pytest.raises(InputError, match="truncated or damaged"):
         read(tmp_path / "a.zip")
+
+
+def test_errors_of_pixels_name_the_packed_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", VALUES[0], compression="zlib")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        at = file.pages[0].dataoffsets[0]
+    data[at : at + 40] = b"\xff" * 40
+    (tmp_path / "a.tif.gz").write_bytes(gzip.compress(bytes(data)))
+    image = read(tmp_path / "a.tif.gz")
+    with pytest.raises(InputError) as refused:
+        image.numpy()
+    assert str(refused.value).startswith(str(tmp_path / "a.tif.gz"))
+    assert "ruska-" not in str(refused.value)
+
+
+def test_errors_of_every_kind_name_the_packed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ruska.errors import GeometryError
+    from ruska.io import mrc
+
+    def refuse(path: Path, inner: str | None) -> Image:
+        raise GeometryError(path, f"{path} does not fit")
+
+    write(tmp_path / "a.mrc", IMAGE)
+    (tmp_path / "a.mrc.gz").write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+    monkeypatch.setattr(mrc, "read", refuse)
+    with pytest.raises(GeometryError, match=r"a\.mrc\.gz: a\.mrc does not fit") as refused:
+        read(tmp_path / "a.mrc.gz")
+    assert "ruska-" not in str(refused.value)
+
+
+def test_archives_that_are_damaged_in_any_way_say_so(tmp_path: Path) -> None:
+    write(tmp_path / "a.mrc", IMAGE)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.mrc", "a.mrc")
+    sound = (tmp_path / "a.zip").read_bytes()
+    directory = sound.index(b"PK\1\2")
+    changes = {8: b"\1\0", 10: b"\x63\0", 28: b"\0\0", 42: b"\xff\xff\xff\xff"}
+    for at, value in changes.items():  # flags, packing, length of its name, place
+        damaged = sound[: directory + at] + value + sound[directory + at + len(value) :]
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with pytest.raises(InputError) as refused:
+            read(tmp_path / "a.zip")
+        assert "cannot be read as" not in str(refused.value)

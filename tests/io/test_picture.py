@@ -129,3 +129,15 @@ def test_all_real_pictures_have_the_manifests_shape(micrographs: Path, manifest:
         image = read(micrographs / row["path"])
         assert list(image.shape) == [int(n) for n in row["shape"].split("x")][:2], row["path"]
         assert str(image.dtype) == row["dtype"], row["path"]
+
+
+def test_a_text_in_a_png_that_unpacks_to_much_is_refused_in_our_words(tmp_path: Path) -> None:
+    import zlib
+
+    Pillow.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    body = b"zTXtComment\0\0" + zlib.compress(bytes(80 << 20))
+    chunk = len(body[4:]).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    with pytest.raises(InputError, match="cannot be read as a picture"):
+        read(tmp_path / "a.png")

@@ -254,3 +254,20 @@ def test_a_library_that_fails_on_reading_is_reported_with_the_file(
     monkeypatch.setattr(module.Format, "load", lambda self: SimpleNamespace(read=fail))
     with pytest.raises(InputError, match=r"a\.png.*picture.*ZeroDivisionError: inside the library\)"):
         read(picture)
+
+
+# What no file can mean
+
+
+def test_sizes_that_no_file_can_mean_are_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ruska.io import numpy_file
+
+    np.save(tmp_path / "a.npy", DATA)
+    odd = Image(DATA, "ZYX", {"Z": Quantity(float("inf"), "nm"), "Y": Quantity(4.0, "nm"), "X": Quantity(-1.0, "nm")},
+                {"Y": Quantity(float("nan"), "nm"), "X": Quantity(-3.0, "nm")}, notes=("a\nb\x1b[1m",))  # fmt: skip
+    monkeypatch.setattr(numpy_file, "read", lambda path, inner: odd)
+    image = read(tmp_path / "a.npy")
+    assert dict(image.spacing) == {"Y": Quantity(4.0, "nm")}
+    assert dict(image.origin) == {"X": Quantity(-3.0, "nm")}
+    assert sum("left out" in note for note in image.notes) == 3
+    assert all(note.isprintable() for note in image.notes)

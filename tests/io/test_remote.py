@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 import threading
 import zipfile
@@ -186,3 +187,67 @@ def test_volumes_on_a_server_cannot_lead_elsewhere(server: tuple[str, Path]) -> 
     (folder / "v" / "info").write_text(json.dumps({"data_type": "uint8", "scales": [scale]}))
     with pytest.raises(InputError, match="leads out of the store"):
         read(f"{address}/v")
+
+
+class Leading(SimpleHTTPRequestHandler):
+    """Sends everyone on, to ``target`` and the same path."""
+
+    target = ""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.target + self.path)
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815  # its name is that of the request
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def leading() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Leading) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("https://10.0.0.1", "address within a network"),
+        ("http://169.254.169.254", "address within a network"),
+        ("https://[::ffff:10.0.0.1]", "address within a network"),
+        ("https://167772161", "address within a network"),
+        ("https://0xa.1", "address within a network"),
+        ("https://inside.example.org", "address within a network"),
+        ("ftp://127.0.0.1", "not https://"),
+        ("http://me:s3cret@127.0.0.1", "a user's name"),
+        ("", "TooManyRedirects"),
+    ],
+)
+def test_a_server_does_not_lead_into_a_network(
+    leading: str, target: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+
+    def look(host: Any, *rest: Any, **options: Any) -> Any:
+        return real("10.0.0.1" if host == "inside.example.org" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    monkeypatch.setattr(Leading, "target", target)
+    with pytest.raises(InputError, match=said) as caught:
+        read(f"{leading}/a.zarr")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_server_may_lead_to_another_like_it(
+    leading: str, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    write(folder / "d.ome.zarr", Image(VOLUME, "ZYX", SPACING))
+    monkeypatch.setattr(Leading, "target", address)
+    np.testing.assert_array_equal(read(f"{leading}/d.ome.zarr").numpy(), VOLUME)

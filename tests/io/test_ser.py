@@ -81,3 +81,12 @@ def test_a_folder_of_series_and_descriptions_is_a_stack_of_the_series(tmp_path: 
         series(tmp_path / f"s{number}_1.ser", total=1, valid=1)
         (tmp_path / f"s{number}.emi").write_bytes(b"JK\0\2")
     assert read(tmp_path).shape == (3, 4, 5)
+
+
+def test_a_frame_at_infinity_has_no_origin(micrographs: Path, tmp_path: Path) -> None:
+    source = micrographs / "formats/rosettasciio_testdata/tia__old__16x16_STEM_BF_DF_acquire_1.ser"
+    data = bytearray(source.read_bytes())
+    start = struct.unpack_from("<i", data, struct.unpack_from("<i", data, 22)[0])[0]
+    struct.pack_into("<d", data, start, 1e303)  # finite, and not in nanometres
+    (tmp_path / "a.ser").write_bytes(data)
+    assert "X" not in read(tmp_path / "a.ser").origin

@@ -528,6 +528,20 @@ def test_palettes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "ramp.tif").numpy(), index)
 
 
+def test_a_palette_of_the_wrong_size_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    colours = RANDOM.integers(0, 65536, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(path, np.full((12, 13), 200, np.uint8), photometric="palette", colormap=colours)
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["ColorMap"]
+    for count in (3, 30, 192):
+        data = bytearray(path.read_bytes())
+        data[tag.offset + 4 : tag.offset + 8] = count.to_bytes(4, "little")
+        (tmp_path / "b.tif").write_bytes(data)
+        with pytest.raises(InputError, match="palette"):
+            read(tmp_path / "b.tif").numpy()
+
+
 @pytest.mark.parametrize(("dpi", "size"), [(72, {}), (300, {}), (25.4e6 / 4, {"Y": 4.0, "X": 4.0})])
 def test_screen_resolution_is_no_pixel_size(dpi: float, size: dict[str, float], tmp_path: Path) -> None:
     pixels = np.ones((5, 6), np.uint8)
@@ -732,3 +746,17 @@ def test_a_damaged_record_of_ours_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(whole.replace(b'{"image"', b'{"imgae"'))
     with pytest.raises(InputError, match="Ruska record is damaged"):
         read(tmp_path / "a.tif")
+
+
+def test_what_tifffile_says_of_odd_tags_becomes_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((20, 30), np.uint8), metadata=None)
+    assert read(path).notes == ()
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["Software"]
+    data[tag.offset + 2 : tag.offset + 4] = b"\x63\0"  # of a type that does not exist
+    path.write_bytes(data)
+    (note,) = read(path).notes
+    assert "tifffile" in note
+    assert "305" in note

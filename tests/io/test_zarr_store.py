@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -337,3 +339,30 @@ def test_on_a_full_disk_nothing_is_left_of_a_store(tmp_path: Path, monkeypatch: 
     assert len(chunks) > 1
     time.sleep(0.3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_in_a_store_are_no_matter(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")  # what Zarr warns of would be an error here
+    group.create_array("raw", data=np.zeros((4, 5), np.uint8))
+    (tmp_path / "a.zarr" / "README.txt").write_text("hello")
+    (tmp_path / "a.zarr" / "c").mkdir()
+    assert read(tmp_path / "a.zarr").shape == (4, 5)
+
+
+def test_a_damaged_index_of_a_shard_is_told_and_nothing_is_printed(tmp_path: Path) -> None:
+    import google_crc32c
+    from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
+
+    packing = [ShardingCodec(chunk_shape=(1, 10, 10), codecs=[BytesCodec(), Crc32cCodec()])]
+    zarr.create(store=str(tmp_path / "a.zarr"), zarr_format=3, shape=(6, 40, 40), chunks=(1, 40, 40), dtype="u2",
+                codecs=packing)[:] = np.arange(9600).reshape(6, 40, 40)  # fmt: skip
+    shard = tmp_path / "a.zarr" / "c" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    at = len(data) - 4 - 16 * 16
+    data[at : at + 16] = (2**64 - 5).to_bytes(8, "little") * 2  # a place and a length whose sum is no place
+    data[-4:] = google_crc32c.value(bytes(data[at:-4])).to_bytes(4, "little")
+    shard.write_bytes(data)
+    program = (f"import ruska\nimage = ruska.read({str(tmp_path / 'a.zarr')!r})\n"
+               "try:\n    image.numpy()\nexcept ruska.errors.InputError as error:\n    print('told')\n")  # fmt: skip
+    done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("told\n", "")

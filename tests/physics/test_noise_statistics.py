@@ -131,3 +131,11 @@ def test_patches_are_high_passed_as_the_whole_image_is(axes: tuple[int, ...]) ->
     everywhere = np.ones((6, 8), dtype=bool)  # patches of 8 pixels
     (found,) = noise_statistics._steep_patches(image, 8, [everywhere], axes)
     np.testing.assert_allclose(found.reshape(6, 8, 8, 8), noise_statistics._patches(whole, 8), atol=1e-12)
+
+
+def test_a_small_image_with_two_usable_patches_has_a_finite_noise() -> None:
+    image = np.random.default_rng(0).normal(0.0, 1.0, (16, 16)) + 50.0
+    image[8:, 8:] += 20.0
+    image[:, :8] = np.where(np.indices((16, 8)).sum(0) % 2, 0.0, 255.0)  # both patches on the left are saturated
+    estimate = estimate_noise(image)
+    assert 0.0 < estimate.std < 20.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,23 +43,24 @@ def test_voxels_that_are_no_numbers_are_left_out_of_the_noise():
 
 
 class Slow:
-    """Waits ``seconds``, the first time also for ``start_up``."""
+    """Takes ``seconds`` of its own clock, the first time also ``start_up``."""
 
     threads, halo, multiple, outputs = "one", (0, 0), (1, 1), (Output(),)
 
     def __init__(self, seconds: float, start_up: float = 0.0) -> None:
-        self.seconds, self.start_up, self.calls = seconds, start_up, 0
+        self.seconds, self.start_up, self.calls, self.now = seconds, start_up, 0, 0.0
 
     def __call__(self, inputs, random):
-        time.sleep(self.seconds + (0 if self.calls else self.start_up))
+        self.now += self.seconds + (0 if self.calls else self.start_up)
         self.calls += 1
         return {"mean": inputs["image"]}
 
 
-def test_a_trial_runs_once_where_that_is_enough():
+def test_a_trial_runs_once_where_that_is_enough(monkeypatch):
     y = {"image": torch.zeros(1, 1, 4, 4)}
-    long, short = Slow(0.06), Slow(0.0, start_up=0.02)
-    assert _time_once(long, y, None) >= 0.06
-    assert long.calls == 1
-    assert _time_once(short, y, None) < 0.02
-    assert short.calls == 2
+    long, short = Slow(0.06), Slow(0.005, start_up=0.02)
+    for method, seconds, calls in ((long, 0.06, 1), (short, 0.005, 2)):
+        clock = SimpleNamespace(perf_counter=lambda method=method: method.now)
+        monkeypatch.setattr("ruska.engine.workshop.time", clock)
+        assert _time_once(method, y, None) == pytest.approx(seconds)
+        assert method.calls == calls

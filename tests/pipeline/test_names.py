@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -30,3 +31,20 @@ def test_an_output_name_that_is_too_long_is_refused_in_words(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((40, 50), np.float32))
     with pytest.raises(OutputError, match="304 bytes"):
         ruska.denoise(tmp_path / "a.npy", tmp_path / ("x" * 300 + ".npy"), method="gaussian")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows fewer names")
+def test_the_command_of_a_record_names_a_file_with_a_colon_or_a_newline(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, opened in (("a:b.npy", "a:b.npy"), ("-a\n'b'\x1b.npy", "./-a\n'b'\x1b.npy"), ("c.npz", "c.npz:d")):
+        values = np.random.default_rng(0).random((40, 50), np.float32)
+        np.savez(name, d=values, e=values) if name == "c.npz" else np.save(name, values)
+        record = ruska.denoise(opened, "out.npy", method="gaussian", report=False, overwrite=True).record
+        assert shlex.split(record["command"])[2] == opened
+
+
+def test_a_file_may_claim_any_detector():
+    for claim in (3, "x", {"dark": 3}, {"-o": {"path": "x"}}, {"gain": {"path": 3}}, {"dark": {}}):
+        image = ruska.Image(np.zeros((40, 50), np.float32), "YX", provenance={"detector": claim})
+        words = shlex.split(ruska.denoise(image, method="gaussian").record["command"])
+        assert not {"--dark", "--gain", "---o"} & set(words)

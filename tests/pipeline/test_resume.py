@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import ruska
-from ruska.errors import InputError
+from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity
 from ruska.pipeline import restore
 
@@ -136,3 +137,42 @@ def test_finished_blocks_that_are_lost_before_the_result_is_written_are_no_zeros
     noisy.with_name("elsewhere").rename(blocks)
     assert ruska.denoise(noisy, lost, method="gaussian", report=False).record["blocks"]["computed"] == 0
     assert lost.read_bytes() == calm.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".ome.zarr"])
+def test_killed_when_the_result_is_in_place(noisy, monkeypatch, suffix):
+    """The same command says that all is there; told to overwrite, it does it again, not from a store that has left."""
+    calm, out = noisy.with_name(f"calm{suffix}"), noisy.with_name(f"clean{suffix}")
+    ruska.denoise(noisy, calm, method="gaussian", report=False)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(restore, "_result", killed)
+            with pytest.raises(KeyboardInterrupt):
+                ruska.denoise(noisy, out, method="gaussian", report=False, overwrite=True)
+        assert list(noisy.parent.glob(".*"))
+    with pytest.raises(OutputError, match="is complete"):
+        ruska.denoise(noisy, out, method="gaussian", report=False)
+    assert not list(noisy.parent.glob(".*"))
+    with pytest.raises(OutputError, match="exists already\\. "):
+        ruska.denoise(noisy, out, method="gaussian", report=False)
+    assert contents(out) == contents(calm)
+
+
+def test_killed_when_the_store_of_blocks_has_left(noisy):
+    """No store, no finished blocks, whatever the ledger says."""
+    calm, out = noisy.with_name("calm.ome.zarr"), noisy.with_name("clean.ome.zarr")
+    ruska.denoise(noisy, calm, method="gaussian", report=False)
+
+    def stop(stage, done, total):
+        if stage.startswith("writing"):
+            shutil.rmtree(out.with_name(f".{out.name}.ruska-work") / "blocks.zarr")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ruska.denoise(noisy, out, method="gaussian", report=False, progress=stop)
+    ruska.denoise(noisy, out, method="gaussian", report=False)
+    assert contents(out) == contents(calm)

@@ -19,6 +19,7 @@ from ruska.physics import cell_phantom
 from ruska.pipeline import Options
 from ruska.pipeline.prepare import _samplers, prepare
 from ruska.pipeline.samples import Spread, companions
+from ruska.report import Beside
 
 SETTINGS = {"noise_std": 0.1}
 
@@ -141,7 +142,7 @@ def test_what_lies_beside_is_not_overwritten_unasked(noisy, tmp_path):
 
 
 def test_names_keep_double_suffixes_and_pictures_cannot_hold_numbers(tmp_path):
-    names = [[f.name for f in companions(tmp_path / name, 1)] for name in ("a.ome.zarr", "a.b.mrc", "a.png")]
+    names = [[f.name for f in companions(Beside(tmp_path / name), 1)] for name in ("a.ome.zarr", "a.b.mrc", "a.png")]
     assert names == [["a_std.ome.zarr", "a_sample1.ome.zarr"], ["a.b_std.mrc", "a.b_sample1.mrc"],
                      ["a_std.tif", "a_sample1.tif"]]  # fmt: skip
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
+import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from PIL import Image as Picture
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity
 from ruska.physics import STANDARD_DOSES, cell_phantom
-from ruska.report import sidecar, write_report
+from ruska.plain_text import lines
+from ruska.report import json_text, sidecar, write_report
 
 CLEAN = cell_phantom((128, 128), 1)
 NOISY = STANDARD_DOSES[1].simulate(CLEAN, 0)
@@ -157,3 +161,27 @@ def test_the_standard_deviation_is_shown_and_said(tmp_path: Path) -> None:
     assert "Standard deviation: 0.25 grey levels at the median" in with_std.html.read_text(encoding="utf-8")
     heights = [Picture.open(io.BytesIO(p.png.read_bytes())).height for p in (paths, with_std)]
     assert heights[1] > heights[0] + 300  # a row more
+
+
+def test_nothing_unseen_is_in_a_page_and_its_command_can_be_copied(tmp_path: Path) -> None:
+    hostile = "$x_{1}$\x1b[31m\x00\r\n\x9b\u202e\u2066\u200b\u2028\udcff<b>.tif"
+    before, after = replace(BEFORE, name=hostile), replace(AFTER, name=hostile)
+    nested = {hostile: [hostile, {"a": hostile}]}
+    record = {"method": hostile, "method_reason": hostile, "warnings": [hostile], hostile: hostile, "settings": nested,
+              "command": "ruska denoise 'a\n\x1b\u202e.tif' -o $x.tif"}  # fmt: skip
+    paths = write_report(tmp_path / "r.tif", before, after, record)
+    page = paths.html.read_text(encoding="utf-8")
+    assert lines(page) == page
+    assert r"$&#x27;a\012\033\342\200\256.tif&#x27; -o &#x27;$x.tif&#x27;" in page or sys.platform == "win32"
+    assert r"from $x_{1}$\x1b[31m\x00\r\n\x9b\u202e\u2066\u200b\u2028\udcff&lt;b&gt;.tif" in page
+    assert {"b"}.isdisjoint(tag for tag, _ in parsed(page).seen)
+
+
+def test_numbers_of_a_record_are_json_and_its_text_is_ascii() -> None:
+    values = {"nan": float("nan"), "inf": [np.float32("inf")], "n": np.int64(3), "x": np.float32(0.5)}
+    values |= {"é\x1b": "日\n\udcff"}
+    text = json_text(values)
+    assert text.isascii()
+    assert lines(text) == text
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "nan": None, "inf": [None], "n": 3, "x": 0.5, "é\x1b": "日\n\udcff"}  # fmt: skip

@@ -213,6 +213,25 @@ def test_a_model_of_another_method_is_refused(corpus, tmp_path):
         ruska.denoise(np.random.default_rng(0).random((64, 64)), method="prior", settings={"model": str(folder)})
 
 
+def test_a_start_is_a_whole_prior(corpus, tmp_path):
+    folder = tmp_path / "model"
+    ruska.train([corpus], folder, method="prior", settings={**TINY, "steps": 1})
+    changed = bytearray((folder / WEIGHTS).read_bytes())
+    changed[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(bytes(changed))
+    with pytest.raises(InputError, match="not what its card speaks of"):
+        ruska.train([corpus], tmp_path / "b", method="prior", settings={**TINY, "steps": 1, "start": str(folder)})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"widths": [5000], "blocks": [1]}, {"widths": [4], "blocks": [1000]}, {"widths": [4096] * 2, "blocks": [9, 9]}],
+)
+def test_a_network_that_no_card_may_name_is_not_trained(given):
+    with pytest.raises(SettingsError, match="at most"):
+        settings_of("cpu", given)
+
+
 def test_presets_are_valid():
     for name in PRESETS:
         assert settings_of(name, {}) == PRESETS[name]

@@ -28,7 +28,7 @@ def torchrun(folder, when):
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        return process.communicate(timeout=100)[1], process.returncode
+        return process.communicate(timeout=600)[1], process.returncode
     except subprocess.TimeoutExpired:
         process.terminate()  # killed, it would leave the two behind
         process.communicate(timeout=30)

@@ -50,7 +50,8 @@ def test_nothing_is_said_of_pixels_where_those_of_the_training_are_hardly_known(
 
 
 def test_a_card_keeps_its_domain():
-    facts = {"name": "m", "method": "prior", "network": {}, "settings": {}, "training": {}, "data": [], "sha256": "0"}
+    facts = {"name": "m", "method": "prior", "network": {}, "settings": {}, "training": {}, "data": [],
+             "sha256": "0" * 64}  # fmt: skip
     card = ModelCard(**facts, domain=DOMAIN)
     assert ModelCard.model_validate_json(card.model_dump_json()) == card
     assert card.pixel_size_nm == (10, 40)

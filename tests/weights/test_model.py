@@ -6,20 +6,11 @@ import json
 
 import pytest
 import torch
+from tests.weights.small import FACTS, network
 
 from ruska.errors import InputError
 from ruska.weights import ModelCard, find_models, load_model, save_model
 from ruska.weights.model import CARD, WEIGHTS, verify
-
-DATA = {"name": "a.tif", "shape": (8, 8), "axes": "YX", "dtype": "uint8", "hash": "sha256:0",
-        "voxel_size_nm": {"Y": 4.0, "X": 4.0}}  # fmt: skip
-FACTS = {"name": "m", "method": "blindspot", "network": {"kind": "halfplane"}, "settings": {"spot": "1x5"},
-         "training": {"steps": 3}, "data": [DATA]}  # fmt: skip
-
-
-def network():
-    torch.manual_seed(0)
-    return torch.nn.Linear(3, 2)
 
 
 @pytest.fixture
@@ -30,9 +21,10 @@ def folder(tmp_path):
 
 def test_a_model_comes_back_as_it_was(folder):
     model = load_model(folder)
-    filled = torch.nn.Linear(3, 2)
+    filled = network(seed=1)
     model.fill(filled)
-    assert torch.equal(filled.weight, network().weight)
+    for name, value in network().state_dict().items():
+        assert torch.equal(filled.state_dict()[name], value)
     assert model.card.trained_on == "a.tif"
     assert model.card.pixel_size_nm == (4.0, 4.0)
     assert ModelCard.read(folder / CARD) == model.card
@@ -84,8 +76,8 @@ def test_a_pickle_is_no_model(folder):
 
 
 def test_weights_that_do_not_fit_are_named(folder):
-    with pytest.raises(InputError, match="weight is 2 x 3, the network's is 4 x 3"):
-        load_model(folder).fill(torch.nn.Linear(3, 4))
+    with pytest.raises(InputError, match="weight is 4 x 1 x 3 x 3, the network's is 4 x 3 x 3 x 3"):
+        load_model(folder).fill(network(frames=3))
     with pytest.raises(InputError, match=r"has no parameter 0\.weight"):
         load_model(folder).fill(torch.nn.Sequential(torch.nn.Linear(3, 2)))
 

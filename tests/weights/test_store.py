@@ -10,7 +10,7 @@ import threading
 import zipfile
 
 import pytest
-import torch
+from tests.weights.small import FACTS, network
 
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.weights import ModelCard, find_card, load_model, locate, save_model
@@ -18,9 +18,6 @@ from ruska.weights.embedded import EMBEDDED
 from ruska.weights.mirror import fetch
 from ruska.weights.model import CARD, WEIGHTS
 from ruska.weights.store import INDEX, add, installed, models_folder
-
-DATA = {"name": "a.tif", "shape": (8, 8), "axes": "YX", "dtype": "uint8", "hash": "sha256:0"}
-FACTS = {"method": "blindspot", "network": {}, "settings": {}, "training": {}, "data": [DATA]}
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +29,7 @@ def store(tmp_path, monkeypatch):
 
 
 def model(folder, name="mine", seed=0):
-    torch.manual_seed(seed)
-    return save_model(folder, torch.nn.Linear(30, 20).state_dict(), {**FACTS, "name": name})
+    return save_model(folder, network(seed).state_dict(), {**FACTS, "name": name})
 
 
 def left_over(store):

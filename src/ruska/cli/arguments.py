@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from ruska.errors import SettingsError
 
 if TYPE_CHECKING:
     from ruska.image import Image
-
-
-def complain(text: str) -> None:
-    """One line about an error, on the error stream."""
-    print(f"ruska: {text}", file=sys.stderr)
-
-
-def show_what_the_terminal_can(stream: TextIO) -> None:
-    """Names and signs that the terminal's encoding lacks are shown as escapes, where they would end the program."""
-    if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
 
 
 def hint_at_dashes(words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ruska.cli.arguments import training_files
-from ruska.cli.options import Json
+from ruska.cli.options import Json, Overwrite
 
 corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a prior.", no_args_is_help=True)
 
@@ -45,13 +45,14 @@ def show_corpus(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PNG", help="Where to write small pictures of all planes.")
     ] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Say what is in a packed corpus, and draw a small picture of every plane."""
     from ruska import corpus
     from ruska.cli import show
 
-    found = corpus.show(folder, output)
+    found = corpus.show(folder, output, overwrite=overwrite)
     left_out = [f"{reason} ({count})" for reason, count in found.get("refused", {}).items()]
     rows = {**show.corpus_rows(found), "left out": left_out or "unknown", "pictures": output}
     show.json(found) if json else show.table(f"Corpus {folder}", rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ruska.cli import show
+from ruska.cli.terminal import say
 
 if TYPE_CHECKING:
     from ruska.physics.noise import PoissonGaussian
@@ -28,25 +29,28 @@ def run_demo(folder: Path) -> None:
     size = Quantity(PIXEL_SIZE_NM, "nm")
     spacing = {"Y": size, "X": size}
     clean = cell_phantom(SHAPE, seed=1, pixel_size_nm=PIXEL_SIZE_NM)
-    print("1. Simulating a cell section at 50 electrons per pixel on a 16-bit detector")
+    say("1. Simulating a cell section at 50 electrons per pixel on a 16-bit detector")
     noisy = Image(simulate_micrograph(clean, dose=1, seed=2), "YX", spacing, meaning="counts")
     truth = Image(simulate_micrograph(clean, dose=_noise_free(), seed=2), "YX", spacing, meaning="counts")
     for name, image in (("noisy", noisy), ("truth", truth)):
         io.write(folder / f"{name}.tif", image, overwrite=True)
     noisy = io.read(folder / "noisy.tif")
-    print("\n2. ruska info noisy.tif")
+    say()
+    say("2. ruska info noisy.tif")
     show.facts(describe(noisy))
-    print("\n3. ruska denoise noisy.tif -o denoised.tif")
+    say()
+    say("3. ruska denoise noisy.tif -o denoised.tif")
     with show.progress() as progress:
         result = run_job("denoise", noisy, folder / "denoised.tif", "auto", None, Options(),
                          overwrite=True, progress=progress)  # fmt: skip
     before, after = (score(i, io.read(folder / "truth.tif")).truth for i in (noisy, result.image))
     assert before is not None
     assert after is not None
-    print(f"   PSNR against the truth: noisy {before.psnr_db.median:.1f} dB, denoised {after.psnr_db.median:.1f} dB; "
-          f"SSIM {before.ssim.median:.2f}, {after.ssim.median:.2f}")  # fmt: skip
-    print(f"\nDone in {time.perf_counter() - started:.0f} s. Look at the picture: {folder / 'denoised.report.png'}")
-    print(f"and at the report: {result.report}")
+    say(f"   PSNR against the truth: noisy {before.psnr_db.median:.1f} dB, denoised {after.psnr_db.median:.1f} dB; "
+        f"SSIM {before.ssim.median:.2f}, {after.ssim.median:.2f}")  # fmt: skip
+    say()
+    say(f"Done in {time.perf_counter() - started:.0f} s. Look at the picture: {folder / 'denoised.report.png'}")
+    say(f"and at the report: {result.report}")
 
 
 def _noise_free() -> PoissonGaussian:

@@ -1,12 +1,14 @@
 """``ruska``: the command line.
 
 Exit codes: 0 done, 1 unexpected error, 2 wrong options, 3 input, 4 output, 5 memory, 6 a missing optional package,
-7 the output is being written by another run, 130 interrupted.
+7 the output is being written by another run, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,17 +16,16 @@ import typer
 
 from ruska import __version__
 from ruska.cli.arguments import (
-    complain,
     corpus_or_files,
     default_output,
     hint_at_dashes,
     open_image,
     parse_roi,
     settings_of,
-    show_what_the_terminal_can,
     training_files,
 )
 from ruska.cli.corpus import corpus_app
+from ruska.cli.ending import Watched, end_now, signals, stand_on_open_streams, watched_output
 from ruska.cli.models import models_app
 from ruska.cli.options import (
     Axes,
@@ -52,7 +53,8 @@ from ruska.cli.options import (
     Workers,
 )
 from ruska.cli.run import Run, restoration, reuse_memory, with_model
-from ruska.errors import RuskaError, SettingsError
+from ruska.cli.terminal import complain, guard_streams, say, show_fault
+from ruska.errors import InputError, OutputError, RuskaError, SettingsError
 
 app = typer.Typer(
     name="ruska",
@@ -69,33 +71,54 @@ app.add_typer(corpus_app)
 
 def main() -> NoReturn:
     """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
-    show_what_the_terminal_can(sys.stdout)
+    stand_on_open_streams()
+    with watched_output() as output, signals() as stop:
+        guard_streams()
+        try:
+            code = _run(output)
+        except KeyboardInterrupt:
+            code = stop.code
+        if stop.signal is not None and code:
+            complain(stop.words)
+            end_now(stop.code)
+    if output.problem is not None:
+        if not isinstance(output.problem, BrokenPipeError):  # a reader that has seen enough is no error
+            complain(f"the standard output cannot be written ({output.problem.strerror}). Send it elsewhere.")
+        code = code or OutputError.exit_code
+    sys.exit(code)
+
+
+def _run(output: Watched) -> int:
+    """Do what was asked, complain where it cannot be done, and return the exit code."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)  # typer returns the code of a typer.Exit
+        os.getcwd()
+    except OSError:
+        complain("the folder that this runs in was deleted, or may not be read. Change to another one (cd).")
+        return InputError.exit_code
+    try:
+        return int(app(standalone_mode=False) or 0)  # typer returns the code of a typer.Exit
     except RuskaError as error:
         complain(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted. The same command resumes where it stopped.")
-        sys.exit(130)
+        return error.exit_code
     except typer.Abort:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
+        return 130
+    except SystemExit as end:  # rich, where the reader of the standard output has gone
+        return end.code if isinstance(end.code, int) else 1
     except Exception as error:
+        if error is output.problem:
+            return OutputError.exit_code
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a click usage error
             complain(f"{error.format_message()} {hint_at_dashes(sys.argv[1:])}Try `ruska --help`.")
-            sys.exit(2)
-        import traceback
-
-        traceback.print_exc()
+            return 2
+        with suppress(OSError):
+            show_fault(error)
         complain("this is a fault in Ruska. Please report the lines above with `ruska doctor --json`.")
-        sys.exit(1)
+        return 1
 
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"ruska {__version__}")
+        say(f"ruska {__version__}")
         raise typer.Exit
 
 

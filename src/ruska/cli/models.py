@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ruska.cli.arguments import complain
 from ruska.cli.options import Json
+from ruska.cli.terminal import complain, say
 from ruska.errors import RuskaError
 
 models_app = typer.Typer(name="models", help="Look at trained models, and get those of others.", no_args_is_help=True)
@@ -37,9 +37,9 @@ def list_models(
         return
     for path, card in cards.items():
         called = f"{card.name}: " if folder is None else ""
-        print(f"{called}{path}: {card.method}, trained on {card.trained_on}")
+        say(f"{called}{path}: {card.method}, trained on {card.trained_on}")
     if not cards:
-        print(f"There is no model in {(folder or models_folder()).resolve()}. `ruska train` makes one.")
+        say(f"There is no model in {(folder or models_folder()).resolve()}. `ruska train` makes one.")
 
 
 @models_app.command("info")
@@ -63,7 +63,7 @@ def verify_models(
     failed = None
     for model in models:
         try:
-            print(f"{model}: whole, sha256 {verify(locate(model)).sha256[:12]}")
+            say(f"{model}: whole, sha256 {verify(locate(model)).sha256[:12]}")
         except RuskaError as error:
             failed = error
             complain(str(error))
@@ -110,4 +110,4 @@ def _say_where(folder: Path, json: bool) -> None:
     if json:
         show.json({"name": card.name, "sha256": card.sha256, "method": card.method, "folder": str(folder)})
     else:
-        print(f"{card.name} ({card.method}, sha256 {card.sha256[:12]}) is in {folder}. Use it: --model {card.name}")
+        say(f"{card.name} ({card.method}, sha256 {card.sha256[:12]}) is in {folder}. Use it: --model {card.name}")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ruska.cli.arguments import complain, default_output, open_image, settings_of
-from ruska.errors import RuskaError, SettingsError
+from ruska.cli.arguments import open_image, settings_of
+from ruska.cli.batch import named_apart, said
+from ruska.cli.terminal import complain, say
+from ruska.errors import OutputError, RuskaError, SettingsError
 
 if TYPE_CHECKING:
     from ruska.pipeline import Options
@@ -36,29 +38,38 @@ class Run:
             show.result(facts, output)
 
     def folder(self, folder: Path, output: Path | None) -> None:
-        """Denoise every image of ``folder``; a bad one is reported and does not stop the others."""
+        """Denoise every image of ``folder``; a bad one is reported and does not stop the others.
+
+        No two results share a file: see `named_apart`.
+        """
         from ruska.cli import show
         from ruska.io.folder import members
 
         target = output or folder.with_name(folder.name + "_denoised")
         if not self.dry_run:
-            target.mkdir(exist_ok=True)
+            try:
+                target.mkdir(exist_ok=True)
+            except OSError as error:
+                raise OutputError(target, f"cannot be made ({error.strerror})", "Choose another folder.") from error
         done: dict[str, Any] = {}
         failed: list[RuskaError] = []
-        for file in members(folder, every_format=True):
+        found = named_apart(members(folder, every_format=True), self.options.samples)
+        if not self.json and (note := said(found)):
+            say(note)
+        for one in found:
             try:
-                done[file.name] = self._restore(str(file), target / default_output(str(file), mark="").name)
+                done[one.file.name] = self._restore(str(one.file), target / one.output, one.whole)
             except RuskaError as error:
                 failed.append(error)
                 complain(str(error))
         if self.json:
             show.json({"done": done, "failed": [str(e) for e in failed]})
         else:
-            print(f"{len(done)} images denoised into {target}, {len(failed)} failed.")
+            say(f"{len(done)} images denoised into {target}, {len(failed)} failed.")
         if failed:
             raise typer.Exit(failed[0].exit_code)
 
-    def _restore(self, file: str, output: Path) -> dict[str, Any]:
+    def _restore(self, file: str, output: Path, whole_names: bool = False) -> dict[str, Any]:
         from ruska.cli import show
         from ruska.io.registry import check_name
         from ruska.pipeline import predict_job, run_job
@@ -69,9 +80,11 @@ class Run:
         with show.progress(quiet=self.json) as progress:
             if self.dry_run:
                 return predict_job(image, output, self.method, self.settings, self.options,
-                                   overwrite=self.overwrite, progress=progress)  # fmt: skip
+                                   overwrite=self.overwrite, report=self.report, whole_names=whole_names,
+                                   progress=progress)  # fmt: skip
             result = run_job(self.task, image, output, self.method, self.settings, self.options,
-                             overwrite=self.overwrite, report=self.report, progress=progress)  # fmt: skip
+                             overwrite=self.overwrite, report=self.report, whole_names=whole_names,
+                             progress=progress)  # fmt: skip
         report = str(result.report) if result.report else None
         return {**result.record, "report": report, "written": str(output)}
 

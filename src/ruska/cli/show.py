@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from ruska.cli.terminal import guard_streams, say, screen
 from ruska.engine.memory import format_bytes
+from ruska.plain_text import one_line
 
 if TYPE_CHECKING:
     from ruska.corpus import Report
@@ -30,12 +31,14 @@ def json(facts: Mapping[str, Any]) -> None:
 
 def table(title: str, rows: Mapping[str, Any]) -> None:
     """Print name and value in two columns; nested values are indented, absent ones left out."""
-    grid = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in _rows(rows):
-        grid.add_row(escape(name.replace("_", " ")), escape(_text(value)))  # [brackets] are no colours
-    Console(soft_wrap=False).print(grid)
+        grid.add_row(Text(one_line(name.replace("_", " "))), Text(one_line(_text(value))))  # [brackets] are no colours
+    out = screen()
+    out.print(Text(one_line(title), style="table.title"), soft_wrap=True)  # whole: a wrapped one would begin a line
+    out.print(grid)
 
 
 def _rows(rows: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,7 +69,7 @@ def duration(seconds: float) -> str:
 
 def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
-    statistics, job = found["statistics"], found["job"]
+    statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
     spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
     saturated = [
@@ -86,6 +89,15 @@ def facts(found: Mapping[str, Any]) -> None:
         "looked at": f"{statistics['looked_at']:.1%} of the voxels" if statistics["looked_at"] < 1 else None,
         "header fields": found["header"],
         "notes": found["notes"],
+        **(_suggestion(found) if found["job"] else {}),
+    }
+    table(found["name"], rows)
+
+
+def _suggestion(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What to do with the file, and what it would take."""
+    job = found["job"]
+    return {
         "suggested": f"ruska denoise --method {found['method']}",
         "because": found["reason"],
         "noise": _noise(found["noise"]),
@@ -93,7 +105,6 @@ def facts(found: Mapping[str, Any]) -> None:
         "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
         f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
     }
-    table(found["name"], rows)
 
 
 def _noise(noise: Mapping[str, Any] | None) -> list[str]:
@@ -263,13 +274,14 @@ def corpus_rows(found: Mapping[str, Any]) -> dict[str, Any]:
 def methods(found: Mapping[str, Mapping[str, Any]]) -> None:
     """The methods and their settings."""
     for name, about in found.items():
-        table(f"\n{name}", about)
+        say()
+        table(name, about)
 
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
     """Yield a callback that draws a bar with the time left on stderr; None when ``quiet`` or not a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import (
@@ -281,16 +293,17 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | 
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left", markup=False), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=screen(stderr=True), transient=True) as bar:
+        guard_streams()  # the bar put itself before them, so that lines appear above it
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 for task in tasks.values():
                     bar.update(task, visible=False)
-                tasks[stage] = bar.add_task(stage, total=total)
+                tasks[stage] = bar.add_task(one_line(stage), total=total)
             bar.update(tasks[stage], completed=done, total=total)
 
         yield report

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +20,14 @@ from ruska.corpus.contact import Tile, tile_left_out, tile_of, write_sheet
 from ruska.corpus.pixel_sizes import stated
 from ruska.corpus.planes import LEVELS, SMALLEST, grey_planes, targets, unfit
 from ruska.corpus.statistics import statistics
+from ruska.disk import settle
+from ruska.engine import empty_work, work_folder
 from ruska.errors import InputError, OutputError, RuskaError
 from ruska.io import read
 from ruska.io.digest import digest_image
+from ruska.io.names import check_plain
+from ruska.io.stamps import check_unchanged
+from ruska.scratch import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 PART_BYTES = 44 << 20  # of pixels in one part: it travels, with its list, in less than 48 MiB
 MANIFEST, STATISTICS, SHEET = "manifest.json", "statistics.json", "contact.png"
 _FORM = 1
+_PART = re.compile(r"part\d{3,}(?:-[0-9a-f]{8})?\.safetensors")
 
 
 @dataclass
@@ -63,33 +72,91 @@ def build(
     state theirs, by patterns of ``folder/file`` or of the file's name (``{"fib25*": 10}``); the first that matches
     counts.
 
-    Raises InputError when nothing fit is found, SettingsError for a pixel size that is none, and
-    OutputError when ``output`` holds something else.
+    A corpus that is there stays until the new one is whole. Raises InputError when nothing fit is found, SettingsError
+    for a pixel size that is none, JobBusyError when another process builds there, and OutputError when ``output`` holds
+    something else.
     """
-    folder = Path(output)
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    folder = Path(output).resolve()
+    for child in folder.iterdir() if folder.is_dir() else ():
+        check_plain(child)  # what is written into would be written elsewhere
     stated("", pixel_sizes or {})
-    report, writer, seen = Report(), _Writer(folder), _Seen()
-    for done, file in enumerate(files):
-        if progress is not None:
-            progress("packing", done, len(files))
-        _add(Path(file), most_planes, pixel_sizes or {}, writer, report, seen)
-    if not report.planes:
-        why = "; ".join(f"{reason} ({count})" for reason, count in report.refused.most_common(3))
-        raise InputError(folder, f"no plane can serve as a clean target: {why or 'no files'}",
-                         "Give micrographs of at least 96 pixels each way whose noise is low, or large ones: "
-                         "they are tried at lower magnification, too.")  # fmt: skip
-    writer.finish()
-    report.parts = len(writer.parts)
-    report.statistics = statistics(writer.planes)
-    _describe(folder, report, seen)
-    manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources,
-                "credits": list(credits)}  # fmt: skip
-    (folder / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+    with _claimed(folder) as work:
+        fresh = work / "corpus"
+        fresh.mkdir()
+        report, writer, seen = Report(), _Writer(fresh), _Seen()
+        for done, file in enumerate(files):
+            if progress is not None:
+                progress("packing", done, len(files))
+            _add(Path(file), most_planes, pixel_sizes or {}, writer, report, seen)
+        if not report.planes:
+            why = "; ".join(f"{reason} ({count})" for reason, count in report.refused.most_common(3))
+            raise InputError(folder, f"no plane can serve as a clean target: {why or 'no files'}",
+                             "Give micrographs of at least 96 pixels each way whose noise is low, or large ones: "
+                             "they are tried at lower magnification, too.")  # fmt: skip
+        writer.finish()
+        report.parts = len(writer.parts)
+        report.statistics = statistics(writer.planes)
+        _describe(fresh, report, seen)
+        manifest = {"form": _FORM, "parts": writer.parts, "planes": writer.planes, "sources": writer.sources,
+                    "credits": list(credits)}  # fmt: skip
+        (fresh / MANIFEST).write_text(json.dumps(manifest) + "\n", encoding="utf-8")
+        _put_in_place(fresh, folder)
     return report
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[Path]:
+    """The empty work folder of a corpus that is to be in ``folder``, for this process alone; it goes at the end."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(folder, "is a file", "Give a folder for the corpus.")
+    if folder.exists() and not (folder / MANIFEST).exists() and any(not _is_ours(p.name) for p in folder.iterdir()):
+        raise OutputError(folder, "is not empty and holds no corpus", "Choose another folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with work_folder(folder) as work:
+            empty_work(work)  # a build that was killed begins anew
+            try:
+                yield work
+            finally:
+                empty_work(work)
+    except OSError as error:
+        raise OutputError(folder, f"cannot be written ({error.strerror or error})",
+                          "Check free space and permissions, then run the same again.") from error  # fmt: skip
+
+
+def _is_ours(name: str) -> bool:
+    return name in (MANIFEST, STATISTICS, SHEET) or _PART.fullmatch(name) is not None
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Parts first, which nobody looks for yet, then the manifest, which is the corpus; older parts go last.
+
+    Killed before the manifest, the old corpus is whole; killed behind it, the new one is, and the next build tidies.
+    """
+    folder.mkdir(exist_ok=True)
+    before = _listed_parts(folder)
+    order = {MANIFEST: 1, STATISTICS: 2, SHEET: 3}
+    for file in sorted(fresh.iterdir(), key=lambda file: (order.get(file.name, 0), file.name)):
+        with file.open("r+b") as written:
+            settle(written)
+        os.replace(file, folder / file.name)
+    kept = _listed_parts(folder)
+    unlisted = sorted(p.name for p in folder.iterdir() if _PART.fullmatch(p.name) and p.name not in kept)
+    for name in unlisted:
+        if name in before or "-" in name:
+            with suppress(OSError):  # a training may have it open
+                (folder / name).unlink()
+        else:
+            say(f"{folder / name}: is in no corpus, and may be of a build that was killed. Delete it if so.")
+
+
+def _listed_parts(folder: Path) -> set[str]:
+    """Names of the parts of the corpus in ``folder``; none where there is no sound manifest."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["parts"]
+        return {name for name in listed if isinstance(name, str) and _PART.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 @dataclass
@@ -119,6 +186,7 @@ def _add(file: Path, most: int, pixel_sizes: Mapping[str, float], writer: _Write
     try:
         image = read(file)
         found = list(grey_planes(image, most))
+        check_unchanged(image)
     except RuskaError as error:
         seen.leave_out(report, file.name, f"cannot be read ({type(error).__name__})")
         return
@@ -168,7 +236,7 @@ def _fingerprint(plane: NDArray[np.float32]) -> bytes:
 
 
 class _Writer:
-    """Collects planes and writes a part whenever enough are there."""
+    """Collects planes and writes a part whenever enough are there, under a name that only the same planes have."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -190,7 +258,8 @@ class _Writer:
         if self._waiting:
             from safetensors.numpy import save
 
-            name = f"part{len(self.parts):03d}.safetensors"
-            (self.folder / name).write_bytes(save(self._waiting))
+            content = save(self._waiting)
+            name = f"part{len(self.parts):03d}-{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
+            (self.folder / name).write_bytes(content)
             self.parts.append(name)
             self._waiting, self._bytes = {}, 0

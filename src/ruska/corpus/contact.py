@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.plain_text import one_line
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as Picture
@@ -70,7 +72,7 @@ def write_sheet(path: Path, tiles: Sequence[Tile], title: str) -> None:
     height = 2 * _MARGIN + _LINE + sum(rows) * high + (2 * _LINE if left_out else 0)
     sheet = Image.new("RGB", (_COLUMNS * (EDGE + _MARGIN) + _MARGIN, height), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
-    pen.text((_MARGIN, 2), title, fill=_INK, font=font)
+    pen.text((_MARGIN, 2), one_line(title), fill=_INK, font=font)
     top = _MARGIN + _LINE
     _place(sheet, pen, font, kept, top)
     if left_out:
@@ -93,6 +95,7 @@ def _place(sheet: Picture, pen: ImageDraw, font: Font, tiles: Sequence[Tile], to
 
 def _shortened(line: str) -> str:
     """The middle is left out: names of planes differ at their ends."""
+    line = one_line(line)
     return line if len(line) <= _LETTERS else f"{line[:8]}…{line[9 - _LETTERS :]}"
 
 

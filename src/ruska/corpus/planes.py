@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import RuskaError
+from ruska.image.grid import place_of
 from ruska.physics import estimate_noise
 
 if TYPE_CHECKING:
@@ -44,10 +46,10 @@ def grey_planes(image: Image, most: int) -> Iterator[tuple[str, NDArray[np.float
     sizes = dict(zip(image.axes, image.shape, strict=True))
     colour = image.axes.index("C") if 2 < sizes.get("C", 0) <= 4 else None
     leading = [n for axis, n in sizes.items() if axis not in "YX" and (axis != "C" or colour is None)]
-    total = int(np.prod(leading)) if leading else 1
+    total = math.prod(leading)
     for part in range(min(total, most)):
-        place = np.unravel_index((2 * part + 1) * total // (2 * min(total, most)), leading) if leading else ()
-        index: list[Any] = [int(i) for i in place]
+        place = place_of((2 * part + 1) * total // (2 * min(total, most)), leading)
+        index: list[Any] = list(place)
         if colour is not None:
             index.insert(colour, slice(0, 3))
         plane = np.asarray(image.data[tuple(index)], dtype=np.float32)

@@ -12,6 +12,7 @@ from ruska.corpus.build import MANIFEST, STATISTICS
 from ruska.corpus.contact import tile_of, write_sheet
 from ruska.corpus.statistics import statistics
 from ruska.errors import InputError, OutputError
+from ruska.io.names import check_free
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 _BUILD = "Give a folder that `ruska corpus build` wrote, with all its parts."
 
 
-def show(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+def show(
+    folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+) -> dict[str, Any]:
     """Numbers of the corpus in ``folder`` (see `statistics`, and ``refused`` where it is known).
 
     output : a PNG to write a small picture of every plane to.
-    Raises InputError when ``folder`` holds no corpus or not all of it, OutputError when the PNG cannot be written.
+    Raises InputError when ``folder`` holds no corpus or not all of it, OutputError when the PNG is there (without
+    ``overwrite``) or cannot be written.
     """
     place = Path(folder)
+    if output is not None:
+        check_free([Path(output)], overwrite=overwrite)
     manifest = _manifest(place)
     found = statistics(manifest["planes"])
     if (place / STATISTICS).exists():

@@ -3,7 +3,16 @@
 from ruska.engine.chapter import Chapter
 from ruska.engine.contracts import Box, IterativeMethod, Method, Progress, Recipe, Sink, Source
 from ruska.engine.layout import ArraySource, CanonicalSink, Layout, NativeView
-from ruska.engine.ledger import Ledger, NoLedger, any_block_done, empty_work, work_folder
+from ruska.engine.ledger import (
+    PLACING,
+    Ledger,
+    NoLedger,
+    any_block_done,
+    clear_delivered,
+    empty_work,
+    face,
+    work_folder,
+)
 from ruska.engine.memory import Budget, format_bytes, parse_memory, resident_memory
 from ruska.engine.need import Delivery
 from ruska.engine.plan import Plan, plan_blocks
@@ -12,6 +21,7 @@ from ruska.engine.statistics import IntensityStatistics, Normalisation, Normalis
 from ruska.engine.store import BlockStore, MemoryStore
 
 __all__ = [
+    "PLACING",
     "ArraySource",
     "BlockStore",
     "Box",
@@ -36,7 +46,9 @@ __all__ = [
     "Sink",
     "Source",
     "any_block_done",
+    "clear_delivered",
     "empty_work",
+    "face",
     "format_bytes",
     "measure_intensities",
     "parse_memory",

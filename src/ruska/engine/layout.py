@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ruska.engine.contracts import Box
     from ruska.image import LazyArray
+    from ruska.image.held import Held
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class ArraySource:
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of the pieces that are read from the file at once, where the format has such."""
         return getattr(self.array, "chunks", None)
+
+    def held(self) -> Held | None:
+        """Which chunks are there, where a file may lack some and its format can tell."""
+        look = getattr(self.array, "held", None)
+        found: Held | None = look() if look is not None else None
+        return found
 
     def read(self, box: Box) -> NDArray[Any]:
         return np.asarray(self.array[box])

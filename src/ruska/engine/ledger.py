@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ruska.disk import settle
-from ruska.errors import JobBusyError
+from ruska.errors import JobBusyError, OutputError
+from ruska.scratch import Owner, say
+
+PLACING = "placing"
+"""Key of the entry, with the `face` of the result, that is written right before the result takes its name."""
+_LEDGER, _LOCK, _OWNER = "ledger.jsonl", "lock", "owner"
+_KEPT = (_LOCK, _OWNER)
+_CLOCK_GRAIN = 2_000_000_000  # ns, of file systems that round times
 
 
 class NoLedger:
@@ -37,7 +44,7 @@ class Ledger(NoLedger):
         """Open or begin the ledger of ``job``; work of another job in the same folder is discarded."""
         super().__init__()
         self.folder = folder
-        self.file = folder / "ledger.jsonl"
+        self.file = folder / _LEDGER
         self.resumed = False
         self._open(fingerprint(job))
 
@@ -46,11 +53,21 @@ class Ledger(NoLedger):
         if entries and entries[0].get("job") == identity:
             self.entries = {e.pop("key"): e for e in entries[1:]}
             self.resumed = bool(self.entries)
+            self.identity = identity
             # Cut torn lines off, or the next entry would be glued to them. Never rewritten: the disk may be full.
             os.truncate(self.file, length)
             return
+        self._begin(identity)
+
+    def _begin(self, identity: str) -> None:
         empty_work(self.file.parent)
         self.file.write_text(json.dumps({"job": identity}) + "\n", encoding="utf-8")
+        self.identity = identity
+
+    def restart(self) -> None:
+        """Forget all that was done, and delete it."""
+        self.entries, self.resumed = {}, False
+        self._begin(self.identity)
 
     def add(self, key: str, **facts: Any) -> None:
         """Record that ``key`` is done."""
@@ -78,7 +95,7 @@ def _sound_lines(text: bytes) -> tuple[list[dict[str, Any]], int]:
 
 def any_block_done(folder: Path) -> bool:
     """Whether the ledger in ``folder`` holds work worth keeping: more than the job and its plan."""
-    file = folder / "ledger.jsonl"
+    file = folder / _LEDGER
     return file.exists() and file.read_bytes().count(b"\n") > 2
 
 
@@ -89,28 +106,87 @@ def fingerprint(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def work_folder(target: Path) -> Iterator[Path]:
-    """The locked folder beside ``target`` that holds unfinished work; JobBusyError when another process has it."""
+    """The locked folder beside ``target`` that holds unfinished work; JobBusyError when another process has it.
+
+    Raises OutputError when a link stands in its place, or in it: what is emptied must be our own.
+    """
     from filelock import FileLock, Timeout
 
-    folder = target.with_name(f".{target.name}.ruska-work")
+    folder = _work_of(target)
+    _refuse_links(folder)
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as busy:
         raise JobBusyError(target, "another run is writing this output now", "Wait for it, or choose another name.") \
             from busy  # fmt: skip
     try:
+        _take_over(folder)
         yield folder
     finally:
-        empty = [entry.name for entry in folder.iterdir()] == ["lock"]
+        empty = all(entry.name in _KEPT for entry in folder.iterdir())
+        if empty:
+            (folder / _OWNER).unlink(missing_ok=True)
         lock.release()
         if empty:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _work_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.ruska-work")
+
+
+def _refuse_links(folder: Path) -> None:
+    found = [folder] if folder.is_symlink() else []
+    if folder.is_dir():
+        found += [entry for entry in folder.iterdir() if entry.is_symlink()]
+    if found:
+        raise OutputError(found[0], "is a link, which Ruska never makes there", "Delete it, then run the same again.")
+
+
+def _take_over(folder: Path) -> None:
+    """Sign the work; say so where it was begun on another computer, whose locks may not reach here."""
+    file = folder / _OWNER
+    before = Owner.parse(file.read_text(encoding="ascii", errors="replace")) if file.exists() else None
+    if before is not None and before.is_elsewhere() and any_block_done(folder):
+        say(f"{folder}: was begun on {before.computer} and is gone on with here. Make sure that it does not run there.")
+    file.write_text(f"{Owner.here()}\n", encoding="ascii")
+
+
 def empty_work(folder: Path) -> None:
-    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released."""
-    for old in folder.iterdir():
-        if old.name != "lock":
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released.
+
+    The ledger goes first: without it nothing that is left counts as finished.
+    """
+    for old in sorted(folder.iterdir(), key=lambda entry: entry.name != _LEDGER):
+        if old.name not in _KEPT:
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+
+
+def face(result: Path) -> dict[str, int]:
+    """What tells a result from another one, before and after it takes its name: size and time of its main file."""
+    inside = (result / name for name in ("zarr.json", ".zattrs", ".zgroup"))
+    stat = (next(filter(Path.exists, inside), result) if result.is_dir() else result).stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def clear_delivered(target: Path) -> bool:
+    """Whether ``target`` is the result of a run that was killed when it had it in place; its work is deleted then."""
+    if not (_work_of(target) / _LEDGER).exists() or not target.exists():
+        return False
+    try:
+        with work_folder(target) as folder:
+            entries, _ = _sound_lines((folder / _LEDGER).read_bytes())
+            written = next((entry for entry in reversed(entries) if entry.get("key") == PLACING), None)
+            if written is None or not _same_face(written, face(target)):
+                return False
+            empty_work(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _same_face(written: Mapping[str, Any], now: Mapping[str, int]) -> bool:
+    late = abs(int(written.get("mtime_ns", 0)) - now["mtime_ns"])
+    return written.get("size") == now["size"] and late <= _CLOCK_GRAIN

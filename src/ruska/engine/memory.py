@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruska.engine.allocator import give_back_freed_memory
 from ruska.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ class Budget:
     def room(self) -> int:
         """Bytes that may be taken beside those that the process holds now, or held when the job began."""
         return self.memory_bytes - resident_memory() if self.known_room is None else self.known_room
+
+    def tidy(self) -> None:
+        """Give freed memory back to the system: what a preparation took is room again for its next step."""
+        give_back_freed_memory()
 
     def __post_init__(self) -> None:
         if self.workers < 1:

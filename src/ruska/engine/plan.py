@@ -16,6 +16,7 @@ from ruska.engine.devices import other_devices
 from ruska.engine.memory import format_bytes, keeps_freed_memory, peak_memory, resident_memory
 from ruska.engine.need import Delivery, Need, reach
 from ruska.errors import GeometryError, ResourceError
+from ruska.image.grid import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,7 @@ class Plan:
 
     def block(self, index: int) -> Block:
         """The block with this number, in raster order."""
-        cell = tuple(int(i) for i in np.unravel_index(index, self.cells))
+        cell = place_of(index, self.cells)
         core = tuple(slice(i * e, min((i + 1) * e, n)) for i, e, n in zip(cell, self.extent, self.shape, strict=True))
         head, space = core[: self.first_spatial], core[self.first_spatial :]
         sizes = self.shape[self.first_spatial :]

@@ -5,26 +5,32 @@ Taken once for the whole image or volume, never per block, so that every block i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.engine.allocator import share_one_heap
 from ruska.errors import InputError
+from ruska.image.grid import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ruska.engine.contracts import Box, Progress, Source
+    from ruska.image.held import Held
 
 # Fixed, not taken from the memory limit, so that the statistics do not depend on it.
 _BOX_VOXELS = 1 << 22
 _SAMPLE_VOXELS = 1 << 20
 _FULL_VOXELS = 1 << 30
 """Sources beyond this are measured on evenly spaced boxes that add up to about this many voxels."""
+_FULL_CHUNKS = 1 << 18  # likewise, of chunks, where they are small
+_BOX_CHUNKS = 1 << 12
+_MANY_CHUNKS = 1 << 12  # beyond which a source is asked how many of them are there
+_SPARSE_VOXELS = 1 << 25  # looked at where next to nothing is there
 
 
 @dataclass(frozen=True)
@@ -123,29 +129,84 @@ def fill_invalid(
 def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
     """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
     share_one_heap()  # some formats are decoded by threads of their own
-    boxes = list(_boxes(source))
-    total = int(np.prod(source.shape, dtype=np.int64))
-    every = max(1, -(-total // _FULL_VOXELS))
-    tally = _Tally(source.dtype, max(1, total // every // _SAMPLE_VOXELS))
-    for done, box in enumerate(chosen := boxes[::every]):
+    total = math.prod(source.shape)
+    few = sparse(source)
+    spread = _Boxes.over(source)
+    boxes = spread if few is None else _held_boxes(source, few)
+    tally = _Tally(source.dtype, max(1, (total // spread.every if few is None else _SPARSE_VOXELS) // _SAMPLE_VOXELS))
+    for done, box in enumerate(boxes):
         tally.add(source.read(box))
         if progress is not None:
-            progress("measuring intensities", done + 1, len(chosen))
+            progress("measuring intensities", done + 1, len(boxes))
     if tally.finite == 0:
         raise InputError(name, "holds no finite value (all NaN or infinite)", "Check how the file was exported.")
     return tally.result(total)
 
 
-def _boxes(source: Source) -> Iterator[Box]:
-    """Boxes of about `_BOX_VOXELS`, whole chunks where the source is stored in chunks, last axes kept whole."""
-    grain = getattr(source, "chunks", None) or (1,) * len(source.shape)
-    extent = [min(g, n) for g, n in zip(grain, source.shape, strict=True)]
-    for axis in reversed(range(len(extent))):
-        room = max(1, _BOX_VOXELS // int(np.prod(extent, dtype=np.int64)))
-        extent[axis] = min(source.shape[axis], extent[axis] * room)
-    starts = product(*(range(0, n, e) for n, e in zip(source.shape, extent, strict=True)))
-    for start in starts:
-        yield tuple(slice(s, min(s + e, n)) for s, e, n in zip(start, extent, source.shape, strict=True))
+def sparse(source: Any) -> Held | None:
+    """What is stored of a source that is little more than a claim; None for any other.
+
+    Only sources are asked that claim so much that reading what is not there would take long.
+    """
+    chunks = getattr(source, "chunks", None) or source.shape
+    claimed = math.prod(-(-n // c) for n, c in zip(source.shape, chunks, strict=True))
+    if claimed <= _MANY_CHUNKS and math.prod(source.shape) <= _FULL_VOXELS:
+        return None
+    look = getattr(source, "held", None)
+    found: Held | None = look() if look is not None else None
+    return found if found is not None and found.is_sparse else None
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Boxes of shape ``extent`` that cover ``shape``: of every so many, one. However many they are, none is kept."""
+
+    shape: tuple[int, ...]
+    extent: tuple[int, ...]
+    every: int
+
+    @classmethod
+    def over(cls, source: Source) -> _Boxes:
+        """Boxes of about `_BOX_VOXELS`, whole chunks where the source is stored in chunks, last axes kept whole."""
+        chunks = getattr(source, "chunks", None)
+        extent = [min(g, n) for g, n in zip(chunks or (1,) * len(source.shape), source.shape, strict=True)]
+        most = _BOX_VOXELS if chunks is None else min(_BOX_VOXELS, _BOX_CHUNKS * math.prod(extent))
+        counted = 0 if chunks is None else math.prod(-(-n // c) for n, c in zip(source.shape, extent, strict=True))
+        for axis in reversed(range(len(extent))):
+            extent[axis] = min(source.shape[axis], extent[axis] * max(1, most // math.prod(extent)))
+        every = max(1, -(-math.prod(source.shape) // _FULL_VOXELS), -(-counted // _FULL_CHUNKS))
+        return cls(tuple(source.shape), tuple(extent), every)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return tuple(-(-n // e) for n, e in zip(self.shape, self.extent, strict=True))
+
+    def __len__(self) -> int:
+        return -(-math.prod(self.grid) // self.every)
+
+    def __iter__(self) -> Iterator[Box]:
+        for number in range(0, math.prod(self.grid), self.every):
+            start = [i * e for i, e in zip(place_of(number, self.grid), self.extent, strict=True)]
+            yield tuple(slice(s, min(s + e, n)) for s, e, n in zip(start, self.extent, self.shape, strict=True))
+
+
+def _held_boxes(source: Source, found: Held) -> list[Box]:
+    """The beginnings of some chunks that are stored; where there are none, of the first that is not."""
+    chunks = getattr(source, "chunks", None) or source.shape
+    first = tuple(slice(0, min(c, n)) for c, n in zip(chunks, source.shape, strict=True))
+    boxes: list[Box] = []
+    room = _SPARSE_VOXELS
+    for box in found.boxes or (first,):
+        shorter: list[slice] = []
+        for axis, part in enumerate(box):
+            others = math.prod(b.stop - b.start for b in box[axis + 1 :])
+            taken = math.prod(b.stop - b.start for b in shorter)
+            shorter.append(slice(part.start, min(part.stop, part.start + max(1, _BOX_VOXELS // (others * taken)))))
+        room -= math.prod(b.stop - b.start for b in shorter)
+        if room < 0 and boxes:
+            break
+        boxes.append(tuple(shorter))
+    return boxes
 
 
 class _Tally:

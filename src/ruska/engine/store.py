@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -67,15 +68,13 @@ class BlockStore:
     def __getitem__(self, box: Box) -> NDArray[Any]:
         return self.read(box)
 
-    def _cells(self, box: Box) -> list[tuple[tuple[int, ...], Box]]:
+    def _cells(self, box: Box) -> Iterator[tuple[tuple[int, ...], Box]]:
         """The grains a box touches, each with the part of the box inside it."""
         ranges = (range(s.start // g, -(-s.stop // g)) for s, g in zip(box, self.grain, strict=True))
-        found = []
         for cell in product(*ranges):
             whole = self._bounds(cell)
             part = tuple(slice(max(w.start, s.start), min(w.stop, s.stop)) for w, s in zip(whole, box, strict=True))
-            found.append((cell, part))
-        return found
+            yield cell, part
 
     def _bounds(self, cell: tuple[int, ...]) -> Box:
         return tuple(slice(i * g, min((i + 1) * g, n)) for i, g, n in zip(cell, self.grain, self.shape, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def score(result: Image, truth: Image | None = None, noisy: Image | None = None)
             raise GeometryError(result.name, f"has shape {result.shape}, {other.name} has {other.shape}",
                                 "Score images of one grid: crop or bin them first, or pass --register.")  # fmt: skip
     places = scored_places(result)
-    of_planes = int(np.prod(result.shape[:-2], dtype=np.int64))
+    of_planes = math.prod(result.shape[:-2])
     notes = []
     if len(places) < of_planes:
         notes.append(f"Scored {len(places)} of {of_planes} planes, evenly spaced.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ruska.image import Image
+from ruska.image.grid import place_of
 
 MOST_PLANES = 32
 
@@ -31,6 +33,6 @@ class Summary:
 def scored_places(image: Image) -> list[Place]:
     """The planes that are scored: at most `MOST_PLANES`, evenly spaced."""
     leading = image.shape[:-2]
-    total = int(np.prod(leading, dtype=np.int64))
+    total = math.prod(leading)
     chosen = np.unique(np.linspace(0, total - 1, min(total, MOST_PLANES)).round().astype(int))
-    return [tuple(int(i) for i in np.unravel_index(k, leading)) for k in chosen] if leading else [()]
+    return [place_of(min(int(k), total - 1), leading) for k in chosen]

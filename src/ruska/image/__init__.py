@@ -4,17 +4,20 @@ from ruska.image.correction import CorrectedArray, corrected
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
 from ruska.image.output import Merge, Output, Values
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
+from ruska.image.stamp import FileStamp, Stamp
 
 __all__ = [
     "AXES",
     "CorrectedArray",
     "CroppedArray",
+    "FileStamp",
     "Image",
     "LazyArray",
     "Meaning",
     "Merge",
     "Output",
     "Quantity",
+    "Stamp",
     "Values",
     "canonical_unit",
     "check_axes",

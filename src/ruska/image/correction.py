@@ -13,6 +13,8 @@ from ruska.image.image import Image, LazyArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ruska.image.held import Held
+
 
 @dataclass(frozen=True, eq=False)
 class CorrectedArray:
@@ -38,6 +40,12 @@ class CorrectedArray:
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of the pieces the array is stored in, where it is."""
         return getattr(self.array, "chunks", None)
+
+    def held(self) -> Held | None:
+        """Which of its chunks are there, as `io.lazy.LazyPixels.held`."""
+        look = getattr(self.array, "held", None)
+        found: Held | None = look() if look is not None else None
+        return found
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         raw = np.asarray(self.array[box])

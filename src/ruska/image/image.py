@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from ruska.errors import GeometryError, did_you_mean
 from ruska.image.quantity import Quantity, is_length
+from ruska.image.stamp import Stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,7 @@ class Image:
     provenance : the record of the run that made this image, JSON-like, or empty.
     name : file name or other short name for messages and reports.
     path : the file the image was read from, or None.
+    stamp : what its files looked like when it was opened, or None; see `ruska.io.stamps`.
     notes : what a reader had to change or assume (RGB turned grey, odd axes), to be told to the user.
     """
 
@@ -69,6 +72,7 @@ class Image:
     name: str = "image"
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_axes(self.axes, len(self.data.shape), self.name)
@@ -77,6 +81,8 @@ class Image:
         for axis in (*self.spacing, *self.origin):
             if axis not in self.axes:
                 raise GeometryError(self.name, f"spacing or origin given for axis {axis}, which is not in {self.axes}")
+        if self.mask is not None and not _covers(tuple(self.mask.shape), self.shape):
+            raise GeometryError(self.name, f"its mask has the shape {tuple(self.mask.shape)}, the image {self.shape}")
         if self.channel_names and len(self.channel_names) != self.size("C"):
             raise GeometryError(self.name, f"{len(self.channel_names)} channel names for {self.size('C')} channels")
 
@@ -93,7 +99,7 @@ class Image:
     @property
     def nbytes(self) -> int:
         """Bytes of all pixels once loaded."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def voxel_size_nm(self) -> dict[str, float]:
@@ -115,13 +121,24 @@ class Image:
         return pixels.copy() if copy else pixels
 
     def with_data(self, data: NDArray[Any] | LazyArray, **changes: Any) -> Image:
-        """Return this image with other pixels (and other fields, where given)."""
+        """Return this image with other pixels (and other fields, where given).
+
+        Pixels in memory have no ``stamp``: a change of the file does not change them.
+        """
+        if isinstance(data, np.ndarray):
+            changes = {"stamp": None, **changes}
         return replace(self, data=data, **changes)
 
     def __repr__(self) -> str:
         size = " x ".join(f"{a}{n}" for a, n in zip(self.axes, self.shape, strict=True))
         voxel = ", ".join(f"{a} {q}" for a, q in self.spacing.items()) or "unknown"
         return f"Image({self.name}: {size}, {self.dtype}, {self.meaning}, spacing {voxel})"
+
+
+def _covers(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of shape ``part`` can be broadcast to ``shape``."""
+    ends = zip(reversed(part), reversed(shape), strict=False)
+    return len(part) <= len(shape) and all(m in (1, n) for m, n in ends)
 
 
 def check_axes(axes: str, ndim: int, name: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import zipfile
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ruska.errors import InputError
 
-if TYPE_CHECKING:
-    from zipfile import ZipInfo
+DAMAGED = (OSError, EOFError, ValueError, IndexError, RuntimeError, struct.error, zlib.error, lzma.LZMAError,
+           zipfile.BadZipFile)  # fmt: skip
+"""What Python's own decoders raise at damaged files: IndexError for a nameless member of an archive, RuntimeError for
+an encrypted one, and its kind NotImplementedError for packings that they do not know."""
 
 ALWAYS_FINE = 1 << 30
 """Bytes that may be unpacked from however small a file."""
@@ -22,7 +27,7 @@ def is_bomb(packed: int, unpacked: int) -> bool:
     return unpacked > ALWAYS_FINE and unpacked > LARGEST_RATIO * packed
 
 
-def check_ratio(path: Path, member: ZipInfo) -> None:
+def check_ratio(path: Path, member: zipfile.ZipInfo) -> None:
     """InputError when a member of the archive ``path`` claims too much."""
     if is_bomb(max(1, member.compress_size), member.file_size):
         raise InputError(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.io.lazy import LazyPixels
+from ruska.image.held import Held
+from ruska.io.lazy import LazyPixels, held_of
 from ruska.io.raw import read_raw
 
 if TYPE_CHECKING:
@@ -115,9 +117,13 @@ class First(LazyPixels):
 
     def __init__(self, stack: Any) -> None:
         super().__init__(stack.shape[1:], stack.dtype)
-        self.stack = stack
+        self.stack, self.files = stack, getattr(stack, "files", ())
         chunks = getattr(stack, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[1:])
+
+    def held(self) -> Held | None:
+        found = held_of(self.stack)
+        return None if found is None else replace(found, boxes=tuple(box[1:] for box in found.boxes))
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         values: NDArray[Any] = np.asarray(self.stack[(slice(0, 1), *box)])[0]
@@ -129,7 +135,7 @@ class Flipped(LazyPixels):
 
     def __init__(self, array: Any) -> None:
         super().__init__(array.shape, array.dtype)
-        self.array, self.chunks = array, getattr(array, "chunks", None)
+        self.array, self.chunks, self.files = array, getattr(array, "chunks", None), getattr(array, "files", ())
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         rows, height = box[-2], self.shape[-2]

@@ -84,6 +84,40 @@ def decompress_at_most(kind: str, data: bytes, limit: int) -> bytes:
     return out
 
 
+def unpack(kind: str, data: bytes | memoryview, limit: int) -> bytes:
+    """Unpack ``data`` to whatever they hold, ``limit`` bytes at most; ValueError when it is more, or damaged.
+
+    Streams of several parts (gzip members, zstd frames) are joined. ``kind`` may also be ``lz4 block``, which is how
+    Zarr packs by lz4: the size, then one block.
+    """
+    claimed = _claimed("lz4" if kind == "lz4 block" else kind, data)
+    if claimed is not None and claimed > limit:
+        raise ValueError(f"{kind} data unpack to {claimed} bytes or more, of {limit} that a chunk may take")
+    try:
+        if kind in _STREAMS:
+            return _unpack_streams(_STREAMS[kind], data, limit)
+        return _UNPACKERS[kind](data, limit)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, struct.error, RuntimeError, ValueError) as error:
+        raise ValueError(f"{kind} data are damaged, or unpack to more than the {limit} bytes that a chunk may take "
+                         f"({error})") from error  # fmt: skip
+
+
+def _unpack_streams(start: Any, data: bytes | memoryview, limit: int) -> bytes:
+    """One stream after the other; zeros after the last are padding."""
+    parts: list[bytes] = []
+    room, rest = limit, bytes(data)
+    while rest.strip(b"\0") or not parts:
+        decoder = start()
+        part = decoder.decompress(rest, room + 1)
+        if len(part) > room:
+            raise ValueError(f"they unpack to more than the {limit} bytes that a chunk may take")
+        if not decoder.eof:
+            raise EOFError("they are truncated")
+        parts.append(part)
+        room, rest = room - len(part), decoder.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def check_packed(kind: str, data: bytes | memoryview, limit: int) -> None:
     """ValueError unless ``data`` are complete as far as they tell, and unpack to ``limit`` bytes at most.
 
@@ -190,4 +224,29 @@ def _blosc(data: bytes, size: int) -> bytes:
     return bytes(blosc.decompress(data))
 
 
+def _blosc_at_most(data: bytes | memoryview, _: int) -> bytes:
+    from numcodecs import blosc
+
+    return bytes(blosc.decompress(data))  # what it claims was compared with the limit
+
+
+def _lz4_block(data: bytes | memoryview, _: int) -> bytes:
+    from numcodecs import lz4
+
+    return bytes(lz4.decompress(data))
+
+
+def _zstd_at_most(data: bytes | memoryview, limit: int) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.zstd_decode(bytes(data), out=limit))
+
+
+_STREAMS: dict[str, Any] = {
+    "gzip": lambda: zlib.decompressobj(47),
+    "zlib": lambda: zlib.decompressobj(47),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY),
+}
+_UNPACKERS = {"blosc": _blosc_at_most, "lz4 block": _lz4_block, "zstd": _zstd_at_most}
 _DECODERS = {"gzip": _zlib, "zlib": _zlib, "bzip2": _bz2, "xz": _xz, "lz4": _lz4, "zstd": _zstd, "blosc": _blosc}

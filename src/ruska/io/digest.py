@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from ruska.image import Image
+    from ruska.image import FileStamp, Image, Stamp
 
 _WHOLE_BYTES = 512 << 20
 _PIECE = 1 << 20
@@ -22,6 +23,8 @@ def digest_image(image: Image) -> str:
     An image on a server is identified by its address and geometry (``sha256-address:...``): nothing is downloaded.
     """
     if image.path is not None:
+        if image.path.is_dir() and image.stamp is not None and image.stamp.count == len(image.stamp.files):
+            return _listing((name, f.size, f.modified_ns) for name, f in _below(image.stamp))
         return digest_path(image.path)
     if "remote" in image.header:
         return str(image.header["remote"]["digest"])
@@ -34,12 +37,10 @@ def digest_path(path: Path) -> str:
 
     A folder or store is identified by the names, sizes and times of its files (``sha256-listing:...``).
     """
-    digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            facts = file.stat()
-            digest.update(f"{file.relative_to(path).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-        return f"sha256-listing:{digest.hexdigest()}"
+        files = ((p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file())
+        return _listing((name, facts.st_size, facts.st_mtime_ns) for name, facts in files)
+    digest = hashlib.sha256()
     size = path.stat().st_size
     with path.open("rb") as file_:
         if size <= _WHOLE_BYTES:
@@ -49,3 +50,17 @@ def digest_path(path: Path) -> str:
             file_.seek(int(start))
             digest.update(file_.read(_PIECE))
     return f"sha256-sampled:{digest.hexdigest()}"
+
+
+def _listing(files: Iterable[tuple[str, int, int]]) -> str:
+    """Of names, sizes and times."""
+    digest = hashlib.sha256()
+    for name, size, modified in files:
+        digest.update(f"{name}\0{size}\0{modified}\n".encode())
+    return f"sha256-listing:{digest.hexdigest()}"
+
+
+def _below(stamp: Stamp) -> Iterator[tuple[str, FileStamp]]:
+    """The files of a folder by their names in it: those that belong to the image, whatever else lies beside them."""
+    for name, facts in sorted(stamp.files.items()):
+        yield Path(name).relative_to(stamp.path).as_posix(), facts

@@ -16,6 +16,7 @@ from ruska.image import Image
 from ruska.io import registry
 from ruska.io.formats import Format
 from ruska.io.lazy import LazyPixels
+from ruska.io.links import Bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,11 +30,12 @@ def members(path: Path, *, every_format: bool = False) -> list[Path]:
 
     The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images
     (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none, or when two formats are equally frequent in a stack.
+    Raises InputError when there is none, when two formats are equally frequent in a stack, and for links that lead out
+    of the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
-    return sorted(_images(path), key=natural_key)
+    return _checked(path, sorted(_images(path), key=natural_key))
 
 
 def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -45,13 +47,20 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
                          "Keep the slices of one stack in a folder of their own.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
     others = ", ".join(f"{n} {name}" for name, n in counts[1:])
-    return chosen, (f"left out files of other formats: {others}",) if others else ()
+    return _checked(path, chosen), (f"left out files of other formats: {others}",) if others else ()
+
+
+def _checked(path: Path, files: list[Path]) -> list[Path]:
+    bounds = Bounds(path)
+    for file in files:
+        bounds.check(file.name)
+    return files
 
 
 def _images(path: Path) -> dict[Path, str]:
     """The images in ``path`` and the name of each one's format."""
     try:
-        files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        files = [p for p in path.iterdir() if _may_be_image(p) and not p.name.startswith(".")]
     except OSError as error:
         raise InputError(path, f"cannot be listed ({error.strerror})", "Check its permissions.") from error
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
@@ -61,9 +70,15 @@ def _images(path: Path) -> dict[Path, str]:
     return known
 
 
+def _may_be_image(file: Path) -> bool:
+    """Files, and links to nothing: a slice that is gone must not be left out without a word."""
+    return file.is_file() or (file.is_symlink() and not file.exists())
+
+
 def _is_image(file: Path, known: Format) -> bool:
     """Whether a file is a slice by its name: descriptions and archives are none, and .dat can be anything."""
     if known.name == "FIB-SEM .dat":
+        Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
             return stream.read(4) == known.magic[0][1]
     return known.name not in ("TIA description", "zip archive")
@@ -80,14 +95,16 @@ class FolderPixels(LazyPixels):
 
     def __init__(self, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
         super().__init__((len(files), *shape), dtype)
-        self.files = files
+        self.files = tuple(files)
         self.chunks = (1, *shape)
         self._slice = lru_cache(maxsize=_OPEN_SLICES)(self._open)
 
     def _open(self, index: int) -> Any:
-        image = registry.read(self.files[index])
+        file = self.files[index]
+        Bounds(file.parent).check(file.name)  # it may have become another since
+        image = registry.read_plainly(file)
         if image.shape != self.shape[1:] or image.dtype != self.dtype:
-            raise InputError(self.files[index], "has changed since the folder was opened", "Start again.")
+            raise InputError(file, "has changed since the folder was opened", "Start again.")
         return image.data
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
@@ -106,7 +123,7 @@ def read(path: Path, inner: str | None) -> Image:
     if inner is not None:
         raise InputError(path, f"'{inner}' cannot be picked from a folder", "Give the file itself.")
     files, notes = _members(path)
-    first = registry.read(files[0])
+    first = registry.read_plainly(files[0])
     _check_plane(files[0], first.axes)
     differing = []
     for file in files[1:]:
@@ -133,7 +150,7 @@ def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] |
         from ruska.io.picture import shape_and_dtype
 
         return *shape_and_dtype(file), None
-    image = registry.read(file)
+    image = registry.read_plainly(file)
     _check_plane(file, image.axes)
     return image.shape, image.dtype, dict(image.spacing)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ruska.errors import InputError
-from ruska.io.names import is_there
+from ruska.io.archive import DAMAGED
+from ruska.io.names import check_kind, is_there
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -112,6 +113,7 @@ def find_format(path: Path) -> Format:
         raise InputError(path, "does not exist", "Check the name; a dataset inside a file is FILE.h5:/dataset.")
     if path.is_dir():
         return _folder_format(path)
+    check_kind(path)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -165,7 +167,7 @@ def holds_numpy(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except DAMAGED:
         return path.name.lower().endswith(".npz")
     return bool(names) and all(name.endswith(".npy") for name in names)
 

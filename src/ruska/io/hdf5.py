@@ -1,7 +1,7 @@
 """HDF5: our own files, HyperSpy, EMD (Berkeley and Velox), ilastik, and any dataset that is named: ``file.h5:/raw``.
 
-Links into other files, and datasets whose bytes lie in other files, are refused: a file from elsewhere must not
-make Ruska read what its owner can not see.
+Links into other files, and datasets whose bytes lie in other files, are refused (`hdf5_links`): a file from elsewhere
+must not make Ruska read what its owner can not see.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import numpy as np
 
 from ruska.errors import InputError, OutputError
 from ruska.image import Image
+from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
 from ruska.io.hdf5_files import PatientFile
 from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
-from ruska.io.hdf5_limits import check_chunks, check_heaps
+from ruska.io.hdf5_limits import check_all_chunks, check_chunks, check_heaps, held_chunks
+from ruska.io.hdf5_links import extent, follow, links, sources, walk
 from ruska.io.hdf5_texts import length_of_text
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 _DATA, _MASK, _RECORD = "data", "mask", "ruska"
 _PREFERRED = ("data", "raw", "volume", "exported_data", "image")
-_LONGEST_LINK_CHAIN = 16
+_LISTED = 20
 _BOX_VOXELS = 1 << 24
 
 
@@ -38,13 +40,26 @@ class Hdf5Pixels(LazyPixels):
     def __init__(self, path: Path, dataset: Any) -> None:
         super().__init__(dataset.shape, dataset.dtype.newbyteorder("="))
         self.path, self.inner, self.chunks = path, dataset.name, dataset.chunks
+        self._followed: tuple[int, ...] = ()
+
+    def held(self) -> Held | None:
+        import h5py
+
+        try:
+            with h5py.File(self.path, "r") as file:
+                return held_chunks(file[self.inner])
+        except (OSError, KeyError, RuntimeError, ValueError):
+            return None  # reading will say what is wrong
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         import h5py
 
         try:
             with h5py.File(self.path, "r") as file:
-                dataset = file[self.inner]
+                dataset = follow(self.path, file, self.inner)
+                if dataset is None:
+                    raise KeyError("it is not there any more")
+                self._check_sources(dataset)
                 check_chunks(self.path, dataset, box)
                 return np.asarray(dataset[box], dtype=self.dtype)
         except FileNotFoundError:
@@ -52,6 +67,14 @@ class Hdf5Pixels(LazyPixels):
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise InputError(self.path, f"dataset {self.inner} cannot be read ({error})",
                              "The file is truncated or damaged: copy it again.") from error  # fmt: skip
+
+    def _check_sources(self, dataset: Any) -> None:
+        """Follow the dataset to its bytes, again whenever the file is another: it may lead elsewhere by then."""
+        now = self.path.stat()
+        facts = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        if facts != self._followed:
+            sources(self.path, dataset)
+            self._followed = facts
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -84,7 +107,7 @@ def _chosen(path: Path, file: Any, inner: str | None) -> Image:
     if inner is None:
         dataset, notes = _choose(path, file)
     else:
-        dataset = _follow(path, file, inner)
+        dataset = _named(path, file, inner)
         if isinstance(dataset, h5py.Group):
             dataset, notes = _choose(path, dataset)
     _check(path, dataset)
@@ -95,88 +118,72 @@ def _is_ours(file: Any) -> bool:
     import h5py
 
     # A link, or a dataset of another type under our name, is treated like any foreign file.
-    plain = all(isinstance(file.get(n, getlink=True), h5py.HardLink) for n in (_DATA, _RECORD) if n in file)
-    return _DATA in file and _RECORD in file and plain and isinstance(file[_RECORD], h5py.Dataset)
+    found = [file.id.links.get_info(n).type for n in (_DATA.encode(), _RECORD.encode()) if file.id.links.exists(n)]
+    return found == [h5py.h5l.TYPE_HARD] * 2 and isinstance(file[_RECORD], h5py.Dataset)
 
 
 def _read_ours(path: Path, file: Any) -> Image:
     record = file[_RECORD]
+    sources(path, record)
     if length_of_text(path, record) > path.stat().st_size:
         raise InputError(path, f"{record.name} is damaged: a text longer than the file", "Copy it again.")
     fields = metadata.loads(record.asstr(errors="replace")[()], path)
     _check(path, file[_DATA])
     mask = None
-    if _MASK in file:
-        mask_dataset = _follow(path, file, _MASK)
+    if file.id.links.exists(_MASK.encode()):
+        mask_dataset = follow(path, file, _MASK)
+        if mask_dataset is None:
+            raise InputError(path, "its mask is a link to nothing", "Copy it again.")
         _check(path, mask_dataset)
         mask = Hdf5Pixels(path, mask_dataset) if mask_dataset.ndim else None
     return Image(Hdf5Pixels(path, file[_DATA]), mask=mask, name=path.name, **fields)
 
 
-def _follow(path: Path, file: Any, inner: str) -> Any:
-    """The object at ``inner``, without ever leaving this file."""
-    import h5py
-
-    parts = [part for part in inner.split("/") if part and part != "."]
-    here, hops = file["/"], 0
-    while parts:
-        name = parts.pop(0)
-        link = here.get(name, getlink=True) if isinstance(here, h5py.Group) else None
-        if link is None:
-            titled = [d for d in _candidates(file) if title_of(d) == inner.strip("/")]
-            if len(titled) == 1:
-                return titled[0]
-            listing = "; ".join(_describe(d) for d in _candidates(file)) or "no images"
-            raise InputError(path, f"has no dataset '{inner}'", f"It holds: {listing}.")
-        if isinstance(link, h5py.ExternalLink):
-            raise InputError(path, f"'{inner}' is a link into another file ({link.filename})",
-                             "Ruska does not follow it: open that file itself.")  # fmt: skip
-        if isinstance(link, h5py.SoftLink):
-            hops += 1
-            if hops > _LONGEST_LINK_CHAIN:
-                raise InputError(path, f"'{inner}' is a link that leads round in a circle", "Name the dataset itself.")
-            parts[:0] = [part for part in link.path.split("/") if part and part != "."]
-            here = file["/"] if link.path.startswith("/") else here
-        else:
-            here = here[name]
-    return here
+def _named(path: Path, file: Any, inner: str) -> Any:
+    """The object at ``inner``, or the Velox image of that title."""
+    found = follow(path, file, inner)
+    if found is not None:
+        return found
+    images = _candidates(path, file)
+    titled = [d for d in images if title_of(d) == inner.strip("/")]
+    if len(titled) == 1:
+        return titled[0]
+    listing = "; ".join(_describe(d) for d in images[:_LISTED]) or "no images"
+    raise InputError(path, f"has no dataset '{inner}'", f"It holds: {listing}.")
 
 
-def _candidates(group: Any) -> list[Any]:
+def _candidates(path: Path, group: Any) -> list[Any]:
     """Datasets below ``group`` that can be images: real numbers, two or more axes, not a single column."""
     import h5py
 
-    found: list[Any] = []
+    return [item for item in walk(path, group) if isinstance(item, h5py.Dataset) and _can_be_image(item)]
 
-    def visit(_: str, item: Any) -> None:
-        named = isinstance(item.name, str)  # bytes, where it is no Unicode: damaged
-        if named and isinstance(item, h5py.Dataset) and item.dtype.kind in "uifb" and item.ndim >= 2:
-            rows, columns = _plane_shape(item)
-            parts = item.name.split("/")
-            is_text = parts[-1] == "Metadata"  # Velox keeps its JSON as columns of bytes
-            is_table = "detectorSpecific" in parts  # flat field and bad pixels of a detector's master file
-            if min(rows, columns) > 1 and not is_text and not is_table:
-                found.append(item)
 
-    group.visititems(visit)  # goes through hard links only
-    return found
+def _can_be_image(dataset: Any) -> bool:
+    named = isinstance(dataset.name, str)  # bytes, where it is no Unicode: damaged
+    if not named or dataset.dtype.kind not in "uifb" or len(extent(dataset)) < 2:
+        return False
+    parts = dataset.name.split("/")
+    is_text = parts[-1] == "Metadata"  # Velox keeps its JSON as columns of bytes
+    is_table = "detectorSpecific" in parts  # flat field and bad pixels of a detector's master file
+    return min(_plane_shape(dataset)) > 1 and not is_text and not is_table
 
 
 def _plane_shape(dataset: Any) -> tuple[int, int]:
     """Rows and columns of one plane; Velox puts them first."""
-    shape = dataset.shape[:2] if is_velox(dataset) else dataset.shape[-2:]
+    shape = extent(dataset)[:2] if is_velox(dataset) else extent(dataset)[-2:]
     return int(shape[0]), int(shape[1])
 
 
 def _describe(dataset: Any) -> str:
     title = title_of(dataset)
-    shape = " x ".join(map(str, dataset.shape))
+    shape = " x ".join(map(str, extent(dataset)))
     return f"{dataset.name} ({title}{', ' if title else ''}{shape}, {dataset.dtype})"
 
 
 def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
     """The only candidate, else the only one at the top level, else the only one of a customary name."""
-    found = _candidates(group)
+    found = _candidates(path, group)
     depth = group.name.rstrip("/").count("/") + 1
     for narrowed in (
         found,
@@ -188,29 +195,26 @@ def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
             others = ", ".join(d.name for d in found if d.name != taken.name)
             return taken, (f"took dataset {taken.name}; also there: {others}",) if others else ()
     if not found:
-        elsewhere = _frames_elsewhere(group)
+        elsewhere = _frames_elsewhere(path, group)
         if elsewhere:
             raise InputError(path, f"has its frames in other files ({', '.join(elsewhere)})", "Open those files.")
         raise InputError(path, "holds no image: no dataset of real numbers with two or more axes",
                          "Spectra, complex numbers and links into other files are not read.")  # fmt: skip
-    listing = "; ".join(_describe(d) for d in found[:20])
+    listing = "; ".join(_describe(d) for d in found[:_LISTED])
     titles = [title_of(d) for d in found]
     example = titles[0] if titles[0] and titles.count(titles[0]) == 1 else found[0].name
     raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:{example}.")
 
 
-def _frames_elsewhere(group: Any) -> list[str]:
+def _frames_elsewhere(path: Path, group: Any) -> list[str]:
     """Files that hold the frames of a detector's master file (NeXus), which itself has only tables."""
     import h5py
 
     found: list[str] = []
-
-    def visit(_: str, item: Any) -> None:
+    for item in walk(path, group):
         if isinstance(item, h5py.Group) and "NXdata" in str(attribute(item, "NX_class", "")):
-            links = (item.get(name, getlink=True) for name in item)
-            found.extend(str(link.filename) for link in links if isinstance(link, h5py.ExternalLink))
-
-    group.visititems(visit)
+            away = [name for name, kind, _ in links(path, item) if kind == h5py.h5l.TYPE_EXTERNAL]
+            found += [item.id.links.get_val(name)[0].decode("utf-8", "replace") for name in away[:_LISTED]]
     return found[:5]
 
 
@@ -220,12 +224,9 @@ def _check(path: Path, dataset: Any) -> None:
 
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(path, f"{dataset.name} is no dataset", "Name a dataset.")
-    if dataset.external:
-        raise InputError(path, f"{dataset.name} keeps its bytes in another file ({dataset.external[0][0]})",
-                         "Ruska does not follow it: repack it, e.g. with h5repack.")  # fmt: skip
-    if dataset.is_virtual and any(source.file_name != "." for source in dataset.virtual_sources()):
-        raise InputError(path, f"{dataset.name} is put together from other files (a virtual dataset)",
-                         "Ruska does not follow it: open those files, or repack it.")  # fmt: skip
+    for part in sources(path, dataset):
+        if part is not dataset:
+            check_all_chunks(path, part)
     if dataset.dtype.kind not in "uifb":
         raise InputError(path, f"{dataset.name} holds values of type {dataset.dtype}, which are not grey levels",
                          "Ruska takes integers and real floating-point numbers.")  # fmt: skip

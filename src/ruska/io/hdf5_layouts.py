@@ -15,10 +15,11 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.io import metadata
+from ruska.io.hdf5_links import extent, follow, links, sources
 from ruska.io.hdf5_texts import longest_text
 from ruska.io.kinds import check_image_units
 
-_AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d+)$")
+_AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d{1,9})")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
 _LONGEST_JSON = 1 << 24
 _LONGEST_ATTRIBUTE = 1 << 20
@@ -90,7 +91,7 @@ def _number(value: Any) -> float:
 
 def _axis_groups(path: Path, dataset: Any) -> Facts | None:
     """HyperSpy's ``axis-N`` groups, or EMD's ``dimN`` vectors; None when there are none."""
-    described = list(_described_axes(dataset))
+    described = list(_described_axes(path, dataset))
     if len(described) != dataset.ndim or dataset.ndim < 2:
         return None
     check_image_units(path, [_text(axis.get("units", "")).strip("[]").replace("_", "") for axis in described])
@@ -111,21 +112,22 @@ def _axis_groups(path: Path, dataset: Any) -> Facts | None:
     return facts
 
 
-def _described_axes(dataset: Any) -> Iterator[dict[str, Any]]:
+def _described_axes(path: Path, dataset: Any) -> Iterator[dict[str, Any]]:
     """Name, scale, offset, units and navigate of each axis, in the order of the data."""
     import h5py
 
     parent = dataset.parent
     found: dict[int, Any] = {}
-    for name in parent:
-        match = _AXIS_GROUP.match(str(name))  # bytes, where it is no Unicode
-        if match and isinstance(parent.get(name, getlink=True), h5py.HardLink):
+    for name, kind, _ in links(path, parent):
+        match = _AXIS_GROUP.fullmatch(name.decode("utf-8", "replace"))
+        if match and kind == h5py.h5l.TYPE_HARD:
             found[int(match[1])] = parent[name]
     for number in sorted(found):
         item = found[number]
         said = {word: attribute(item, word) for word in ("name", "scale", "offset", "units", "navigate")}
         axis = {word: value for word, value in said.items() if value is not None}
         if isinstance(item, h5py.Dataset):
+            sources(path, item)
             steps: Any = item[:2] if item.ndim == 1 and item.dtype.kind in "uif" else ()
             axis.pop("navigate", None)
             if len(steps) == 2:
@@ -154,12 +156,15 @@ def _letters(described: list[dict[str, Any]]) -> str:
 
 
 def is_velox(dataset: Any) -> bool:
-    return bool(re.fullmatch(r"/Data/Image/[^/]+/Data", dataset.name)) and dataset.ndim == 3
+    return bool(re.fullmatch(r"/Data/Image/[^/]+/Data", dataset.name)) and len(extent(dataset)) == 3
 
 
-def _velox_record(dataset: Any) -> dict[str, Any]:
+def _velox_record(path: Path, dataset: Any) -> dict[str, Any]:
     """The JSON beside an image, written as the bytes of its columns (one for each frame)."""
-    columns = dataset.parent["Metadata"]
+    columns = follow(path, dataset.file, dataset.name.rpartition("/")[0] + "/Metadata")
+    if columns is None:
+        raise KeyError("Metadata")
+    sources(path, columns)
     if columns.ndim not in (1, 2) or columns.shape[0] > _LONGEST_JSON:
         raise ValueError("no text")
     record = json.loads(bytes(columns[:, 0] if columns.ndim == 2 else columns[:]).split(b"\0", 1)[0])
@@ -171,8 +176,8 @@ def title_of(dataset: Any) -> str:
     if not is_velox(dataset):
         return ""
     try:
-        return str(_velox_record(dataset)["BinaryResult"]["Detector"])
-    except (KeyError, ValueError, TypeError, AttributeError, OSError, RecursionError):
+        return str(_velox_record(Path(dataset.file.filename), dataset)["BinaryResult"]["Detector"])
+    except (InputError, KeyError, ValueError, TypeError, AttributeError, OSError, RecursionError):
         return ""
 
 
@@ -180,7 +185,7 @@ def _velox(path: Path, dataset: Any) -> Facts:
     """Frames are the last axis in the file; pixel size and stage offset are in a JSON text, in metres."""
     facts = Facts(axes="QYX", order=(2, 0, 1))
     try:
-        record = _velox_record(dataset)
+        record = _velox_record(path, dataset)
         result = record["BinaryResult"]
         units = {"X": str(result.get("PixelUnitX", "m")), "Y": str(result.get("PixelUnitY", "m"))}
         check_image_units(path, [units["Y"], units["X"]])

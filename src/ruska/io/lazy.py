@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import product
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import InputError
+from ruska.image.grid import corners, places
+from ruska.image.held import Held
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +23,11 @@ class LazyPixels(ABC):
     """Pixels that stay in their file until they are indexed, like a read-only NumPy array.
 
     A format implements `read_box`; integers, negative indices, steps and ``...`` are handled here.
+    ``files`` : files, and folders with all that lies in them, that the pixels are read from; empty where it is the file
+    that the image's ``path`` names.
     """
+
+    files: tuple[Path, ...] = ()
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape = tuple(int(n) for n in shape)
@@ -28,6 +36,10 @@ class LazyPixels(ABC):
     @abstractmethod
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         """Read ``box`` (one slice with explicit bounds and step 1 per axis) from any thread."""
+
+    def held(self) -> Held | None:
+        """Which of its chunks are there; None where all are, or nothing can tell."""
+        return None
 
     def lost(self, error: OSError | None = None) -> InputError:
         """The error for a file that could be opened and cannot be read any more."""
@@ -42,7 +54,7 @@ class LazyPixels(ABC):
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -92,7 +104,7 @@ BAND = 1 << 22
 
 def bands(data: Any) -> Iterator[NDArray[Any]]:
     """Yield whole rows of one plane after the other, (rows, X), about `BAND` voxels at a time; first axes slowest."""
-    for place in np.ndindex(*data.shape[:-2]):
+    for place in places(data.shape[:-2]):
         yield from plane_parts(data, place, max(1, BAND // max(1, data.shape[-1])), data.shape[-1])
 
 
@@ -100,7 +112,7 @@ def plane_parts(data: Any, place: tuple[int, ...], rows: int, columns: int) -> I
     """Yield the plane at ``place`` of the axes before Y and X in parts of ``rows`` x ``columns``, row by row."""
     height, width = data.shape[-2:]
     lead = tuple(slice(i, i + 1) for i in place)
-    for top, left in product(range(0, height, max(1, rows)), range(0, width, max(1, columns))):
+    for top, left in corners((height, width), (max(1, rows), max(1, columns))):
         box = (*lead, slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
         yield np.asarray(data[box]).reshape(box[-2].stop - top, box[-1].stop - left)
 
@@ -110,13 +122,23 @@ class Transposed(LazyPixels):
 
     def __init__(self, array: Any, order: tuple[int, ...]) -> None:
         super().__init__(tuple(array.shape[i] for i in order), array.dtype)
-        self.array, self.order = array, order
+        self.array, self.order, self.files = array, order, getattr(array, "files", ())
         chunks = getattr(array, "chunks", None)
         self.chunks = None if chunks is None else tuple(chunks[i] for i in order)
+
+    def held(self) -> Held | None:
+        found = held_of(self.array)
+        turned = tuple(tuple(box[i] for i in self.order) for box in found.boxes) if found else ()
+        return None if found is None else replace(found, boxes=turned)
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         inner = tuple(box[self.order.index(i)] for i in range(len(box)))
         return np.asarray(self.array[inner]).transpose(self.order)
+
+
+def held_of(array: Any) -> Held | None:
+    """`LazyPixels.held` of any array."""
+    return array.held() if isinstance(array, LazyPixels) else None
 
 
 def transposed(array: Any, order: tuple[int, ...]) -> Any:
@@ -131,10 +153,10 @@ def boxes(shape: tuple[int, ...], grain: tuple[int, ...], limit: int) -> Iterato
     """
     step = [min(g, n) for g, n in zip(grain, shape, strict=True)]
     for axis in reversed(range(len(shape))):
-        others = int(np.prod(step, dtype=np.int64)) // step[axis]
+        others = math.prod(step) // step[axis]
         most = max(1, limit // (others * grain[axis])) * grain[axis]
         step[axis] = min(shape[axis], most)
         if step[axis] < shape[axis]:
             break
-    for corner in product(*(range(0, n, s) for n, s in zip(shape, step, strict=True))):
+    for corner in corners(shape, step):
         yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, step, shape, strict=True))

@@ -16,8 +16,10 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image.held import Held, count_held
+from ruska.io.chunk_files import n5_places
 from ruska.io.chunked import COMPRESSIONS, LARGEST_CHUNK, ChunkedPixels, decompress
-from ruska.io.places import Folder, Place, join, read_json, short_name
+from ruska.io.places import Folder, Place, join, read_json, short_name, whole_numbers
 from ruska.io.registry import assumed_axes
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 _DEEPEST, _LISTED, _MOST_SEEN = 6, 20, 10_000
-_LARGEST_SIDE = 1 << 40
+_LARGEST_SIDE = 1 << 48
+_SPARE = 1 << 16
 
 
 class N5Pixels(ChunkedPixels):
@@ -35,11 +38,19 @@ class N5Pixels(ChunkedPixels):
         shape, block, kind = _geometry(attributes)
         super().__init__(shape[::-1], np.dtype(kind), block[::-1])
         self.path, self.place, self.name, self.compression = place.address, place, name, _compression(attributes)
+        size = math.prod(self.chunks) * self.dtype.itemsize
+        self.longest = size + size // 8 + _SPARE  # bytes of a file: what is packed may be a little longer
+        if isinstance(self.path, Path):
+            self.files = (self.path / name,)
+
+    def held(self) -> Held | None:
+        names = self.place.names(self.name, self.ndim)
+        return None if names is None else count_held(self.shape, self.chunks, n5_places(names, self.ndim))
 
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
         where = "/".join(map(str, reversed(place)))
         try:
-            data = self.place.read(join(self.name, where), LARGEST_CHUNK)
+            data = self.place.read(join(self.name, where), self.longest)
             return None if data is None else self._decode(data)
         except OSError as error:
             raise InputError(self.path, f"block {where} cannot be read ({error.strerror or error})") from error
@@ -121,8 +132,7 @@ def _datasets(place: Place, name: str, depth: int = 0, seen: list[int] | None = 
 
 
 def _geometry(attributes: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], str]:
-    shape = tuple(int(n) for n in attributes["dimensions"])
-    block = tuple(int(n) for n in attributes["blockSize"])
+    shape, block = whole_numbers(attributes["dimensions"]), whole_numbers(attributes["blockSize"])
     kind = str(attributes["dataType"]).lower()
     if kind not in _TYPES:
         raise ValueError(f"values of type '{kind}'")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from ruska.errors import InputError
+from ruska.errors import InputError, OutputError
 
 _LONGEST = 220
 """Bytes of an output's name. Systems allow 255; work folders, partial files and reports beside it add up to 30."""
@@ -25,6 +27,49 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         raise InputError(path, f"cannot be looked for ({error.strerror})", "Check its name and permissions.") from error
     return True
+
+
+_ODD_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+              (stat.S_ISBLK, "a device"))  # fmt: skip
+
+
+def check_kind(path: Path) -> None:
+    """InputError when ``path``, which is there, is a pipe, a socket or a device: to open one may never end."""
+    mode = path.stat().st_mode
+    for is_kind, words in _ODD_KINDS:
+        if is_kind(mode):
+            raise InputError(path, f"is {words}, not a file", "Save what it holds to a file, and give that.")
+
+
+_ODD = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))  # fmt: skip
+
+
+def check_plain(path: Path) -> None:
+    """OutputError where ``path`` is there and is neither a file nor a folder: it would lead the bytes elsewhere.
+
+    Links count wherever they lead to, also nowhere. Links among the folders above are the user's own arrangement.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):  # not there, or of a name that others complain of
+        return
+    what = next((name for is_one, name in _ODD if is_one(mode)), None)
+    if what is None and hasattr(os.path, "isjunction") and os.path.isjunction(path):
+        what = "a junction"
+    if what is not None:
+        raise OutputError(path, f"is {what}, and Ruska writes only files and stores of its own",
+                          "Choose another name.")  # fmt: skip
+
+
+def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
+    """OutputError unless each of ``files`` is not there, or is a plain file and may be replaced."""
+    for file in files:
+        check_plain(file)
+        if file.is_dir():
+            raise OutputError(file, "is a folder", "Move it away, or choose another place.")
+        if file.exists() and not overwrite:
+            raise OutputError(file, "exists already", "Choose another folder, or pass --overwrite.")
 
 
 def shown_name(path: Path) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import math
+import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image
 from ruska.io import metadata
-from ruska.io.archive import check_ratio
+from ruska.io.archive import DAMAGED, check_ratio
 from ruska.io.binary import RawPixels
 from ruska.io.lazy import bands, transposed
 from ruska.io.registry import assumed_axes, not_carried
@@ -22,37 +25,80 @@ if TYPE_CHECKING:
 
 _DATA, _MASK, _RECORD = "data", "mask", "ruska"
 _SMALLEST_COLOUR_IMAGE = 16  # pixels a side, below which a last axis of 3 or 4 is not taken for colours
+_LONGEST_HEAD = 10_000  # bytes, as NumPy has it
+_LONG_NUMBER = re.compile(r"(?<=\d)L\b")  # of Python 2
+_STEP = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same image gives the same bytes
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the head of an ``.npy`` file says of the array behind it. ``length``: bytes of the head itself."""
+
+    dtype: np.dtype[Any]
+    fortran: bool
+    shape: tuple[int, ...]
+    length: int
+
+    @property
+    def order(self) -> Literal["C", "F"]:
+        return "F" if self.fortran else "C"
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def _pixels(path: Path) -> RawPixels:
     """The array of an ``.npy`` file, which is read when it is used."""
-    _check_head(path)
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, SyntaxError, TokenError) as error:  # the head is an expression of Python
-        raise _refusal(path, error) from error
-    mapped._mmap.close()  # nothing was read through it: it only says where the values are
-    return RawPixels(path, mapped.shape, mapped.dtype, mapped.offset, "C" if mapped.flags.c_contiguous else "F")
-
-
-def _check_head(path: Path) -> None:
-    """InputError when the head is longer than the file: NumPy would take memory for all of it first."""
     with path.open("rb") as file:
-        head = file.read(12)
-    length = int.from_bytes(head[8:12] if head[6:7] > b"\1" else head[8:10], "little")
-    if length > path.stat().st_size:
-        raise InputError(path, f"is truncated or damaged (its head takes {length} bytes)",
-                         "Copy it again, or save the array anew.")  # fmt: skip
+        head = _head(path, file)
+    end, size = head.length + head.nbytes, path.stat().st_size
+    if end > size:
+        raise _refusal(path, f"{size} bytes, its head says {end}")
+    return RawPixels(path, head.shape, head.dtype, head.length, head.order)
 
 
-def _refusal(path: Path, error: Exception) -> InputError:
-    """The reason NumPy gives, in our words."""
-    text = str(error)
-    if "object" in text.lower():
-        return InputError(path, "holds Python objects, which would have to be unpickled and can run any program",
-                          "Save a plain array: np.save(file, array.astype('float32')).")  # fmt: skip
-    return InputError(path, f"is truncated or damaged ({text[:150]})", "Copy it again, or save the array anew.")
+def _head(path: Path, file: IO[bytes]) -> _Head:
+    """Read the head at the beginning of ``file``; InputError when it is damaged or describes Python objects.
+
+    NumPy's own function takes memory by what the head says of its length, and warns in its own words.
+    """
+    lead = file.read(12)
+    width = 2 if lead[6:7] == b"\1" else 4
+    start, length = 8 + width, int.from_bytes(lead[8 : 8 + width], "little")
+    if lead[:6] != b"\x93NUMPY" or lead[6] not in (1, 2, 3) or length > _LONGEST_HEAD:
+        raise _refusal(path, f"its head takes {length} bytes")
+    raw = (lead[start:] + file.read(max(0, start + length - len(lead))))[:length]
+    if len(raw) < length:
+        raise _refusal(path, f"its head takes {length} bytes")
+    text = raw.decode("utf-8" if lead[6] == 3 else "latin-1", "replace")
+    try:
+        fields = ast.literal_eval(_LONG_NUMBER.sub("", text.strip()))  # an expression of Python, of constants only
+        dtype, fortran, shape = np.lib.format.descr_to_dtype(fields["descr"]), fields["fortran_order"], fields["shape"]
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # the last when it is nested deep, whatever memory there is
+        raise _refusal(path, f"its head is not NumPy's: {type(error).__name__}") from error  # fmt: skip
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not whole or not isinstance(fortran, bool):
+        raise _refusal(path, "its head is not NumPy's")
+    if dtype.hasobject:
+        raise InputError(path, "holds Python objects, which would have to be unpickled and can run any program",
+                         "Save a plain array: np.save(file, array.astype('float32')).")  # fmt: skip
+    return _Head(dtype, fortran, shape, start + length)
+
+
+def _refusal(path: Path, why: object) -> InputError:
+    return InputError(path, f"is truncated or damaged ({str(why)[:150]})", "Copy it again, or save the array anew.")
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -80,18 +126,16 @@ def _plain(path: Path, data: Any) -> Image:
 
 
 def _read_archive(path: Path, inner: str | None) -> Image:
-    with path.open("rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise _refusal(path, error) from error
-        with archive:
-            names = [name for name in archive.files if f"{name}.npy" in archive.zip.namelist()]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             if inner is None and _RECORD in names and _DATA in names:
                 fields = metadata.loads(str(_member(path, archive, _RECORD)[()]), path)
                 mask = _member(path, archive, _MASK) if _MASK in names else None
                 return Image(_member(path, archive, _DATA), mask=mask, name=path.name, **fields)
             return _plain(path, _member(path, archive, _choose(path, names, inner)))
+    except DAMAGED as error:
+        raise _refusal(path, error) from error
 
 
 def _choose(path: Path, names: list[str], inner: str | None) -> str:
@@ -108,13 +152,29 @@ def _choose(path: Path, names: list[str], inner: str | None) -> str:
     return names[0]
 
 
-def _member(path: Path, archive: Any, name: str) -> NDArray[Any]:
-    check_ratio(path, archive.zip.getinfo(f"{name}.npy"))
-    try:
-        values = np.asarray(archive[name])
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise _refusal(path, error) from error
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    member = archive.getinfo(f"{name}.npy")
+    check_ratio(path, member)
+    with archive.open(member) as stream:
+        head = _head(path, stream)
+        if head.length + head.nbytes > member.file_size:
+            raise _refusal(path, f"'{name}' has {member.file_size} bytes, its head says {head.length + head.nbytes}")
+        stored = np.empty(head.nbytes, np.uint8)
+        _fill(stream, memoryview(stored), head.length)
+    values = stored.view(head.dtype) if head.nbytes else np.empty(0, head.dtype)
+    return values.reshape(head.shape, order=head.order).astype(head.dtype.newbyteorder("="), copy=False)
+
+
+def _fill(stream: IO[bytes], out: memoryview, start: int) -> None:
+    """Read the bytes from ``start`` on, piece by piece; EOFError when there are too few."""
+    stream.seek(start)
+    at = 0
+    while at < len(out):
+        piece = stream.read(min(_STEP, len(out) - at))
+        if not piece:
+            raise EOFError(f"{at} bytes of {len(out)}")
+        out[at : at + len(piece)] = piece
+        at += len(piece)
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image.grid import places
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -85,15 +86,15 @@ def _positions(image: Image, lead: Mapping[str, int]) -> dict[str, Any]:
     known = {a: q for a, q in image.origin.items() if a in "ZYX" and is_length(q.unit)}
     if not any(q.value for q in known.values()):
         return {}
-    places = list(np.ndindex(*lead.values()))
+    planes = list(places(tuple(lead.values())))  # as many as planes that are written
     fields: dict[str, Any] = {}
     for axis, start in known.items():
         value, unit = _written(start)
         step = image.spacing.get(axis) if axis == "Z" and "Z" in lead else None
         per_slice = step.to(start.unit) if step is not None and is_length(step.unit) else 0.0
         at = list(lead).index("Z") if "Z" in lead else 0
-        fields[f"Position{axis}"] = [value + (place[at] * per_slice if per_slice else 0.0) for place in places]
-        fields[f"Position{axis}Unit"] = [unit] * len(places)
+        fields[f"Position{axis}"] = [value + (place[at] * per_slice if per_slice else 0.0) for place in planes]
+        fields[f"Position{axis}Unit"] = [unit] * len(planes)
     return fields
 
 

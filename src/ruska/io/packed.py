@@ -7,31 +7,38 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import lzma
+import os
+import re
 import shutil
 import tempfile
 import weakref
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
-from ruska.errors import InputError, ResourceError
-from ruska.io.archive import ALWAYS_FINE, LARGEST_RATIO, check_ratio
+from ruska.errors import InputError, ResourceError, RuskaError
+from ruska.io.archive import ALWAYS_FINE, DAMAGED, LARGEST_RATIO, check_ratio
 from ruska.io.binary import only_image
 from ruska.io.formats import ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.lazy import LazyPixels
+from ruska.plain_text import one_line
+from ruska.scratch import Scratch, tidy
 
 if TYPE_CHECKING:
-    from ruska.image import Image
+    from numpy.typing import NDArray
 
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+    from ruska.image import Image
+    from ruska.image.held import Held
+
 _STEP = 1 << 20
 _SPARE_DISK = 256 << 20
 _MOST_MEMBERS = 1_000_000
 _PACKED = ("compressed file", "zip archive")
 _LISTED = 20
+_OLD_COPIES = re.compile(r"ruska-[a-z0-9_]{8}")
+"""Temporary folders of versions that did not yet say whose they are."""
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -51,27 +58,74 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def _unpack(path: Path, stream: IO[bytes], name: str, inner: str | None) -> Image:
-    folder = Path(tempfile.mkdtemp(prefix="ruska-"))
-    kept = _Folder(folder)
-    target = folder / (PurePosixPath(name.replace("\\", "/")).name or "image")
+    kept = _Folder(path)
+    target = kept.path / (PurePosixPath(name.replace("\\", "/")).name or "image")
     known = _copy(path, stream, target)
     try:
         image = known.load().read(target, inner)
-    except InputError as error:  # about the temporary file, whose name says nothing to anyone
+    except RuskaError as error:  # about the temporary file, whose name says nothing to anyone
         fix = error.fix.replace(f"{target.name}:", f"{path.name}:{target.name}:")
-        raise InputError(path, error.problem.replace(str(target), name), fix) from error
-    for pixels in (image.data, image.mask):
-        if isinstance(pixels, LazyPixels):
-            pixels.unpacked = kept  # type: ignore[attr-defined]  # the folder stays as long as they do
-    return replace(image, name=name, path=path)
+        raise type(error)(path, error.problem.replace(one_line(target), name), fix) from error
+    held: list[Any] = [Unpacked(pixels, path, kept) if isinstance(pixels, LazyPixels) else pixels
+                       for pixels in (image.data, image.mask)]  # fmt: skip
+    return replace(image, data=held[0], mask=held[1], name=name, path=path)
+
+
+class Unpacked(LazyPixels):
+    """Pixels in a temporary folder, which stays as long as they do. Errors name the packed file ``path``."""
+
+    def __init__(self, array: LazyPixels, path: Path, folder: _Folder) -> None:
+        super().__init__(array.shape, array.dtype)
+        self.array, self.path, self.folder = array, path, folder
+        self.chunks = getattr(array, "chunks", None)
+
+    def held(self) -> Held | None:
+        return self.array.held()
+
+    def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        try:
+            return self.array[box]
+        except InputError as error:
+            raise InputError(self.path, error.problem.replace(f"{self.folder.path}{os.sep}", ""), error.fix) from error
+
+
+class _Room:
+    """Where this process unpacks, one folder with one lock however many files it opens; gone with the last of them."""
+
+    def __init__(self, parent: Path) -> None:
+        tidy(parent, _OLD_COPIES)
+        scratch = Scratch(parent, "unpacked")
+        self.path = scratch.path
+        weakref.finalize(self, scratch.close)
+
+
+_rooms: weakref.WeakValueDictionary[tuple[int, str], _Room] = weakref.WeakValueDictionary()
+_rooms_lock = Lock()
 
 
 class _Folder:
-    """A temporary folder that is deleted with this object, and at the latest when the program ends."""
+    """A temporary folder that is deleted with this object, and at the latest when the program ends.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        weakref.finalize(self, shutil.rmtree, str(path), ignore_errors=True)
+    After a kill the next run deletes it. Raises ResourceError where none can be made for ``packed``.
+    """
+
+    def __init__(self, packed: Path) -> None:
+        try:
+            parent = tempfile.gettempdir()
+            with _rooms_lock:
+                key = (os.getpid(), parent)  # a forked process has a room of its own
+                room = _rooms.get(key) or _Room(Path(parent))
+                _rooms[key] = room
+            self.path = Path(tempfile.mkdtemp(dir=room.path))
+        except OSError as error:
+            why = error.strerror or error
+            raise ResourceError(packed, f"cannot be unpacked: no temporary folder can be made ({why})",
+                                "Set TMPDIR to a folder that can be written to.") from error  # fmt: skip
+        self._room: _Room | None = room
+        weakref.finalize(self, shutil.rmtree, str(self.path), ignore_errors=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_room": None}  # another process reads there, and deletes nothing
 
 
 def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:
@@ -101,7 +155,7 @@ def _pieces(path: Path, stream: IO[bytes]) -> Any:
     while True:
         try:
             piece = stream.read(_STEP)
-        except (*_DAMAGED, ValueError) as error:
+        except DAMAGED as error:
             raise InputError(path, f"cannot be unpacked: it is truncated or damaged ({str(error)[:120]})",
                              "Copy it again.") from error  # fmt: skip
         if not piece:
@@ -125,12 +179,12 @@ def _recognised(path: Path, target: Path) -> Format:
 def _read_zip(path: Path, inner: str | None) -> Image:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
     with archive:
         try:
             return _chosen(path, archive, inner)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise InputError(path, f"is truncated or damaged ({str(error)[:120]})", "Copy it again.") from error
 
 

@@ -63,7 +63,7 @@ def _open(path: Path) -> Any:
     except Pillow.DecompressionBombError as error:
         raise InputError(path, f"is too large for a picture ({error})",
                          "Save it as TIFF, which is read piece by piece.") from error  # fmt: skip
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(path, f"cannot be read as a picture ({error})", "Copy it again.") from error
 
 

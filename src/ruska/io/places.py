@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from ruska.io.chunk_files import names_in
+from ruska.io.links import Bounds, is_link
 
 LONGEST_JSON = 1 << 22
 """Bytes of metadata that are read."""
@@ -22,15 +26,19 @@ class Place(Protocol):
     def part(self, name: str, start: int, length: int) -> bytes | None:
         """``length`` bytes from ``start``, None where there is no such file; ValueError when it ends before."""
 
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        """Files in ``folder`` and ``depth`` folders below, as the parts of their paths; servers: None."""
+
     def folders(self, name: str) -> list[str]:
-        """Names of the folders in the folder ``name``; links are not followed. Servers do not tell: none."""
+        """Names of the folders in the folder ``name``, without links to others of this store. Servers tell none."""
 
 
 class Folder:
-    """A `Place` on a disk."""
+    """A `Place` on a disk. InputError for links that lead out of it, and for pipes and devices (see `links`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._bounds = Bounds(path)
 
     @property
     def address(self) -> Path:
@@ -38,6 +46,7 @@ class Folder:
 
     def read(self, name: str, limit: int) -> bytes | None:
         file = self.path / name
+        self._bounds.check(name)
         try:
             size = file.stat().st_size
             if size > limit:
@@ -48,6 +57,7 @@ class Folder:
 
     def part(self, name: str, start: int, length: int) -> bytes | None:
         file = self.path / name
+        self._bounds.check(name)
         if not file.is_file():
             return None
         size = file.stat().st_size
@@ -57,11 +67,20 @@ class Folder:
             stream.seek(start)
             return stream.read(length)
 
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        return names_in(self.path / folder, depth)
+
     def folders(self, name: str) -> list[str]:
         here = self.path / name
-        if not here.is_dir():
-            return []
-        return sorted(p.name for p in here.iterdir() if p.is_dir() and not p.is_symlink())
+        self._bounds.check(name)
+        return sorted(p.name for p in here.iterdir() if self._is_another(p)) if here.is_dir() else []
+
+    def _is_another(self, path: Path) -> bool:
+        """Whether it is a folder; one that a link leads to only where it is not found in here anyway."""
+        if path.is_dir() and is_link(path):
+            self._bounds.check(path.relative_to(self.path).as_posix())
+            return not self._bounds.is_inside(path)
+        return path.is_dir()
 
 
 class Server:
@@ -101,6 +120,9 @@ class Server:
             raise ValueError(f"it refers to bytes {start} to {start + length}, which are not there")
         return bytes(data)
 
+    def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
+        return None
+
     def folders(self, name: str) -> list[str]:
         return []
 
@@ -124,6 +146,14 @@ def join(*names: str) -> str:
     if ".." in parts or any("\\" in part for part in parts) or any(":" in part for part in parts[:1]):
         raise ValueError(f"'{'/'.join(names)}' leads out of the store")
     return "/".join(parts)
+
+
+def whole_numbers(said: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes out of metadata; ValueError for what is no whole number."""
+    numbers = tuple(int(n) for n in said)
+    if any(isinstance(n, str) or n != number for n, number in zip(said, numbers, strict=True)):
+        raise ValueError(f"sizes of {str(said)[:80]}")
+    return numbers
 
 
 def read_json(place: Place, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Source: https://github.com/google/neuroglancer/tree/master/src/datasource/precom
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,19 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Meaning, Quantity
+from ruska.image.held import Held, count_held
 from ruska.io.binary import First
 from ruska.io.cache import ArrayCache
 from ruska.io.chunked import LARGEST_CHUNK, ChunkedPixels, decompress_at_most
-from ruska.io.places import Folder, Place, join, read_json, short_name
+from ruska.io.places import Folder, Place, join, read_json, short_name, whole_numbers
 from ruska.io.precomputed_shards import Sharding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
-_LARGEST_SIDE, _MOST_CHANNELS = 1 << 40, 1 << 12
+_LARGEST_SIDE, _MOST_CHANNELS = 1 << 48, 1 << 12
+_CHUNK_NAME = re.compile(r"(-?\d{1,20})-\d{1,20}_(-?\d{1,20})-\d{1,20}_(-?\d{1,20})-\d{1,20}(?:\.gz)?")
 _ENCODINGS = ("raw", "jpeg", "png")
 
 
@@ -33,8 +36,8 @@ class PrecomputedPixels(ChunkedPixels):
 
     def __init__(self, place: Place, info: Mapping[str, Any], scale: Mapping[str, Any]) -> None:
         channels = int(info.get("num_channels", 1))
-        size, chunk = ([int(n) for n in scale["size"]], [int(n) for n in scale["chunk_sizes"][0]])
-        self.start = [int(n) for n in scale.get("voxel_offset", (0, 0, 0))]
+        size, chunk = whole_numbers(scale["size"]), whole_numbers(scale["chunk_sizes"][0])
+        self.start = whole_numbers(scale.get("voxel_offset", (0, 0, 0)))
         kind = str(info["data_type"]).lower()
         self.encoding = str(scale.get("encoding", "raw"))
         if kind not in _TYPES or self.encoding not in _ENCODINGS:
@@ -46,7 +49,9 @@ class PrecomputedPixels(ChunkedPixels):
         super().__init__((channels, *size[::-1]), np.dtype(kind), (channels, *chunk[::-1]))
         if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
             raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
-        self.path, self.place, self.key = place.address, place, join(str(scale["key"]))
+        self.path, self.place, self.key = place.address, place, _inside(str(scale["key"]))
+        if isinstance(self.path, Path):
+            self.files = (self.path / self.key,)
         shards = scale.get("sharding")
         grid = [-(-n // c) for n, c in zip(size, chunk, strict=True)]
         self.sharding = None if shards is None else Sharding.parse(shards, grid)
@@ -62,6 +67,26 @@ class PrecomputedPixels(ChunkedPixels):
             where = ", ".join(map(str, place[1:]))
             raise InputError(self.path, f"chunk {where} (z, y, x) is damaged ({str(error)[:150]})",
                              "Copy the store again.") from error  # fmt: skip
+
+    def held(self) -> Held | None:
+        """Of a sharded volume, whose files do not tell their chunks, only whether there are any."""
+        names = self.place.names(self.key, 0)
+        if names is None:
+            return None
+        if self.sharding is not None:
+            there = any(name[0].endswith(".shard") for name in names)
+            return None if there else count_held(self.shape, self.chunks, ())
+        return count_held(self.shape, self.chunks, map(self._place, names))
+
+    def _place(self, name: tuple[str, ...]) -> tuple[int, ...] | None:
+        """Where in the grid the chunk of a file is, as ``0-64_64-128_0-64`` says (x, y, z)."""
+        found = _CHUNK_NAME.fullmatch(name[0])
+        if found is None:
+            return None
+        low = [int(n) - s for n, s in zip(found.groups(), self.start, strict=True)]
+        if any(n < 0 for n in low):
+            return None
+        return (0, *(n // c for n, c in zip(reversed(low), self.chunks[1:], strict=True)))
 
     def check_there(self) -> None:
         if not read_json(self.place, "info"):
@@ -86,6 +111,13 @@ class PrecomputedPixels(ChunkedPixels):
                 raise ValueError(f"{len(data)} bytes for {' x '.join(map(str, sizes))} values")
             return np.frombuffer(data, stored).reshape(sizes).astype(self.dtype)
         return _picture(data, sizes, self.dtype)
+
+
+def _inside(key: str) -> str:
+    """The folder of a scale, below that of the volume; ValueError for any other."""
+    if key.startswith("/"):
+        raise ValueError(f"'{key}' leads out of the store")
+    return join(key)
 
 
 def _picture(data: bytes, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.io.cache import ArrayCache
-from ruska.io.chunked import decompress_at_most
+from ruska.io.chunked import LARGEST_CHUNK, decompress_at_most
 from ruska.io.places import Place, join
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HASHES = ("identity", "murmurhash3_x86_128")
 _MASK = 0xFFFFFFFF
-_LARGEST_INDEX = 1 << 28
+_LARGEST_INDEX = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Sharding:
     def parse(cls, said: Mapping[str, Any], grid: Sequence[int]) -> Sharding:
         """From the ``sharding`` entry of a scale; ValueError or KeyError when it is unusual."""
         preshift, minishard, shard = (int(said[name]) for name in ("preshift_bits", "minishard_bits", "shard_bits"))
+        if sum((n - 1).bit_length() for n in grid) > 64:
+            raise ValueError(f"a grid of {tuple(grid)} chunks, whose numbers have more than 64 bits")
         encodings = [str(said.get(name, "raw")) for name in ("minishard_index_encoding", "data_encoding")]
         if said["hash"] not in _HASHES or min(preshift, minishard, shard) < 0 or minishard > 24 or shard > 60:
             raise ValueError(f"sharding {dict(said)}")
@@ -85,6 +87,8 @@ class Sharding:
         start, end = struct.unpack("<QQ", ends)
         if start == end:
             return None
+        if not 0 < end - start <= _LARGEST_INDEX:
+            raise ValueError(f"its index is said to take {end - start} bytes")
         base = 16 << self.minishard_bits
         packed = _part(place, file, base + start, end - start)
         index = decompress_at_most("gzip" if self.index_gzip else "raw", packed, _LARGEST_INDEX)
@@ -96,7 +100,7 @@ class Sharding:
 
 
 def _part(place: Place, file: str, start: int, length: int) -> bytes:
-    if start < 0 or not 0 <= length <= _LARGEST_INDEX * 8:
+    if start < 0 or not 0 <= length <= LARGEST_CHUNK * 2:
         raise ValueError(f"it refers to bytes {start} to {start + length}")
     found = place.part(file, start, length)
     if found is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
-from ruska.io.names import is_there, name_problem, shown_name
+from ruska.io.names import check_plain, is_there, name_problem, shown_name
+from ruska.plain_text import one_line
+from ruska.scratch import Scratch, put_in_place, tidy
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -64,7 +65,7 @@ def read(
     InputError : the file is missing, empty, truncated, of an unknown kind or not an image.
     GeometryError : ``axes`` do not fit the data.
     """
-    image = _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
+    image = _plausible(_read_url(os.fspath(path)) if is_url(path) else _read_stamped(*split_inner(path)))
     if 0 in image.shape:
         raise InputError(image.name, f"holds no pixels (shape {image.shape})", "Copy it again from the instrument.")
     if image.dtype.kind not in "uifb":
@@ -76,6 +77,32 @@ def read(
         size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
         image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
     return image
+
+
+def read_plainly(path: str | os.PathLike[str]) -> Image:
+    """As `read`, as it is in the file, and without a stamp: for files of which another one takes care."""
+    return _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
+
+
+def _read_stamped(file: Path, inner: str | None) -> Image:
+    """A file is looked at before it is opened; of folders, only their format knows what belongs to the image."""
+    from ruska.io import stamps
+
+    find_format(file)  # says what is wrong with what cannot be read
+    before = stamps.take(file) if file.is_file() else None
+    image = _read_file(file, inner)
+    alone = before is not None and image.path in (None, file)
+    return replace(image, stamp=before if alone else stamps.take(file, image))
+
+
+def _plausible(image: Image) -> Image:
+    """``image`` without sizes that no file can mean, whatever the format, and with notes of one line each."""
+    spacing = {a: q for a, q in image.spacing.items() if 0 < q.value < math.inf}
+    origin = {a: q for a, q in image.origin.items() if math.isfinite(q.value)}
+    lost = [f"its {word} along {a} is {q.value}: left out" for word, all_, kept in
+            (("voxel size", image.spacing, spacing), ("origin", image.origin, origin))
+            for a, q in all_.items() if a not in kept]  # fmt: skip
+    return replace(image, spacing=spacing, origin=origin, notes=tuple(one_line(n) for n in (*image.notes, *lost)))
 
 
 def _read_file(file: Path, inner: str | None) -> Image:
@@ -167,6 +194,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
         raise OutputError(
             target, f"the folder {folder.name} cannot be written to", "Choose another, or ask for access."
         )
+    check_plain(target)
     if is_there(target):
         if not overwrite:
             raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
@@ -178,7 +206,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
 def check_name(path: Path) -> None:
     """OutputError when a result cannot be called so."""
     if problem := name_problem(path.name):
-        raise OutputError(ascii(path.name)[1:-1], problem, "Choose another name with -o.")
+        raise OutputError(path.name, problem, "Choose another name with -o.")
 
 
 def write(
@@ -187,12 +215,14 @@ def write(
     *,
     overwrite: bool = False,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
+    placing: Callable[[Path], None] | None = None,
     **options: Any,
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
-    ``before_placing`` is called with these lines when the file is complete but not yet under its name.
+    ``before_placing`` is called with these lines when the file is complete but not yet under its name,
+    ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
 
     Raises
     ------
@@ -200,45 +230,33 @@ def write(
     """
     target = Path(path)
     known = check_output(target, overwrite=overwrite)
-    suffix = max((s for s in known.suffixes if target.name.lower().endswith(s)), key=len)
-    part = target.with_name(f".{target.name[: -len(suffix)]}.{uuid.uuid4().hex[:8]}.partial{suffix}")
+    tidy(target.absolute().parent)
     try:
-        lost = known.load().write(part, image, **options)
-        if before_placing is not None:
-            before_placing(lost)
-        put_in_place(part, target)
+        with Scratch(target.absolute().parent) as folder:
+            part = folder / target.name
+            lost = _written(known, part, target, image, options)
+            if before_placing is not None:
+                before_placing(lost)
+            if placing is not None:
+                placing(part)
+            put_in_place(part, target)
     except OSError as error:
         full = "requested and" in str(error)  # NumPy's words for it
         reason = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
         raise OutputError(target, f"could not be written ({reason})",
                           "Check free space and permissions, and that no other program has it open; then run "
                           "the same again.") from error  # fmt: skip
-    finally:
-        remove(part)
     return lost
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Move a finished file or store to its final name; what was there before goes only then."""
-    if not target.is_dir():
-        os.replace(part, target)
-        return
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(target, aside)
+def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write ``part``; what is wrong is said of ``target``, the name that the user knows."""
     try:
-        os.replace(part, target)
-    except OSError:
-        os.replace(aside, target)
-        raise
-    remove(aside)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder of our own making, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        return tuple(known.load().write(part, image, **options))
+    except RuskaError as error:
+        if error.subject != str(part):
+            raise
+        raise type(error)(target, error.problem, error.fix) from error
 
 
 def not_carried(image: Image, carries: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ruska.errors import InputError, MissingExtraError, RuskaError
 from ruska.io.places import Server, read_json
+from ruska.servers import MOST_REDIRECTS, Kind, addresses_of, forbidden, is_literal, kind_of, redirected
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -85,7 +86,7 @@ def _files(address: str, scheme: str) -> Any:
     import fsspec  # type: ignore[import-untyped]
 
     try:
-        return fsspec.filesystem(scheme, **_options(scheme))
+        return fsspec.filesystem(scheme, **_options(address, scheme))
     except ImportError as error:
         raise _missing(scheme) from error
 
@@ -100,15 +101,18 @@ def _store(address: str, scheme: str) -> Any:
     from zarr.storage import FsspecStore
 
     try:
-        return FsspecStore.from_url(address, storage_options=_options(scheme), read_only=True)
+        return FsspecStore.from_url(address, storage_options=_options(address, scheme), read_only=True)
     except ImportError as error:
         raise _missing(scheme) from error
     except (OSError, ValueError) as error:
         raise InputError(_shown(address), f"cannot be opened ({str(error)[:150]})", _WAY_OUT) from error
 
 
-def _options(scheme: str) -> dict[str, Any]:
-    """Limits in time. Keys for S3 are taken from the environment as usual; without any, buckets are read as public."""
+def _options(address: str, scheme: str) -> dict[str, Any]:
+    """Limits in time and redirects.
+
+    Keys for S3 are taken from the environment as usual; without any, buckets are read as public.
+    """
     if scheme == "s3":
         import s3fs  # noqa: F401  # so that its absence is named, not botocore's
         from botocore.session import get_session
@@ -117,7 +121,62 @@ def _options(scheme: str) -> dict[str, Any]:
                 "config_kwargs": {"connect_timeout": _SECONDS, "read_timeout": _SECONDS}}  # fmt: skip
     import aiohttp
 
-    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)}}
+    named = urlsplit(address)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
+    return {"get_client": _client, "max_redirects": MOST_REDIRECTS + 1,  # it counts the one it refuses
+            "client_kwargs": {"timeout": timeout, "named": named.hostname or ""}}  # fmt: skip
+
+
+async def _client(*, named: str, **options: Any) -> Any:
+    """A session that is sent on only to where `ruska.servers` allows, by the addresses of the host the user ``named``.
+
+    What a chunk must be is not known before it comes, so other servers may send it.
+    """
+    import aiohttp
+    from aiohttp.abc import AbstractResolver, ResolveResult
+    from aiohttp.resolver import DefaultResolver
+    from yarl import URL
+
+    usual = DefaultResolver()
+    kinds: set[Kind] = _kinds_of(named) if is_literal(named) else set()
+
+    class Judging(AbstractResolver):
+        """The connection goes to the addresses that are judged here."""
+
+        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+            found = await usual.resolve(host, port, family)
+            if host == named:
+                kinds.update(kind_of(place["host"]) for place in found)
+            else:
+                _judge([place["host"] for place in found], kinds)
+            return found
+
+        async def close(self) -> None:
+            await usual.close()
+
+    async def sent_on(_: Any, __: Any, asked: Any) -> None:
+        said = asked.response.headers
+        try:
+            target = asked.url.join(URL(said.get("Location") or said.get("URI") or ""))
+            host = urlsplit(redirected(str(asked.url), str(target), elsewhere=True)).hostname or ""
+        except ValueError as error:
+            raise InputError(_shown(str(asked.url)), str(error), _WAY_OUT) from error
+        if is_literal(host) and host != named:  # no name is looked up for it
+            _judge(addresses_of(host, 0), kinds)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(sent_on)
+    connector = aiohttp.TCPConnector(resolver=Judging())
+    return aiohttp.ClientSession(connector=connector, trace_configs=[trace], **options)
+
+
+def _kinds_of(host: str) -> set[Kind]:
+    return {kind_of(address) for address in addresses_of(host, 0)}
+
+
+def _judge(addresses: list[str], kinds: set[Kind]) -> None:
+    if wrong := forbidden(addresses, kinds):
+        raise InputError(wrong, "is an address within a network, to which the server of the image leads", _WAY_OUT)
 
 
 def _shown(address: str) -> str:

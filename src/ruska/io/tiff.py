@@ -14,6 +14,7 @@ from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml
 from ruska.io.grey import luminance
+from ruska.io.heard import as_notes, heard
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
@@ -46,7 +47,7 @@ def read(path: Path, inner: str | None) -> Image:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
     path = path.absolute()
     check_directories(path)
-    with tifffile.TiffFile(path) as file:
+    with heard("tifffile") as words, tifffile.TiffFile(path) as file:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
         series, notes = choose_series(file, path)
@@ -54,6 +55,7 @@ def read(path: Path, inner: str | None) -> Image:
         stored = stored_pages(series, layout, path)
         image = _foreign(file, series, layout, stored, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
+    image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
     return image if record is None else _ours(image, record, path)
 
 
@@ -117,7 +119,7 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     """What to do with the samples of a pixel, and the palette to apply."""
     photometric = int(page.photometric)
     if stored.samples == 1:
-        return "single", _palette(file, page, notes) if photometric == 3 else None
+        return "single", _palette(file, page, notes, stored.path) if photometric == 3 else None
     if photometric in (2, 6) and stored.samples >= 3:
         if stored.samples > 3:
             notes.append("the alpha channel is left out")
@@ -129,7 +131,7 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     return "channels", None
 
 
-def _palette(file: Any, page: Any, notes: list[str]) -> NDArray[Any] | None:
+def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any] | None:
     """Grey level per index for a colour palette; None when the indices themselves are the measurement.
 
     That is so in ImageJ files, whose palette is only for display (labels, fire), and for palettes of greys.
@@ -137,6 +139,10 @@ def _palette(file: Any, page: Any, notes: list[str]) -> NDArray[Any] | None:
     table = page.colormap
     if table is None or file.is_imagej or page.tags.get(65027) is not None:
         return None
+    bits = int(page.bitspersample)
+    if np.shape(table) != (3, 1 << bits) or page.dtype.kind not in "ui":
+        raise InputError(path, f"is damaged: its palette is {np.shape(table)}, {page.dtype} of {bits} bits need "
+                         f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
     if (table[0] == table[1]).all() and (table[1] == table[2]).all():
         return None
     notes.append("colour palette turned grey (Rec. 601 luminance)")

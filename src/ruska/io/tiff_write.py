@@ -19,11 +19,13 @@ import numpy as np
 
 from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image.grid import places
 from ruska.io import metadata, ome_xml
 from ruska.io.lazy import BAND, plane_parts, transposed
 from ruska.io.pyramid import halve, has_no_means
-from ruska.io.registry import not_carried, remove
+from ruska.io.registry import not_carried
 from ruska.io.tiff_vendors import original_tags
+from ruska.scratch import remove
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,7 +219,7 @@ class _Parts:
     @property
     def places(self) -> Iterator[tuple[int, ...]]:
         """Of the planes, first axes slowest."""
-        return np.ndindex(*self.data.shape[:-2])
+        return places(self.data.shape[:-2])
 
     def plane(self, place: tuple[int, ...]) -> Iterator[Any]:
         height, width = self.data.shape[-2:]

@@ -1,7 +1,8 @@
-"""Zarr arrays whose chunks are looked at before they are unpacked: no more than a chunk can hold, and all of it there.
+"""Zarr arrays of which every codec is known, and no chunk unpacks to more than a chunk can hold.
 
-Zarr's codecs trust what a chunk says of itself: a few kilobytes may unpack to gigabytes, and a truncated Blosc chunk is
-read on in memory behind its end.
+Zarr builds whatever codec a store names, and its codecs trust what a chunk says of itself: one may run code, a few
+kilobytes may unpack to gigabytes, and a truncated Blosc chunk is read on in memory behind its end. What is checked is
+what Zarr goes by: the metadata it has parsed, from wherever it took them.
 """
 
 from __future__ import annotations
@@ -9,83 +10,156 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ruska.io import chunked
+from ruska.io.zarr_codecs import Stage, check_sharding, is_grey, stages
 
-_KINDS = {"blosc": "blosc", "gzip": "gzip", "zlib": "zlib", "zstd": "zstd", "bz2": "bzip2", "lzma": "xz", "lz4": "lz4"}
-_SPARE = 8  # times a chunk's own size, for filters that unpack to a wider type, and room for small chunks
-_SMALL = 1 << 20
+_LARGEST_SIDE = 1 << 62
+_DEEPEST = 3  # shards in shards
 
 
 def guarded(array: Any) -> Any:
     """``array`` (zarr.Array) with codecs that refuse chunks which are truncated or hold too much, by a ValueError.
 
-    Raises ValueError when its chunks are compressed and larger than `chunked.LARGEST_CHUNK`.
+    Raises ValueError for values that are no grey levels, codecs that are not read, and chunks that are none or larger
+    than `chunked.LARGEST_CHUNK`.
     """
     import zarr
 
-    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
-    limit = _SPARE * size + _SMALL
+    from ruska.io.checked_store import BoundedStore
+
     metadata = array.metadata
+    dtype = np.dtype(array.dtype)
+    if not is_grey(dtype):
+        raise ValueError(f"its values are of type {str(dtype)[:40]}, which are not grey levels")
+    _check_shape(array.shape, 0)
+    grid = _regular_chunks(metadata)
+    _check_shape(grid, 1)
+    if len(grid) != len(array.shape):
+        raise ValueError(f"its chunks of {grid} do not fit its shape {array.shape}")
     if metadata.zarr_format == 2:
-        if metadata.compressor is None:
-            return array
-        safe = dataclasses.replace(metadata, compressor=_safe_numcodec(metadata.compressor, limit))
+        safe, file, part = _safe_second(metadata, math.prod(grid) * dtype.itemsize)
     else:
-        codecs = tuple(_safe_codec(codec, limit) for codec in metadata.codecs)
-        if all(new is old for new, old in zip(codecs, metadata.codecs, strict=True)):
-            return array
+        if metadata.storage_transformers:
+            raise ValueError("it was stored through a storage transformer, which Ruska does not know")
+        codecs, file, part = _safe_third(metadata.codecs, grid, dtype.itemsize)
         safe = dataclasses.replace(metadata, codecs=codecs)
+    place = copy.copy(array.store_path)
+    object.__setattr__(place, "store", BoundedStore(place.store, file, part))
+    return zarr.Array(zarr.AsyncArray(metadata=safe, store_path=place))
+
+
+def _check_shape(shape: Sequence[int], least: int) -> None:
+    if not all(isinstance(n, int) and least <= n <= _LARGEST_SIDE for n in shape):
+        raise ValueError(f"its shape or chunks are {str(tuple(shape))[:80]}")
+
+
+def _regular_chunks(metadata: Any) -> tuple[int, ...]:
+    """Shape of what one file holds: a chunk, or a shard."""
+    found = getattr(metadata.chunk_grid, "chunk_shape", None)
+    if not isinstance(found, tuple):
+        raise ValueError("its chunks are not all of one shape")
+    return found
+
+
+def _check_chunk(size: int) -> None:
     if size > chunked.LARGEST_CHUNK:
-        raise ValueError(f"its chunks are compressed and unpack to {size >> 20} MB each, more than "
-                         f"{chunked.LARGEST_CHUNK >> 20} MB")  # fmt: skip
-    return zarr.Array(zarr.AsyncArray(metadata=safe, store_path=array.store_path))
+        raise ValueError(f"its chunks are {size >> 20} MB each, more than {chunked.LARGEST_CHUNK >> 20} MB")
 
 
-def _safe_codec(codec: Any, limit: int) -> Any:
-    """A codec of Zarr 3 that checks its input; codecs that cannot unpack to more than they are given stay."""
-    inner = getattr(codec, "codecs", None)
-    if inner is not None:  # sharding
-        safe = tuple(_safe_codec(one, limit) for one in inner)
-        return codec if safe == inner else dataclasses.replace(codec, codecs=safe)
-    kind = _KINDS.get(str(codec.to_dict().get("name", "")).removeprefix("numcodecs."))
-    if kind is None:
-        return codec
-
-    def check(data: Any) -> None:
-        chunked.check_packed(kind, memoryview(data.as_numpy_array()).cast("B"), limit)
-
-    # Zarr 3.1 unpacks in `_decode_sync`, which `_decode_single` calls; earlier ones have the latter only.
-    if hasattr(codec, "_decode_sync"):
-        return _of_class(codec, {"_decode_sync": _checked(type(codec)._decode_sync, check)})
-    return _of_class(codec, {"_decode_single": _checked(type(codec)._decode_single, check)})
+def _safe_second(metadata: Any, size: int) -> tuple[Any, int, int]:
+    """Metadata of Zarr 2 with codecs that check; the longest file of a chunk, and the longest part of it."""
+    _check_chunk(size)
+    codecs = [*(metadata.filters or ()), *([] if metadata.compressor is None else [metadata.compressor])]
+    described = [(str(codec.codec_id), _settings(codec.get_config())) for codec in codecs]
+    known, packed = _checked_stages(described, size)
+    safe = [_safe_numcodec(codec, stage) for codec, stage in zip(codecs, known, strict=True)]
+    count = len(metadata.filters or ())
+    changed = {"filters": tuple(safe[:count]) or None, "compressor": safe[count] if safe[count:] else None}
+    return dataclasses.replace(metadata, **changed), packed, packed
 
 
-def _safe_numcodec(codec: Any, limit: int) -> Any:
-    """A codec of Zarr 2 that checks its input."""
-    kind = _KINDS.get(codec.codec_id)
-    if kind is None:
-        return codec
-    return _of_class(
-        codec,
-        {
-            "decode": _checked(
-                type(codec).decode, lambda data: chunked.check_packed(kind, memoryview(data).cast("B"), limit)
-            )
-        },
-    )
+def _safe_third(codecs: Sequence[Any], grid: tuple[int, ...], itemsize: int, depth: int = 0) -> tuple[Any, int, int]:
+    """Codecs of Zarr 3 that check, and the lengths as in `_safe_second`; ``grid`` is the shape they encode."""
+    shards = [codec for codec in codecs if _name(codec) == "sharding_indexed"]
+    if not shards:
+        size = math.prod(grid) * itemsize
+        _check_chunk(size)
+        known, packed = _checked_stages([(_name(one), _settings(_described(one)["configuration"])) for one in codecs],
+                                        size)  # fmt: skip
+        return tuple(_safe_codec(one, stage) for one, stage in zip(codecs, known, strict=True)), packed, packed
+    if len(codecs) > 1 or depth >= _DEEPEST:
+        raise ValueError("its shards are encoded once more, or nested too deep")
+    shard = shards[0]
+    count = check_sharding(grid, shard.chunk_shape, [_name(one) for one in shard.index_codecs])
+    inner, longest, part = _safe_third(shard.codecs, tuple(shard.chunk_shape), itemsize, depth + 1)
+    whole = count * longest + 16 * count + 64
+    return (dataclasses.replace(shard, codecs=inner),), whole, max(longest, part)
 
 
-def _checked(decode: Callable[..., Any], check: Callable[[Any], None]) -> Callable[..., Any]:
-    def checked(self: Any, data: Any, *rest: Any, **named: Any) -> Any:
-        check(data)
-        return decode(self, data, *rest, **named)
+def _checked_stages(described: Sequence[tuple[str, Mapping[str, Any]]], size: int) -> tuple[list[Stage], int]:
+    known, packed = stages(described, size)
+    _check_chunk(max((stage.most for stage in known), default=size))
+    return known, packed
 
-    return checked
+
+def _described(codec: Any) -> dict[str, Any]:
+    said = codec.to_dict()
+    return {"name": said.get("name", ""), "configuration": said.get("configuration", {})}
+
+
+def _name(codec: Any) -> str:
+    return str(_described(codec)["name"])
+
+
+def _settings(said: Any) -> Mapping[str, Any]:
+    return said if isinstance(said, Mapping) else {}
+
+
+def _safe_codec(codec: Any, stage: Stage) -> Any:
+    """A codec of Zarr 3 that decodes to no more than ``stage`` allows."""
+    if stage.kind is None:
+        return codec  # makes as many bytes out of what it is given as `stages` counted
+
+    def decode(_: Any, data: Any, spec: Any) -> Any:
+        found = memoryview(np.ascontiguousarray(data.as_numpy_array())).cast("B")
+        return spec.prototype.buffer.from_bytes(chunked.unpack(str(stage.kind), found, stage.most))
+
+    async def decode_aside(self: Any, data: Any, spec: Any) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(decode, self, data, spec)
+
+    # Zarr 3.1 calls `_decode_sync` where it can; earlier ones have `_decode_single` only.
+    return _of_class(codec, {"_decode_sync": decode, "_decode_single": decode_aside})
+
+
+def _safe_numcodec(codec: Any, stage: Stage) -> Any:
+    """A codec of Zarr 2 that decodes to no more than ``stage`` allows."""
+    if stage.kind is None:
+        return _of_class(codec, {"decode": _measured(type(codec).decode, stage)})
+
+    def decode(_: Any, data: Any, out: Any = None) -> Any:
+        assert out is None, "Zarr takes what a codec makes"
+        found = memoryview(np.ascontiguousarray(data)).cast("B")
+        return chunked.unpack(str(stage.kind), found, stage.most)
+
+    return _of_class(codec, {"decode": decode})
+
+
+def _measured(decode: Callable[..., Any], stage: Stage) -> Callable[..., Any]:
+    def measured(self: Any, data: Any, *rest: Any, **named: Any) -> Any:
+        found = decode(self, data, *rest, **named)
+        if memoryview(found).nbytes > stage.most:
+            raise ValueError(f"{stage.name} makes {memoryview(found).nbytes} bytes, of {stage.most} that a chunk may "
+                             "take")  # fmt: skip
+        return found
+
+    return measured
 
 
 def _of_class(codec: Any, methods: dict[str, Any]) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.errors import InputError
+from ruska.errors import InputError, RuskaError
 from ruska.image import Image, Meaning
+from ruska.image.held import Held, count_held
 from ruska.io import metadata, ngff
+from ruska.io.chunk_files import zarr_names, zarr_places
 from ruska.io.lazy import LazyPixels, transposed
 from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 RECORD, MASK = "ruska", "ruska_mask"
 _MOST_IMAGES = 50
 _DEEPEST = 5
+_PATIENCE = 5.0  # seconds
 
 
 class ZarrPixels(LazyPixels):
@@ -29,18 +34,30 @@ class ZarrPixels(LazyPixels):
     def __init__(self, path: Path | str, array: Any) -> None:
         from ruska.io.zarr_guard import guarded
 
-        super().__init__(array.shape, np.dtype(array.dtype).newbyteorder("="))
-        self.chunks = tuple(array.chunks)  # what is decoded at once, also inside a shard
         try:
-            self.path, self.array = path, guarded(array)
-        except ValueError as error:
-            raise InputError(path, f"array '{array.path}' cannot be read: {error}", "Write it in smaller chunks.") \
-                from error  # fmt: skip
+            safe = guarded(array)
+        except Exception as error:  # whatever strange metadata lead Zarr into
+            fix = "Write it in smaller chunks." if "MB each" in str(error) else "Write it as plain grey levels."
+            raise InputError(path, f"array '{array.path}' cannot be read: {str(error)[:200]}", fix) from error
+        super().__init__(safe.shape, np.dtype(safe.dtype).newbyteorder("="))
+        self.chunks = tuple(safe.chunks)  # what is decoded at once, also inside a shard
+        self.path, self.array = path, safe
+        if isinstance(path, Path) and path.is_dir():  # not an archive
+            self.files = (path / array.path,)
+
+    def held(self) -> Held | None:
+        grain = self.array.shards or self.array.chunks
+        names = zarr_names(self.array.store, self.array.path, self.ndim)
+        return None if names is None else count_held(self.shape, grain, zarr_places(names, self.ndim))
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            values = np.asarray(self.array[box], dtype=self.dtype)
+            with np.errstate(over="ignore"):  # Zarr adds places that a damaged index of a shard states
+                values = np.asarray(self.array[box], dtype=self.dtype)
+        except RuskaError:  # a chunk that is a link, which says so itself
+            raise
         except Exception as error:  # codecs fail in as many ways as there are codecs
+            end_the_rest()
             where = ", ".join(f"{s.start}:{s.stop}" for s in box)
             raise InputError(self.path, f"array '{self.array.path}' cannot be read at [{where}] "
                              f"({type(error).__name__}: {str(error)[:120]})",
@@ -48,6 +65,21 @@ class ZarrPixels(LazyPixels):
         if isinstance(self.path, Path) and not self.path.exists():
             raise self.lost()  # Zarr takes chunks that are not there for empty ones
         return values
+
+
+def end_the_rest() -> None:
+    """Wait for the chunks that Zarr had begun to read when another was found damaged.
+
+    Their files would stay open for a moment, and a program that ends then would end with complaints of asyncio.
+    """
+    from zarr.core.sync import sync
+
+    async def rest() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+
+    sync(rest())
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -84,7 +116,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
         if not isinstance(node.metadata.attributes, Mapping):
             raise ValueError("its attributes are no JSON object")
         return node
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # metadata that are damaged on purpose lead to any
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
         raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
                          "Check the name inside the store, or copy the store again.") from error  # fmt: skip
@@ -121,7 +153,10 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
     """Image groups and arrays below ``group``; levels and labels of an image group are not listed by themselves."""
     import zarr
 
-    for _, node in sorted(group.members(), key=lambda member: member[0]):
+    with warnings.catch_warnings():  # Zarr warns of every other file and folder that lies among its own
+        warnings.simplefilter("ignore")
+        members = sorted(group.members(), key=lambda member: member[0])
+    for _, node in members:
         if isinstance(node, zarr.Array):
             if node.ndim >= 2 and np.dtype(node.dtype).kind in "uifb":
                 yield node
@@ -191,6 +226,9 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
                          f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
     pixels = transposed(ZarrPixels(path, array), inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
+    if mask is not None and mask.dtype != np.bool_:
+        raise InputError(path, f"its mask has values of type {mask.dtype}, not true and false",
+                         "The store is damaged: copy it again.")  # fmt: skip
     return Image(pixels, mask=mask, name=short_name(path), **fields)
 
 

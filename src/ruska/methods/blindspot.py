@@ -126,6 +126,7 @@ class BlindSpot:
         if own.model is not None:
             return self._from_model(source, own.model, room)
         learned = self.learn([source], budget)
+        budget.tidy()  # what training took lies in pieces, into which what follows would not fit
         method = self._method(learned, learned.notes)
         return method if budget.rehearsal else self._fitted(method, source, room)
 

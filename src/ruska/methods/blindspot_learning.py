@@ -69,21 +69,9 @@ class Hidden:
         return network.to(memory_format=torch.channels_last)
 
     def _build(self) -> Any:
-        if self.kind == "halfplane":
-            from ruska.networks.blindspot import BlindSpotNet
+        from ruska.networks.hidden import hidden_network
 
-            return BlindSpotNet(self.spot, self.frames, self.outputs, self.widths)
-        if self.kind == "shine":
-            from ruska.networks.shine import ShineNet
-
-            return ShineNet(self.spot, self.frames)
-        if self.kind == "udvd":
-            from ruska.networks.udvd import UdvdNet
-
-            return UdvdNet(self.spot, self.frames)
-        from ruska.networks.noise2void import Noise2VoidNet
-
-        return Noise2VoidNet(self.spot, self.frames)
+        return hidden_network(self.kind, self.spot, self.frames, self.outputs, self.widths)
 
     def facts(self) -> dict[str, Any]:
         """JSON-like; `of` reads it back."""
@@ -147,8 +135,9 @@ def learn(
     places = [] if masked else _judged(sources[0], own.frames, sampler)
     identity = repr((sorted(own.model_dump(exclude={"steps", "minutes"}).items()), hidden,
                      [s.shape for s in sources], start.card.sha256 if start else None))  # fmt: skip
+    judge = _Judge(places, own.frames, room, budget.tidy) if places else None
     trained = train(
-        network, loss, schedule, device=device, validate=_Judge(places, own.frames, room) if places else None,
+        network, loss, schedule, device=device, validate=judge,
         checkpoint=budget.folder / "training.safetensors" if budget.folder else None, identity=identity,
         progress=budget.progress, log=log,
     )  # fmt: skip
@@ -275,12 +264,15 @@ class _Judge:
     places: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
     frames: int
     room: float  # bytes
+    tidy: Callable[[], None]
 
     def __call__(self, network: nn.Module) -> float:
         from ruska.methods.blindspot_method import BlindSpotMethod
 
+        self.tidy()  # of what the last step took
         shown = BlindSpotMethod(cast("Network", network), flips=False)
         errors = [shown.predict_within(stack, self.room)[0] - stack[self.frames // 2] for stack, _ in self.places]
+        self.tidy()
         return float(np.mean([np.mean(e[held] ** 2) for e, (_, held) in zip(errors, self.places, strict=True)]))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 import numpy as np
+
+from ruska.image.grid import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,8 @@ class Workplace(Protocol):
     def room(self) -> int: ...
     @property
     def read(self) -> Callable[[str], NDArray[Any]] | None: ...
+    def tidy(self) -> None:
+        """Give freed memory back, so that what comes next finds the room that there was."""
 
 
 def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[NDArray[Any]]:
@@ -50,7 +55,7 @@ def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> 
 
 def _boxes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[tuple[slice, ...]]:
     leading = source.shape[:-2]
-    total = int(np.prod(leading, dtype=np.int64)) if leading else 1
+    total = math.prod(leading)
     window = []
     for n in source.shape[-2:]:
         start = max(0, (n - edge) // 2)
@@ -58,8 +63,8 @@ def _boxes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[tu
     boxes = []
     # The middles of `count` equal parts: the first and last slices of a stack are often empty.
     for part in range(min(total, count)):
-        place = np.unravel_index(int((part + 0.5) * total / min(total, count)), leading) if leading else ()
-        boxes.append((*(slice(int(i), int(i) + 1) for i in place), *window))
+        place = place_of(int((part + 0.5) * total / min(total, count)), leading)
+        boxes.append((*(slice(i, i + 1) for i in place), *window))
     return boxes
 
 
@@ -131,11 +136,10 @@ def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray
     *leading, length, height, width = source.shape
     starts = [max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width)]
     window = [slice(s, s + min(n, SAMPLE_EDGE)) for s, n in zip(starts, (height, width), strict=True)]
-    total = int(np.prod([*leading, length], dtype=np.int64))
+    total = math.prod([*leading, length])
     stacks = []
     for part in range(min(total, count)):
-        found = np.unravel_index(int((part + 0.5) * total / min(total, count)), (*leading, length))
-        *place, middle = (int(i) for i in found)
+        *place, middle = place_of(int((part + 0.5) * total / min(total, count)), (*leading, length))
         near = [mirrored(middle + d, length) for d in range(-(frames // 2), frames // 2 + 1)]
         boxes = [(*(slice(i, i + 1) for i in (*place, k)), *window) for k in near]
         stacks.append(np.stack([source.read(box).reshape(-1, window[1].stop - window[1].start) for box in boxes]))

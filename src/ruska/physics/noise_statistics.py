@@ -208,7 +208,8 @@ def _quiet_patches(
     groups = []
     for low, high in pairwise(edges):
         group = usable & (mean >= low) & (mean <= high)
-        groups.append(_least(structure, group, _QUIET))
+        if group.any():  # of very few patches, none may lie between two quantiles
+            groups.append(_least(structure, group, _QUIET))
     return groups
 
 

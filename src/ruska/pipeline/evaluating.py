@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import ruska
 from ruska.errors import SettingsError, did_you_mean
 from ruska.pipeline.restore import as_image
+from ruska.pipeline.watch import watched
+from ruska.plain_text import command_line, no_option
 from ruska.registration import Model
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ def evaluate(
     r, t, n = as_image(result), *(None if given is None else as_image(given) for given in (truth, noisy))
     record = _record(r, t, n, output, register)
     placement = None
-    if register is not None and t is not None:
-        r, t, n, placement = place_truth(r, t, n, register)
-    scores = replace(score(r, t, n), registration=placement)
+    with watched(*(image for image in (r, t, n) if image is not None)) as watch:
+        if register is not None and t is not None:
+            r, t, n, placement = place_truth(r, t, n, register)
+        scores = replace(score(r, t, n), registration=placement)
+        watch.check()
     if paths is None:
         return Evaluation(scores, record)
     write_scores(paths, scores, record, r, t, n)
@@ -81,10 +84,10 @@ def _record(
 ) -> dict[str, Any]:
     names = {name: None if i is None else str(i.path or i.name)
              for name, i in (("result", result), ("truth", truth), ("noisy", noisy))}  # fmt: skip
-    words = ["ruska", "evaluate", str(names["result"])]
+    words = ["ruska", "evaluate", no_option(str(names["result"]))]
     for name in ("truth", "noisy"):
-        words += [f"--{name}", names[name] or ""] if names[name] else []
+        words += [f"--{name}", no_option(names[name] or "")] if names[name] else []
     words += ["--register", "--model", register] if register else []
-    words += ["-o", str(output)] if output is not None else []
+    words += ["-o", no_option(str(output))] if output is not None else []
     words += ["--axes", result.axes]
-    return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": shlex.join(words)}
+    return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": command_line(words)}

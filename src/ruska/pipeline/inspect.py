@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ruska.engine import ArraySource
+from ruska.engine import ArraySource, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
-from ruska.io import check_output
+from ruska.io.names import check_free
+from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.prepare import Options, Prepared, prepare
-from ruska.pipeline.restore import check_target
-from ruska.pipeline.samples import companions
+from ruska.pipeline.restore import check_companions, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine import IterativeMethod, Method, Plan, Progress
+    from ruska.engine import IntensityStatistics, IterativeMethod, Method, Plan, Progress
     from ruska.engine.random_field import PlacedRandomField
     from ruska.physics import Defects, NoiseEstimate, NoiseLevel
 
@@ -42,9 +41,29 @@ def describe(
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like."""
+    """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like.
+
+    Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
+    """
+    said = claim(image)
+    if said is not None and not (options and options.roi):
+        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
+        known = _facts(image, measured)
+        return {**known, "notes": [*known["notes"], said], "noise": None, "method": None, "reason": said,
+                "method_notes": [], "job": None}  # fmt: skip
     job = prepare(image, method, settings, options, progress=progress, rehearsal=True)
-    statistics = job.statistics
+    return {
+        **_facts(image, job.statistics),
+        "noise": noise_facts(image if said is None else job.image, job.noise),
+        "method": job.method_name,
+        "reason": job.reason,
+        "method_notes": list(getattr(job.method, "notes", ())),
+        "job": predict(job),
+    }
+
+
+def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
+    """What the file says of itself, and its intensities."""
     return {
         "name": image.name,
         "shape": list(image.shape),
@@ -57,11 +76,6 @@ def describe(
         "header": sorted(image.header),
         "statistics": statistics.as_dict(),
         "notes": list(image.notes),
-        "noise": noise_facts(image, job.noise),
-        "method": job.method_name,
-        "reason": job.reason,
-        "method_notes": list(getattr(job.method, "notes", ())),
-        "job": predict(job),
     }
 
 
@@ -70,12 +84,11 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
-    from ruska.report import draw_noise, place
+    from ruska.report import draw_noise, json_text, place
 
+    refuse_claim(image)
     picture, numbers = folder / "noise.png", folder / "noise.json"
-    for path in (picture, numbers):
-        if path.exists() and not overwrite:
-            raise OutputError(path, "exists already", "Choose another folder, or pass --overwrite.")
+    check_free((picture, numbers), overwrite=overwrite)
     seen = _look_at_noise(image)
     if seen is None:
         raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
@@ -85,7 +98,7 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
-    place(numbers, (json.dumps({"file": image.name, **seen.facts}, indent=2) + "\n").encode())
+    place(numbers, json_text({"file": image.name, **seen.facts}).encode())
     return {**seen.facts, "picture": str(picture), "numbers": str(numbers)}
 
 
@@ -150,14 +163,15 @@ def predict_job(
     options: Options | None = None,
     *,
     overwrite: bool = False,
+    report: bool = True,
+    whole_names: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
     check_target(image, output, overwrite=overwrite)
+    worked_on(image, options.roi if options else None)
     count = options.samples if options else 0
-    beside = companions(output, count) if count else []
-    for file in beside:
-        check_output(file, overwrite=overwrite)
+    beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
     facts = describe(image, method, settings, options, progress=progress)
     return {**facts, "beside": [file.name for file in beside]}
 

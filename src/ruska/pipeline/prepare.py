@@ -31,8 +31,10 @@ from ruska.engine.layout import in_stack_order
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, corrected, crop
 from ruska.io.digest import digest_image
+from ruska.io.stamps import check_unchanged
 from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
 from ruska.methods.sampling import typical_noise
+from ruska.pipeline.claims import worked_on
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method, NoLedger, Sink
@@ -84,7 +86,7 @@ class Prepared:
     """A job that is ready to run.
 
     image : what will be restored (the region of interest); ``source`` reads it.
-    statistics : of the whole image, also when only a region is restored.
+    statistics : of the whole image, also when only a region is restored; of that where next to nothing else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
     noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
     """
@@ -150,6 +152,7 @@ def prepare(
     """
     options = options or Options()
     remembered = remembered or {}
+    image, roi = worked_on(image, options.roi)
     started = time.perf_counter()
     budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal, read=_read)
     whole = ArraySource(image.data, image.axes)
@@ -171,7 +174,7 @@ def prepare(
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready = recipe.prepare(normalised, normalisation, budget)
-    part = crop(image, options.roi) if options.roi else image
+    part = crop(image, roi) if roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
     stored = whole.chunks
@@ -220,7 +223,10 @@ def check_stack(image: Image) -> None:
 
 
 def _read(file: str) -> np.ndarray[Any, Any]:
-    return io.read(file).numpy()
+    image = io.read(file)
+    values = image.numpy()
+    check_unchanged(image)
+    return values
 
 
 def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:
@@ -231,6 +237,8 @@ def correct_detector(image: Image, dark: str | None = None, gain: str | None = N
     references = {name: io.read(file) for name, file in files.items()}
     done = {name: {"path": files[name], "hash": digest_image(found)} for name, found in references.items()}
     result = corrected(image, references.get("dark"), references.get("gain"))
+    for reference in references.values():  # they are in memory now
+        check_unchanged(reference)
     return replace(result, provenance={**image.provenance, "detector": done})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,8 +15,9 @@ import ruska
 from ruska.errors import InputError
 from ruska.image import Image
 from ruska.pipeline.training import claimed, first_of_many
+from ruska.plain_text import command_line, no_option
 from ruska.weights import ModelCard, locate, save_model
-from ruska.weights.model import WEIGHTS
+from ruska.weights.model import WEIGHTS, verify
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,11 +56,20 @@ def train_prior(
     request = {"method": "prior", "settings": own.lasting(), "data": sorted(map(str, paths)), "start": start}
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
-        weights = locate(start) / WEIGHTS if start else None
+        weights = _start(start) if start else None
         found = train_prior(corpus, folder, own, start=weights, progress=progress)
         if not first_of_many():
             return None
         return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))
+
+
+def _start(name: str) -> Path:
+    """The weights of the prior to start from; InputError when it is no whole model, or one of another method."""
+    folder = locate(name)
+    card = verify(folder)
+    if card.method != "prior":
+        raise InputError(name, f"is a model for {card.method}, not for prior", "Start from a prior, or without.")
+    return folder / WEIGHTS
 
 
 def _begun(folder: Path, own: PriorSettings) -> bool:
@@ -136,11 +145,11 @@ def command(name: str, own: PriorSettings, corpus: Path, start: str | None) -> s
     usual = asdict(PRESETS["cpu"])
     changed = {k: v for k, v in asdict(own).items() if v != usual[k]}
     minutes = changed.pop("minutes", None)
-    parts = ["ruska", "train", "prior", corpus.name, "-o", name]
-    parts += [] if start is None else ["--start", start]
+    parts = ["ruska", "train", "prior", no_option(corpus.name), "-o", no_option(name)]
+    parts += [] if start is None else ["--start", no_option(start)]
     for key, value in changed.items():
         parts += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(parts + ([] if minutes is None else ["--minutes", f"{minutes:g}"]))
+    return command_line(parts + ([] if minutes is None else ["--minutes", f"{minutes:g}"]))
 
 
 def _halved(network: nn.Module) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ruska
+from ruska.io.names import shown_name
 from ruska.pipeline.prepare import card_of
 from ruska.pipeline.samples import companions
+from ruska.plain_text import command_line, no_option
 
 if TYPE_CHECKING:
     from ruska.engine import Outcome
     from ruska.image import Image
     from ruska.pipeline.prepare import Options, Prepared
     from ruska.pipeline.samples import Drawn
+    from ruska.report import Beside
 
 _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
 
@@ -32,6 +34,7 @@ def job_identity(
         "ruska": ruska.__version__,
         "task": task,
         "input": digest,
+        "modified": _modified(image) if digest.startswith("sha256-sampled:") else None,
         "model": card.sha256 if card else None,
         "detector": image.provenance.get("detector"),
         "name": image.name,
@@ -47,11 +50,17 @@ def job_identity(
     }
 
 
+def _modified(image: Image) -> int:
+    """When a file was changed last, of which the digest is of a part only."""
+    assert image.path is not None
+    return image.path.stat().st_mtime_ns
+
+
 def make_record(
-    job: Prepared, task: str, digest: str, output: Path | None, outcome: Outcome, drawn: Drawn | None = None
+    job: Prepared, task: str, digest: str, names: Beside | None, outcome: Outcome, drawn: Drawn | None = None
 ) -> dict[str, Any]:
-    """The record of a finished run, JSON-like."""
-    image = job.image
+    """The record of a finished run, JSON-like. ``names`` : the output and what is beside it, None in memory."""
+    image, output = job.image, names.target if names else None
     settings = dict(getattr(job.method, "settings", {}))
     warnings = [*image.notes, *job.warnings, *outcome.notes, *(drawn.notes if drawn else ())]
     if outcome.clipped:
@@ -70,7 +79,7 @@ def make_record(
         "weights": card.sha256 if (card := card_of(settings, job.method_name)) else None,
         "noise": list(getattr(job.method, "notes", ())),
         "seed": job.options.seed,
-        "samples": _samples(drawn, output, job.options.seed),
+        "samples": _samples(drawn, names, job.options.seed),
         "input": {
             "path": str(image.path) if image.path else image.name,
             "hash": digest,
@@ -91,27 +100,24 @@ def make_record(
     }
 
 
-def _samples(drawn: Drawn | None, output: Path | None, seed: int) -> dict[str, Any] | None:
+def _samples(drawn: Drawn | None, names: Beside | None, seed: int) -> dict[str, Any] | None:
     if drawn is None:
         return None
-    files = [file.name for file in companions(output, len(drawn.samples))] if output else [None]
+    files = [file.name for file in companions(names, len(drawn.samples))] if names else [None]
     return {**drawn.facts(seed), "std": files[0], "files": files[1:]}
 
 
 def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str, Any]) -> str:
     """The command line that repeats the run with the settings it resolved to."""
-    source = str(job.image.path or job.image.name)
-    words = ["ruska", task, _no_option(source)]
-    if ":" in job.image.name and job.image.path is not None:
-        words[-1] = f"{words[-1]}:{job.image.name.partition(':')[2]}"
+    words = ["ruska", task, no_option(_source(job.image))]
     if output is not None:
-        words += ["-o", _no_option(str(output))]
+        words += ["-o", no_option(str(output))]
     words += ["--method", job.method_name] if task == "denoise" else []
     for name, value in settings.items():
         if value is not None:
             words += ["--set", f"{name}={value}"]
-    for name, reference in job.image.provenance.get("detector", {}).items():
-        words += [f"--{name}", reference["path"]]
+    for name, path in references(job.image).items():
+        words += [f"--{name}", no_option(path)]
     words += ["--axes", job.image.axes, "--dtype", job.options.dtype]
     words += ["--samples", str(job.options.samples)] if job.options.samples else []
     words += ["--seed", str(job.options.seed)] if task == "denoise" or job.options.samples else []
@@ -119,12 +125,24 @@ def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str
         words += ["--memory", job.options.memory]
     if job.options.roi:
         words += ["--roi", ",".join(f"{a}={s.start}:{s.stop}" for a, s in job.options.roi.items())]
-    return shlex.join(words)
+    return command_line(words)
 
 
-def _no_option(path: str) -> str:
-    """A path that begins with a dash would be taken for an option."""
-    return f"./{path}" if path.startswith("-") else path
+def references(image: Image) -> dict[str, str]:
+    """The detector's ``dark`` and ``gain`` files that an image was corrected with. A file may claim anything here."""
+    used = image.provenance.get("detector")
+    if not isinstance(used, Mapping):
+        return {}
+    found = {name: used[name].get("path") for name in ("dark", "gain") if isinstance(used.get(name), Mapping)}
+    return {name: str(path) for name, path in found.items() if isinstance(path, str | Path)}
+
+
+def _source(image: Image) -> str:
+    """The input as it is opened: ``file.h5:/dataset`` where it lies inside a file. Files may have colons in names."""
+    if image.path is None:
+        return image.name
+    file = f"{shown_name(image.path)}:"
+    return str(image.path) + (image.name[len(file) - 1 :] if image.name.startswith(file) else "")
 
 
 def _versions() -> dict[str, str]:

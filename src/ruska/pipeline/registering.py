@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +17,15 @@ import numpy as np
 import ruska
 from ruska import io
 from ruska.engine import Progress
-from ruska.errors import GeometryError, OutputError, SettingsError, did_you_mean
+from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
 from ruska.pipeline.prepare import DTypes
-from ruska.pipeline.restore import Result, as_image, check_target
+from ruska.pipeline.restore import Result, as_image, check_target, files_of
+from ruska.pipeline.watch import Watch, watched
+from ruska.plain_text import command_line, no_option
 from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
+from ruska.report import beside, check_beside, json_text, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +70,21 @@ def register(
     if dtype not in get_args(DTypes):
         raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
     task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
+    with watched(*(i for i in (task.moving, task.fixed) if i is not None), ours=task.target) as watch:
+        image, record = _aligned(task, model, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
+        watch.check()
+        if task.target is None:
+            return Result(image, record)
+        if progress is not None:
+            progress(f"writing {task.target.name}", 0, 1)
+        return _write(task.target, image, record, overwrite, watch)
+
+
+def _aligned(
+    task: _Task, model: Model, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
+    progress: Progress,
+) -> tuple[Image, dict[str, Any]]:  # fmt: skip
+    """The result, of a stack read when it is written, and the record."""
     started = time.perf_counter()
     if task.fixed is None:
         if model != "shift":
@@ -79,12 +95,7 @@ def register(
             raise SettingsError("crop" if crop else "whole_pixels", "is for stacks, not for a pair", "Leave it out.")
         image, found, words = _pair(task, task.fixed, model, reach)
     record = _record(task, image, found, words, time.perf_counter() - started)
-    image = image.with_data(image.data, provenance=record)
-    if task.target is None:
-        return Result(image, record)
-    if progress is not None:
-        progress(f"writing {task.target.name}", 0, 1)
-    return _write(task.target, image, record, overwrite)
+    return image.with_data(image.data, provenance=record), record
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,8 @@ class _Task:
             for image in (self.moving, self.fixed):
                 if image is not None:
                     check_target(image, self.target, overwrite=self.overwrite)
+                    names = beside(self.target)
+                    check_beside(names, [names.record], overwrite=self.overwrite, inputs=files_of(image))
 
     @property
     def target(self) -> Path | None:
@@ -123,7 +136,7 @@ def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple
         values.reshape(fixed.shape), mask=where, meaning=moving.meaning, name=moving.name, path=None,
         notes=moving.notes, channel_names=(),
     )  # fmt: skip
-    words = [str(fixed.path or fixed.name), "--model", model]
+    words = [no_option(str(fixed.path or fixed.name)), "--model", model]
     words += ["--reach", f"{reach:g}"] if reach is not None else []
     return image, {**found.as_dict(), "empty": float(empty.mean()), "clipped": clipped}, words
 
@@ -265,9 +278,9 @@ def _valid_plane(image: Image) -> NDArray[Any]:
 
 
 def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str], seconds: float) -> dict[str, Any]:
-    command = ["ruska", "register", str(task.moving.path or task.moving.name)]
+    command = ["ruska", "register", no_option(str(task.moving.path or task.moving.name))]
     command += words[:1] if task.fixed is not None else []
-    command += ["-o", str(task.target)] if task.target else []
+    command += ["-o", no_option(str(task.target))] if task.target else []
     command += words[1:] if task.fixed is not None else words
     command += ["--axes", task.moving.axes] if task.fixed is None else []
     command += ["--dtype", task.dtype]
@@ -275,7 +288,7 @@ def _record(task: _Task, image: Image, found: Mapping[str, Any], words: list[str
         "ruska": ruska.__version__,
         "task": "register",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(command),
+        "command": command_line(command),
         "moving": _about(task.moving),
         "fixed": None if task.fixed is None else _about(task.fixed),
         "alignment": dict(found),
@@ -295,20 +308,11 @@ def _about(image: Image) -> dict[str, Any]:
             "axes": image.axes, "dtype": str(image.dtype)}  # fmt: skip
 
 
-def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool) -> Result:
-    from ruska.report import sidecar
-
+def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, watch: Watch) -> Result:
     def before_placing(lost: tuple[str, ...]) -> None:
+        watch.check()  # the slices of a stack were read again
         record["output"]["not_kept"] = list(lost)
-        path = sidecar(target, ".record.json")
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-            os.replace(part, path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(path, f"could not be written ({error.strerror or error})",
-                              "Check free space and permissions.") from error  # fmt: skip
+        place(beside(target).record, json_text(record).encode())
 
     lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)
     return Result(io.read(target), record, None, lost)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruska import io, methods
 from ruska.engine import (
+    PLACING,
     BlockStore,
     CanonicalSink,
     Ledger,
@@ -21,21 +21,30 @@ from ruska.engine import (
     NoLedger,
     Progress,
     any_block_done,
+    clear_delivered,
     empty_work,
+    face,
     work_folder,
 )
 from ruska.engine.allocator import give_back_freed_memory
-from ruska.errors import InputError, OutputError, SettingsError
+from ruska.errors import ChangedInputError, InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
-from ruska.io.digest import digest_image
+from ruska.io.folder import FolderPixels
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
-from ruska.pipeline.record import job_identity, make_record
+from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
+from ruska.pipeline.watch import Watch, watched
+from ruska.report import beside, check_beside, json_text, place
+from ruska.scratch import tidy
 
 if TYPE_CHECKING:
     from ruska.engine import Sink
+    from ruska.report import Beside
+
+_STORE = "blocks.zarr"
+"""In the work folder: a Zarr output, where its finished blocks are."""
 
 
 @dataclass(frozen=True)
@@ -124,55 +133,114 @@ def run_job(
     *,
     overwrite: bool = False,
     report: bool = True,
+    whole_names: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again."""
+    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again.
+
+    whole_names : files beside the output begin with its whole name (``a.tif.record.json``), not with its stem.
+    """
     if (own := methods.task(method)) != task:
         raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
     if output is None:
-        job = prepare(image, method, settings, options, progress=progress, in_memory=True)
-        store = MemoryStore(job.plan.output_shape, job.out_dtype)
-        outcome = job.run(store, NoLedger(), progress)
-        drawn = draw(job, task, NoLedger(), progress)
-        record = make_record(job, task, digest_image(image), None, outcome, drawn)
-        beside = [replace(image, data=image.numpy()) for image in _companions(job, drawn, record)]
-        return _result(_restored(job, job.layout.from_canonical(store.values), record), record, beside)
+        return _in_memory(task, image, method, settings, options, progress)
     target = Path(output)
-    check_target(image, target, overwrite=overwrite)
-    with _locked(target) as folder:
-        digest = digest_image(image)
+    tidy(target.absolute().parent)
+    _check_again(image, target, overwrite)
+    check_companions(image, target, options.samples, report, overwrite=True, whole_names=whole_names)
+    with _locked(target) as folder, watched(image, ours=target) as watch:
+        told, digest = watch.over(progress), watch.digest(image)
         ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
         if not ledger.resumed:
-            for file in companions(target, options.samples) if options.samples else ():
-                io.check_output(file, overwrite=overwrite)
-        job = prepare(image, method, settings, options, progress=progress,
+            check_companions(image, target, options.samples, report, overwrite=overwrite, whole_names=whole_names)
+        elif _is_zarr(target) and not (folder / _STORE).exists():
+            ledger.restart()  # a run was killed before it had made the store, or when the store had its name
+        job = prepare(image, method, settings, options, progress=told,
                       remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
         if "plan" not in ledger.entries:
             ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
                        sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
                        room=job.budget.room)  # fmt: skip
         sink = _open_sink(job, target, folder, resumed=ledger.resumed)
-        outcome = job.run(sink, ledger, progress)
-        drawn = draw(job, task, ledger, progress)
-        record = make_record(job, task, digest, target, outcome, drawn)
-        return _deliver(job, sink, drawn, record, target, overwrite, report, progress)
+        outcome = job.run(sink, ledger, told)
+        drawn = draw(job, task, ledger, told)
+        names = beside(target, whole=whole_names)  # asked again: a run beside this one may have ended
+        record = make_record(job, task, digest, names, outcome, drawn)
+        watch.check()  # nothing is written beside the output before
+        return _deliver(job, sink, drawn, record, names, overwrite, report, progress, watch, ledger)
+
+
+def _check_again(image: Image, target: Path, overwrite: bool) -> None:
+    """`check_target`; a result whose run was killed right behind it is told from any other."""
+    try:
+        check_target(image, target, overwrite=overwrite)
+    except OutputError as error:
+        if error.problem == "exists already" and clear_delivered(target):
+            raise OutputError(target, "exists already and is complete: its run was killed when nothing but tidying was "
+                              "left, which is done now", error.fix) from error  # fmt: skip
+        raise
+    clear_delivered(target)
+
+
+def _in_memory(
+    task: str, image: Image, method: str, settings: Mapping[str, Any] | None, options: Options,
+    progress: Progress | None,
+) -> Result:  # fmt: skip
+    with watched(image) as watch:
+        told, digest = watch.over(progress), watch.digest(image)
+        job = prepare(image, method, settings, options, progress=told, in_memory=True)
+        store = MemoryStore(job.plan.output_shape, job.out_dtype)
+        outcome = job.run(store, NoLedger(), told)
+        drawn = draw(job, task, NoLedger(), told)
+        record = make_record(job, task, digest, None, outcome, drawn)
+        watch.check()
+    extra = [replace(found, data=found.numpy()) for found in _companions(job, drawn, record)]
+    return _result(_restored(job, job.layout.from_canonical(store.values), record), record, extra)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, or that is the input, before any work is done."""
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
-    if image.path is not None and target.exists() and target.samefile(image.path):
-        raise OutputError(target, "is the input file, which Ruska never overwrites", "Choose another name.")
+    if target.exists() and any(target.samefile(file) for file in files_of(image) if file.exists()):
+        raise OutputError(
+            target, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another name."
+        )
+    if target.exists() and image.path is not None and image.path.resolve() in target.resolve().parents:
+        raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",
+                          "Choose another folder.")  # fmt: skip
     io.check_output(target, overwrite=overwrite)
+
+
+def files_of(image: Image) -> list[Path]:
+    """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
+    slices = image.data.files if isinstance(image.data, FolderPixels) else ()
+    return [Path(file) for file in (image.path, *slices, *references(image).values()) if file is not None]
+
+
+def check_companions(
+    image: Image, target: Path, samples: int, report: bool, *, overwrite: bool, whole_names: bool = False
+) -> list[Path]:
+    """The samples' files beside ``target``; OutputError where these, the record or the report cannot be written."""
+    names = beside(target, whole=whole_names)
+    drawn = companions(names, samples)
+    for file in drawn:
+        check_target(image, file, overwrite=overwrite)
+    files = [names.record, *(names.reports if report else ())]
+    check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
+    return drawn
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[Path]:
-    """The work folder; emptied when the job is done, or fails before it has finished a single block."""
+    """The work folder; emptied when the job is done, fails before it has finished a single block, or read a file that
+    changed meanwhile."""
     try:
         with work_folder(target) as folder:
             try:
                 yield folder
+            except ChangedInputError:  # of which state the finished blocks are, nothing tells
+                empty_work(folder)
+                raise
             except OSError:
                 raise
             except Exception:
@@ -228,7 +296,7 @@ def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> S
         return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.extent_of(plan.outputs[0]))
     from ruska.io.zarr_store import ZarrSink
 
-    part = folder / "blocks.zarr"
+    part = folder / _STORE
     if resumed and part.exists():
         return CanonicalSink(ZarrSink.open(part), job.layout)
     io.remove(part)
@@ -243,17 +311,20 @@ def _deliver(
     store: Sink,
     drawn: Drawn | None,
     record: dict[str, Any],
-    target: Path,
+    names: Beside,
     overwrite: bool,
     report: bool,
     progress: Progress | None,
+    watch: Watch,
+    ledger: Ledger,
 ) -> Result:
     """Write output, record and report. The output takes its name last: when it is there, everything is."""
-    from ruska.report import sidecar, write_report
+    from ruska.report import write_report
 
+    target = names.target
     restored = _restored(job, NativeView(store, job.layout), record)
-    beside = _companions(job, drawn, record)
-    written = write_drawn(beside, target, progress) if beside else ()
+    extra = _companions(job, drawn, record)
+    written = write_drawn(extra, names, progress) if extra else ()
     html: list[Path] = []
 
     def before_placing(lost: tuple[str, ...]) -> None:
@@ -262,21 +333,19 @@ def _deliver(
             if progress is not None:
                 progress("drawing the report", 0, 1)
             give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
-            html.append(
-                write_report(
-                    target,
-                    job.image,
-                    restored,
-                    record,
-                    explained=getattr(job.method, "explained", None),
-                    drawn=tuple(beside),
-                    overwrite=True,
-                ).html
-            )
-        path = sidecar(target, ".record.json")
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(part, path)
+            paths = write_report(target, job.image, restored, record, explained=getattr(job.method, "explained", None),
+                                 drawn=tuple(extra), overwrite=True, names=names)  # fmt: skip
+            html.append(paths.html)
+            try:
+                watch.check()  # the report shows the input, too
+            except InputError:
+                for file in (paths.html, paths.png, *(companions(names, len(extra) - 1) if extra else ())):
+                    io.remove(file)
+                raise
+        place(names.record, json_text(record).encode())
+
+    def placing(part: Path) -> None:
+        ledger.add(PLACING, **face(part))
 
     if progress is not None:
         progress(f"writing {target.name}", 0, 1)
@@ -286,15 +355,16 @@ def _deliver(
         lost: tuple[str, ...] = ()
         finish_store(store.sink.path, restored)
         before_placing(lost)
+        placing(store.sink.path)
         io.put_in_place(store.sink.path, target)
     else:
-        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing)
+        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing, placing=placing)
     return _result(io.read(target), record, written, html[0] if html else None, lost)
 
 
 def _result(
-    image: Image, record: Mapping[str, Any], beside: Sequence[Image], report: Path | None = None,
+    image: Image, record: Mapping[str, Any], extra: Sequence[Image], report: Path | None = None,
     lost: tuple[str, ...] = (),
 ) -> Result:  # fmt: skip
-    """``beside`` : the standard deviation and the samples, or nothing."""
-    return Result(image, record, report, lost, beside[0] if beside else None, tuple(beside[1:]))
+    """``extra`` : the standard deviation and the samples, or nothing."""
+    return Result(image, record, report, lost, extra[0] if extra else None, tuple(extra[1:]))

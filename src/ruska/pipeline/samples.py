@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +13,16 @@ from ruska import io
 from ruska.engine import BlockStore, Chapter, MemoryStore, NativeView
 from ruska.io.registry import format_of_name
 from ruska.methods.samples import SCALE, SMOOTHING
-from ruska.report import sidecar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ruska.engine import Box, NoLedger, Progress, Sink
     from ruska.image import Image, LazyArray
     from ruska.pipeline.prepare import Prepared
+    from ruska.report import Beside
 
 _REACH = 3.0  # standard deviations of the smoothing that are looked at
 
@@ -123,16 +124,18 @@ def _renamed(progress: Progress | None, stage: str) -> Progress | None:
     return None if progress is None else lambda _, done, total: progress(stage, done, total)
 
 
-def companions(target: Path, count: int) -> list[Path]:
-    """Files beside ``target`` for the standard deviation and each of ``count`` samples; TIFF beside a picture."""
-    known = format_of_name(target)
-    suffix = target.name[len(sidecar(target, "").name) :] if known is None or known.name != "picture" else ".tif"
-    return [sidecar(target, f"_{name}{suffix}") for name in ("std", *(f"sample{k + 1}" for k in range(count)))]
+def companions(names: Beside, count: int) -> list[Path]:
+    """Files for the standard deviation and each of ``count`` samples, none of 0; TIFF beside a picture."""
+    if not count:
+        return []
+    known = format_of_name(names.target)
+    suffix = names.suffix if known is None or known.name != "picture" else ".tif"
+    return [names.file(f"_{name}{suffix}") for name in ("std", *(f"sample{k + 1}" for k in range(count)))]
 
 
-def write_drawn(images: Sequence[Image], target: Path, progress: Progress | None) -> tuple[Image, ...]:
-    """Write the standard deviation and the samples beside ``target``; returns them as they were written."""
-    files = companions(target, len(images) - 1)
+def write_drawn(images: Sequence[Image], names: Beside, progress: Progress | None) -> tuple[Image, ...]:
+    """Write the standard deviation and the samples beside an output; returns them as they were written."""
+    files = companions(names, len(images) - 1)
     for file, image in zip(files, images, strict=True):
         if progress is not None:
             progress(f"writing {file.name}", 0, 1)

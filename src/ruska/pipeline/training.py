@@ -17,7 +17,9 @@ from ruska.engine.layout import in_stack_order
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
 from ruska.io.digest import digest_image
+from ruska.io.names import check_plain
 from ruska.pipeline.restore import as_image
+from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
 
 if TYPE_CHECKING:
@@ -66,16 +68,18 @@ def train(
         "settings": recipe.settings.model_dump(exclude={"steps", "minutes"}),
         "data": sorted(f"{digest_image(image)} {image.provenance.get('detector', '')}" for image in opened),
     }
-    with claimed(folder, request, overwrite):
+    with claimed(folder, request, overwrite), watched(*opened) as watch:
+        told = watch.over(progress)
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
-            statistics = measure_intensities(whole, image.name, progress)
+            statistics = measure_intensities(whole, image.name, told)
             sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
             facts.append(_facts(image))
-        learned = recipe.learn(sources, Budget(folder=folder, progress=progress), log=folder)
+        learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder)
         if not first_of_many():
             return None
+        watch.check()
         return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
 
 
@@ -134,6 +138,8 @@ def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bo
     text = json.dumps(request, indent=2, default=str) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for child in folder.iterdir():
+            check_plain(child)  # what is written into would be written elsewhere
         with FileLock(folder / ".lock", timeout=0):
             if known.exists():
                 if known.read_text(encoding="utf-8") != text and not overwrite:

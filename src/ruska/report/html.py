@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import base64
-import os
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ruska.errors import OutputError
 from ruska.image import Image
+from ruska.io.names import check_free
+from ruska.plain_text import copyable, one_line
+from ruska.report.beside import Beside, place
 from ruska.report.pictures import Explained, Shown, choose_shown, draw
 from ruska.report.verdict import Verdict, judge
 
-_DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
 _BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Do not trust unseen"}
 
 
@@ -29,16 +29,10 @@ class ReportPaths:
     png: Path
 
 
-def sidecar(target: Path, suffix: str) -> Path:
-    """The file beside ``target`` that has ``suffix`` in place of its own: ``a.ome.tif`` -> ``a.report.html``."""
-    name = target.name
-    own = next((s for s in _DOUBLE if name.lower().endswith(s) and len(name) > len(s)), target.suffix)
-    return target.with_name(name[: len(name) - len(own)] + suffix)
-
-
 def write_report(
     target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
     explained: Explained | None = None, drawn: Sequence[Image] = (), overwrite: bool = False,
+    names: Beside | None = None,
 ) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
@@ -46,31 +40,18 @@ def write_report(
     record : the run record; every key is optional.
     explained : what the instrument would make of a plane of the result, to be compared with the input.
     drawn : standard deviation of the result, and samples, on its grid.
+    names : what the files are called; by the stem of ``target`` when None.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
-    paths = ReportPaths(sidecar(Path(target), ".report.html"), sidecar(Path(target), ".report.png"))
-    for path in (paths.html, paths.png):
-        if path.exists() and not overwrite:
-            raise OutputError(path, "exists already", "Choose another output name, or pass --overwrite.")
+    paths = ReportPaths(*(names or Beside(Path(target))).reports)
+    check_free((paths.html, paths.png), overwrite=overwrite)
     shown = choose_shown(before, after, explained, drawn)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
     place(paths.png, picture)
     place(paths.html, page.encode("utf-8"))
     return paths
-
-
-def place(path: Path, content: bytes) -> None:
-    """Write under another name first, so that a half-written report never has its final name; or OutputError."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(path, f"the report could not be written ({error.strerror or error})",
-                          "Check free space and permissions, or run without a report.") from error  # fmt: skip
 
 
 def _verdict(shown: Shown, record: Mapping[str, Any]) -> Verdict:
@@ -95,38 +76,38 @@ def _listed(value: Any) -> list[Any]:
 def page_html(
     name: str, before: Image, shown: Shown, verdict: Verdict, picture: bytes, record: Mapping[str, Any]
 ) -> str:
-    """The page as text; every string that comes from a user or a file is escaped."""
-    lines = "\n".join(f"<li>{escape(line)}</li>" for line in verdict.lines)
+    """The page as text; every string that comes from a user or a file goes through `_safe`."""
+    lines = "\n".join(f"<li>{_safe(line)}</li>" for line in verdict.lines)
     rows = "\n".join(_rows(record)) or "<tr><td>No record was kept.</td></tr>"
     command = record.get("command")
-    repeat = f"<h2>To repeat this run</h2>\n<pre><code>{escape(str(command))}</code></pre>" if command else ""
+    repeat = f"<h2>To repeat this run</h2>\n<pre><code>{_safe(copyable(str(command)))}</code></pre>" if command else ""
     reason = record.get("method_reason")
-    why = f"<p>Method: <strong>{escape(str(record['method']))}</strong>" if record.get("method") else ""
-    why += (f" — {escape(str(reason))}" if reason else "") + "</p>" if why else ""
+    why = f"<p>Method: <strong>{_safe(record['method'])}</strong>" if record.get("method") else ""
+    why += (f" — {_safe(reason)}" if reason else "") + "</p>" if why else ""
     image = base64.b64encode(picture).decode("ascii")
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Ruska report: {escape(name)}</title>
+<title>Ruska report: {_safe(name)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
 <p class="kind">Ruska report</p>
-<h1>{escape(name)}</h1>
-<p class="from">from {escape(before.name)}. {escape(shown.caption)}.</p>
+<h1>{_safe(name)}</h1>
+<p class="from">from {_safe(before.name)}. {_safe(shown.caption)}.</p>
 <section class="verdict {verdict.level}" aria-label="Verdict">
 <p class="badge">{_BADGE[verdict.level]}</p>
-<h2>{escape(verdict.headline)}</h2>
+<h2>{_safe(verdict.headline)}</h2>
 <ul>
 {lines}
 </ul>
 </section>
 {why}
 <figure>
-<img src="data:image/png;base64,{image}" alt="{escape(_alt(shown, verdict), quote=True)}">
+<img src="data:image/png;base64,{image}" alt="{_safe(_alt(shown, verdict))}">
 <figcaption>Before and after have the same grey window (0.3 to 99.7 % of the result). In the residual, red is what
 was brighter before, blue what was darker; it should look like noise, without outlines of the specimen. The yellow
 frame is the most structured part, shown enlarged below.</figcaption>
@@ -141,6 +122,11 @@ frame is the most structured part, shown enlarged below.</figcaption>
 </body>
 </html>
 """
+
+
+def _safe(text: object) -> str:
+    """For a page: no markup, quotes included, and nothing that cannot be seen."""
+    return html.escape(one_line(text))
 
 
 def _doubt(shown: Shown) -> str:
@@ -167,13 +153,13 @@ def _rows(record: Mapping[str, Any]) -> Iterator[str]:
     for group, value in record.items():
         if group == "command" or value in (None, "", [], (), {}):
             continue
-        title = escape(str(group).replace("_", " "))
+        title = _safe(str(group).replace("_", " "))
         if isinstance(value, Mapping):
             yield f'<tr><th colspan="2" scope="colgroup">{title}</th></tr>'
             for name, text in _flat(value):
-                yield f'<tr><th scope="row" class="inner">{escape(name)}</th><td>{escape(text)}</td></tr>'
+                yield f'<tr><th scope="row" class="inner">{_safe(name)}</th><td>{_safe(text)}</td></tr>'
         else:
-            yield f'<tr><th scope="row">{title}</th><td>{escape(_text(group, value))}</td></tr>'
+            yield f'<tr><th scope="row">{title}</th><td>{_safe(_text(group, value))}</td></tr>'
 
 
 def _flat(mapping: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, str]]:

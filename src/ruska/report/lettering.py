@@ -6,6 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
+from ruska.plain_text import one_line
+
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
@@ -23,9 +25,10 @@ _LONGEST = 110
 def set_title(figure: FigureBase, name: str, *lines: str) -> None:
     """Write ``name``, shortened where it is long, and ``lines`` above a figure.
 
-    Letters that no font here has become boxes: the page, which has the name too, is read where there are fonts.
+    Letters that no font here has become boxes: the page, which has the name too, is read where there are fonts. Signs
+    that cannot be seen are escapes, and ``$`` is no mathematics.
     """
-    text = "\n".join(drawable(line) for line in (_shortened(name), *lines))
+    text = "\n".join(drawable(line) for line in (_shortened(one_line(name)), *map(one_line, lines)))
     figure.suptitle(text, fontsize=13, fontfamily=list(families()), parse_math=False)
 
 

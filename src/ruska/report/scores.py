@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ruska.errors import OutputError
-from ruska.report.html import place
+from ruska.io.names import check_free
+from ruska.report.beside import place
 from ruska.report.score_picture import choose_compared, draw_scores
 
 if TYPE_CHECKING:
@@ -30,9 +33,7 @@ def check_scores(folder: Path, *, overwrite: bool = False) -> ScorePaths:
     paths = ScorePaths(folder / "scores.json", folder / "scores.png")
     if folder.exists() and not folder.is_dir():
         raise OutputError(folder, "is a file, expected a folder for the numbers and the picture", "Choose another.")
-    for path in (paths.numbers, paths.picture):
-        if path.exists() and not overwrite:
-            raise OutputError(path, "exists already", "Choose another folder, or pass --overwrite.")
+    check_free((paths.numbers, paths.picture), overwrite=overwrite)
     return paths
 
 
@@ -63,7 +64,7 @@ def write_scores(
 
 
 def json_text(facts: Mapping[str, Any]) -> str:
-    """JSON; NaN and infinity, which it has no word for, as null."""
+    """JSON in ASCII, control characters escaped; NaN and infinity, which it has no word for, as null."""
     return json.dumps(_finite(facts), indent=2, default=str) + "\n"
 
 
@@ -72,6 +73,8 @@ def _finite(value: Any) -> Any:
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
     if isinstance(value, float) and not abs(value) < float("inf"):
         return None
     return value

@@ -34,7 +34,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {})["ruska"])
     except FileNotFoundError as error:
         raise InputError(path, "does not exist", "Check the name of the model.") from error
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise InputError(path, f"is not a model of Ruska ({error})", "Models are the .safetensors files "
                          "that Ruska wrote.") from error  # fmt: skip
     return tensors, facts

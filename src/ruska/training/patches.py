@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ruska.errors import GeometryError, InputError, SettingsError
+from ruska.image.grid import place_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,7 +163,7 @@ class _Places:
             *leading, row, column = (int(random.integers(n)) for n in self.counts)
         else:
             flat = (self.start + int(random.integers(self.used)) * self.step) % total
-            *leading, row, column = (int(i) for i in np.unravel_index(flat, self.counts))
+            *leading, row, column = place_of(flat, self.counts)
         if leading:
             leading[-1] = self.frames[leading[-1]]
         return [*leading, row * self.stride, column * self.stride]

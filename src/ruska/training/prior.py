@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
+from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
+from ruska.plain_text import one_line
 from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.loop import Schedule, Trained, device_of_choice, train
 from ruska.training.noising import Noised, add_noise
@@ -168,7 +170,7 @@ def main() -> None:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
     recent = f", loss {found.losses[-1]:.4f}" if found.losses else ""
-    print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {options.output / WEIGHTS}")
+    print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {one_line(options.output / WEIGHTS)}")
 
 
 def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
@@ -206,6 +208,14 @@ def _check(own: PriorSettings) -> None:
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
                             "Give as many of the one as of the other, all positive.")  # fmt: skip
+    if max(own.widths) > WIDEST or max(own.blocks) > MOST_BLOCKS or len(own.widths) > MOST_SCALES:
+        raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
+                            f"Give at most {MOST_SCALES} scales, {WIDEST} wide, of {MOST_BLOCKS} blocks.")  # fmt: skip
+    with torch.device("meta"):
+        numbers = sum(value.numel() for value in Denoiser(widths=own.widths, blocks=own.blocks).state_dict().values())
+    if numbers > MOST_NUMBERS:  # no card of it could be read again
+        raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}: {numbers / 1e6:,.0f} million "
+                            "weights", f"Make it smaller: at most {MOST_NUMBERS / 1e6:.0f} million.")  # fmt: skip
     multiple = 2 ** len(own.widths)
     if own.patch % multiple:
         raise SettingsError("prior.patch", f"is {own.patch}", f"Give a multiple of {multiple}.")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from reprlib import Repr
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ruska.errors import InputError
+from ruska.weights.architecture import facts_of
+from ruska.weights.bounded import parse_json, read_text
 from ruska.weights.domain import Domain
 
-_FORMAT = 1
+MOST_CARD = 8 << 20
+"""Bytes that a card may have: some 30 000 files that a model was trained on."""
+_FIX = "Train the model again, or get its folder whole."
+_LONGEST_FIELD = 80  # characters of a field's name that an error shows
+_shown = Repr()  # 30 characters of a text, six entries of a list
+_Size = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Trained(BaseModel):
@@ -18,7 +26,7 @@ class Trained(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[_Size, ...]
     axes: str
     dtype: str
     hash: str
@@ -37,7 +45,7 @@ class ModelCard(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format: int = _FORMAT
+    format: Literal[1] = 1
     name: str
     method: str
     network: dict[str, Any]
@@ -47,7 +55,15 @@ class ModelCard(BaseModel):
     licence: str = "that of the training data's owner"
     credits: tuple[str, ...] = ()
     domain: Domain | None = None
-    sha256: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    @field_validator("training")
+    @classmethod
+    def _has_readable_notes(cls, training: dict[str, Any]) -> dict[str, Any]:
+        notes = training.get("notes", [])
+        if not isinstance(notes, list | tuple) or not all(isinstance(note, str) for note in notes):
+            raise ValueError("expected its notes to be a list of texts")
+        return training
 
     @property
     def trained_on(self) -> str:
@@ -66,7 +82,7 @@ class ModelCard(BaseModel):
     def read(cls, path: Path) -> ModelCard:
         """Read a card; InputError when it is missing or says something a card cannot."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), path)
+            return cls.parse(read_text(path, MOST_CARD), path)
         except FileNotFoundError as error:
             raise InputError(path.parent, f"is no model: it holds no {path.name}",
                              "Give the folder that `ruska train` wrote.") from error  # fmt: skip
@@ -75,11 +91,32 @@ class ModelCard(BaseModel):
 
     @classmethod
     def parse(cls, text: str, subject: object) -> ModelCard:
-        """The card that ``text`` is; InputError about ``subject`` when it is none."""
+        """The card that ``text`` is; InputError about ``subject`` when it is none, or asks for no possible network."""
         try:
-            return cls.model_validate_json(text)
+            parse_json(text)
+            card = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise InputError(subject, f"is no model card ({where}: {first['msg']})",
-                             "Train the model again, or get its folder whole.") from error  # fmt: skip
+            raise InputError(subject, f"is no model card ({_said(error)})", _FIX) from error
+        except ValueError as error:
+            raise InputError(subject, f"is no model card ({error})", _FIX) from error
+        try:
+            facts_of(card.method, card.network, subject)
+        except ValidationError as error:
+            raise InputError(
+                subject, f"is no model card ({_said(error, 'network')}; its method is {card.method})", _FIX
+            ) from error
+        return card
+
+
+def _said(error: ValidationError, *outer: str) -> str:
+    """The first thing that is wrong: its field, what was found, what was expected."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part)[:_LONGEST_FIELD] for part in (*outer, *first["loc"])) or "the file"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no field of a card"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where} is {_shown.repr(first['input'])}: {message[:1].lower()}{message[1:]}"

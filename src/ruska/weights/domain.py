@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from ruska.physics.appearance import Appearance
 
 Range = tuple[float, float]
 
+
+def _in_order(found: Range) -> Range:
+    if found[0] > found[1]:
+        raise ValueError(f"begins at {found[0]:g} and ends at {found[1]:g}")
+    return found
+
+
+_Above = Annotated[float, Field(ge=0, le=1e9)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Any = Annotated[float, Field(ge=-1e9, le=1e9)]
+
 # How far beyond its training a model is still at home; no electron micrograph of 100 that were tried is outside.
 _SKEWNESS, _EQUAL, _DETAIL = 0.28, 0.25, 1.4
 _FINER, _COARSER = 3.0, 1.5  # pixels: micrographs of 4 nm are restored as well as those of 10 nm that were trained on
+_FINEST = 0.5  # pixels: no detail is finer
 _KNOWN = 0.9  # share of the training whose pixel size is known, below which the others may be of any
 
 
@@ -27,12 +39,12 @@ class Domain(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    noise: Range
-    skewness: Range
-    equal: Range
-    detail: Range
-    pixel_size_nm: Range | None = None
-    pixel_size_known: float = 0.0
+    noise: Annotated[tuple[_Above, _Above], AfterValidator(_in_order)]
+    skewness: Annotated[tuple[_Any, _Any], AfterValidator(_in_order)]
+    equal: Annotated[tuple[_Share, _Share], AfterValidator(_in_order)]
+    detail: Annotated[tuple[_Above, _Above], AfterValidator(_in_order)]
+    pixel_size_nm: Annotated[tuple[_Above, _Above], AfterValidator(_in_order)] | None = None
+    pixel_size_known: _Share = 0.0
 
     def strange(self, found: Appearance, pixel_size_nm: float | None = None, *, blurred: bool = False) -> list[str]:
         """What sets an image apart from the training, in words; nothing where it is like it.
@@ -53,7 +65,7 @@ class Domain(BaseModel):
                          f"{high:.2f})")  # fmt: skip
         if not blurred and found.detail > self.detail[1] * _DETAIL:
             words.append(f"its detail is {found.detail:.2g} pixels wide (trained: up to {self.detail[1]:.2g}), which "
-                         f"binning by {ceil(found.detail / self.detail[1])} would mend")  # fmt: skip
+                         f"binning by {ceil(found.detail / max(self.detail[1], _FINEST))} would mend")  # fmt: skip
         return words + self._strange_pixels(pixel_size_nm)
 
     def _strange_pixels(self, here: float | None) -> list[str]:

@@ -6,29 +6,23 @@ A mirror is a folder of models, or a plain https:// address with ``<sha256>/card
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from ssl import SSLError
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
 
 from ruska.errors import InputError, SettingsError
-from ruska.weights.card import ModelCard
-from ruska.weights.model import CARD, WEIGHTS, find_models
+from ruska.weights.bounded import parse_json
+from ruska.weights.card import MOST_CARD, ModelCard
+from ruska.weights.model import CARD, WEIGHTS, check_size, find_models, most_bytes
 from ruska.weights.store import INDEX, add, arriving, install, installed_model
+from ruska.weights.web import opened
 
 Progress = Callable[[str, int, int], None]
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_SECONDS = 60.0  # of silence before a mirror is given up
-_SMALL = 8 << 20  # bytes that a card or an index may have
-_CHUNK = 1 << 20
+_MOST_NAMES = 10  # of models that a mirror has, in an error
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -73,11 +67,14 @@ def _copy(mirror: Path, wanted: str) -> Path:
         raise InputError(mirror, "is no folder")
     names = []
     for folder in find_models(mirror):
-        card = ModelCard.read(folder / CARD)
+        try:
+            card = ModelCard.read(folder / CARD)
+        except InputError:  # what is no model hides no other
+            continue
         if wanted.lower() == card.sha256 or wanted == card.name:
             return add(folder)
         names.append(card.name)
-    raise InputError(mirror, f"has no such model, only {', '.join(sorted(names)) or 'none at all'}")
+    raise InputError(mirror, f"has no such model, only {_some(names)}")
 
 
 def _download(mirror: str, wanted: str, progress: Progress | None) -> Path:
@@ -90,60 +87,61 @@ def _download(mirror: str, wanted: str, progress: Progress | None) -> Path:
     card = ModelCard.parse(text, f"{address}/{CARD}")
     if card.sha256 != expected:
         raise InputError(address, f"its card speaks of other weights ({card.sha256[:12]})")
+    most = most_bytes(card, f"{address}/{CARD}")
     with arriving() as folder:
-        (folder / CARD).write_text(text, encoding="utf-8")
-        with _opened(f"{address}/{WEIGHTS}") as answer, (folder / WEIGHTS).open("wb") as file:
-            total, done = answer.length or 0, 0
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                if progress is not None:
-                    progress("fetching", done, max(total, done))
-        try:
-            return install(folder)
-        except InputError as error:
-            raise InputError(address, error.problem) from error
+        (folder / CARD).write_text(text, encoding="utf-8", newline="")
+        _receive(f"{address}/{WEIGHTS}", folder / WEIGHTS, most, progress)
+        return install(folder, address)
+
+
+def _receive(address: str, target: Path, most: int, progress: Progress | None) -> None:
+    """Write what ``address`` sends; InputError as soon as it is more than ``most`` bytes."""
+    with opened(address, hashed=True) as (answer, more), target.open("wb") as file:
+        total, done = answer.length or 0, 0
+        check_size(address, total, most)
+        while part := more():
+            done += len(part)
+            check_size(address, done, most)
+            file.write(part)
+            if progress is not None:
+                progress("fetching", done, max(total, done))
 
 
 def _hash_of(mirror: str, name: str) -> str:
     """The sha256 of the model that the mirror calls so."""
     address = f"{mirror}/{INDEX}"
     try:
-        names = dict(json.loads(_text(address)))
-    except (ValueError, TypeError) as error:
-        raise InputError(address, "is no list of models") from error
+        names = parse_json(_text(address))
+    except ValueError as error:
+        raise InputError(address, f"is no list of models ({error})") from error
+    if not isinstance(names, dict):
+        raise InputError(address, "is no list of models")
     if name not in names:
-        raise InputError(mirror, f"has no such model, only {', '.join(sorted(map(str, names))) or 'none at all'}")
-    if not _HASH.fullmatch(str(names[name])):
+        raise InputError(mirror, f"has no such model, only {_some(names)}")
+    if not isinstance(names[name], str) or not _HASH.fullmatch(names[name]):
         raise InputError(address, f"says no sha256 of {name}")
     return str(names[name])
 
 
+def _some(names: Iterable[str]) -> str:
+    found = sorted(names)
+    more = [f"and {len(found) - _MOST_NAMES} more"] if len(found) > _MOST_NAMES else []
+    return ", ".join([*(name[:80] for name in found[:_MOST_NAMES]), *more]) or "none at all"
+
+
 def _text(address: str) -> str:
-    with _opened(address) as answer:
-        content = answer.read(_SMALL + 1)
-    if len(content) > _SMALL:
-        raise InputError(address, "is too large for what it should be")
+    content = bytearray()
+    with opened(address, hashed=False) as (_, more):
+        while part := more():
+            content += part
+            if len(content) > MOST_CARD:
+                raise InputError(
+                    address, f"has more than {MOST_CARD >> 20} MB, which is too large for what it should be"
+                )
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(address, "is no text") from error
-
-
-@contextmanager
-def _opened(address: str) -> Iterator[HTTPResponse]:
-    """The answer of a server; InputError when there is none, or it breaks off while it is read."""
-    request = Request(quote(address, safe=":/?=&%[]@"), headers={"User-Agent": "ruska"})
-    try:
-        with urlopen(request, timeout=_SECONDS) as answer:
-            _check_address(answer.url)  # where it was redirected to
-            yield answer
-    except HTTPError as error:
-        raise InputError(address, f"the server says {error.code} {error.reason}") from error
-    except URLError as error:
-        raise InputError(address, f"cannot be reached ({error.reason})") from error
-    except (TimeoutError, ConnectionError, SSLError, HTTPException) as error:
-        raise InputError(address, f"broke off ({error or type(error).__name__})") from error
 
 
 def _is_address(mirror: str) -> bool:
@@ -152,7 +150,19 @@ def _is_address(mirror: str) -> bool:
 
 def _check_address(mirror: str) -> None:
     """SettingsError unless it is a folder, https://, or http:// on this very machine."""
-    parts = urlsplit(mirror) if _is_address(mirror) else None
-    if parts is None or parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
+    if not _is_address(mirror):
         return
-    raise SettingsError("--from", f"{mirror} is neither a folder nor https://", "Give a mirror that is one of them.")
+    way_out = "Give a mirror that is one of them."
+    try:
+        parts = urlsplit(mirror)
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError("--from", f"{mirror} is no address ({error})", way_out) from error
+    if "@" in parts.netloc:
+        shown = parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl()
+        raise SettingsError("--from", f"{shown} was given with a user's name, which Ruska sends to no server",
+                            "Leave the name and the password out.")  # fmt: skip
+    if not parts.hostname or not (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE)
+    ):
+        raise SettingsError("--from", f"{mirror} is neither a folder nor https://", way_out)

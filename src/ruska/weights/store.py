@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ruska.errors import InputError, OutputError, did_you_mean
-from ruska.weights.card import ModelCard
+from ruska.scratch import Scratch, tidy, write_whole
+from ruska.weights.archive import is_archive, unpack
+from ruska.weights.bounded import read_text
+from ruska.weights.card import MOST_CARD, ModelCard
 from ruska.weights.embedded import EMBEDDED
-from ruska.weights.model import CARD, WEIGHTS, Model, find_models, read_model, verify
+from ruska.weights.model import CARD, WEIGHTS, Model, find_models, most_bytes, pour, read_model, verify
 
 INDEX = "index.json"
 _SHORTEST = 8  # characters of a hash that may stand for a name
@@ -71,10 +71,10 @@ def locate(name: str | os.PathLike[str]) -> Path:
     A folder with a model is taken as it is. Raises InputError when a plain name is neither a folder nor installed.
     """
     path = Path(name)
-    if (path / CARD).is_file() or path.parent != Path():
+    if os.path.isfile(path / CARD) or path.parent != Path():
         return path
     found = installed_model(str(name))
-    if found is None and not path.exists():
+    if found is None and not os.path.exists(path):
         names = did_you_mean(str(name), [card.name for _, card in installed()])
         raise InputError(name, "is neither a folder nor the name of a model that is here",
                          f"{names} Others: `ruska models fetch {name} --from MIRROR`.")  # fmt: skip
@@ -100,37 +100,49 @@ def add(source: Path) -> Path:
     source : its folder, one of the two files in it, or a zip file that holds both.
     Raises InputError when it is no model or is damaged, OutputError when the folder of models cannot be written.
     """
-    if source.is_file() and zipfile.is_zipfile(source):
+    if source.is_file() and is_archive(source):
         with arriving() as folder:
-            _unpack(source, folder)
-            return install(folder)
+            unpack(source, folder)
+            return install(folder, source)
     folder = source.parent if source.name in (CARD, WEIGHTS) else source
     if source.is_file() and folder == source:
         raise InputError(source, "is no model", f"Give a folder with {CARD} and {WEIGHTS}, or a zip file of it.")
     verify(folder)
     with arriving() as copy:
-        for name in (CARD, WEIGHTS):
-            shutil.copyfile(folder / name, copy / name)
-        return install(copy)
+        text = read_text(folder / CARD, MOST_CARD)
+        (copy / CARD).write_text(text, encoding="utf-8", newline="")
+        most = most_bytes(ModelCard.parse(text, folder / CARD), folder / CARD)
+        with (folder / WEIGHTS).open("rb") as inside:
+            pour(inside, copy / WEIGHTS, most, folder / WEIGHTS)
+        return install(copy, source)
 
 
 @contextmanager
 def arriving() -> Iterator[Path]:
-    """A folder for what is not yet whole, which nobody finds; it is gone at the end."""
+    """A folder for what is not yet whole, which nobody finds; it is gone at the end.
+
+    What a killed process left of one goes when the next one is made. Raises OutputError where it cannot be written.
+    """
+
+    store = models_folder()
     try:
-        models_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".arriving-", dir=models_folder()) as folder:
-            inside = Path(folder) / "model"
+        store.mkdir(parents=True, exist_ok=True)
+        tidy(store)
+        with Scratch(store) as folder:
+            inside = folder / "model"
             inside.mkdir()
             yield inside
     except OSError as error:
-        raise OutputError(models_folder(), f"cannot be written ({error.strerror or error})",
+        raise OutputError(store, f"cannot be written ({error.strerror or error})",
                           "Check space and permissions, or set RUSKA_MODELS to another folder.") from error  # fmt: skip
 
 
-def install(arrived: Path) -> Path:
-    """Put a whole model in its place, at once; InputError when it is not what its card speaks of."""
-    card = verify(arrived)
+def install(arrived: Path, source: object) -> Path:
+    """Put a whole model in its place, at once; InputError about ``source`` when it is not what its card speaks of."""
+    try:
+        card = verify(arrived)
+    except InputError as error:
+        raise InputError(source, error.problem, error.fix) from error
     place = models_folder() / card.sha256
     if not (place / CARD).exists():
         try:
@@ -144,20 +156,4 @@ def install(arrived: Path) -> Path:
 
 def _write_index() -> None:
     names = {card.name: card.sha256 for folder, card in installed() if folder != EMBEDDED}
-    part = models_folder() / f".{INDEX}.{os.getpid()}"
-    part.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, models_folder() / INDEX)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Both files of a model from a zip file, wherever in it they lie; nothing else is taken out."""
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            members = {PurePosixPath(name).name: name for name in packed.namelist()}
-            for name in (CARD, WEIGHTS):
-                with packed.open(members[name]) as inside, (folder / name).open("wb") as out:
-                    shutil.copyfileobj(inside, out)
-    except KeyError as error:
-        raise InputError(archive, f"holds no {error.args[0]}", "Pack the whole folder of the model.") from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise InputError(archive, f"cannot be unpacked ({error})", "Get it again.") from error
+    write_whole(models_folder() / INDEX, (json.dumps(names, indent=2) + "\n").encode())

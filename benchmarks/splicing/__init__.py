@@ -1,0 +1,1 @@
+"""Damage that knows how a format is built. `readers` says what is damaged, `cutting` how bytes are."""

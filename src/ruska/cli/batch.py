@@ -1,0 +1,113 @@
+"""What the results of a folder of images are called, so that no two share a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unicodedata import normalize
+
+from ruska.cli.arguments import default_output
+from ruska.errors import OutputError
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Named:
+    """An image and the name of its result.
+
+    usual : what the result of this image alone is called. whole : files beside it begin with its whole name.
+    """
+
+    file: Path
+    usual: str
+    output: str
+    whole: bool = False
+
+
+def named_apart(files: Sequence[Path], samples: int = 0) -> list[Named]:
+    """A name for the result of each of ``files``, which lie in one folder.
+
+    The usual one (``img.tif`` of ``img.tif``, and of ``img.tif.gz`` alone), unless two images have the same: then it
+    goes to the one that is called so itself, or else to the first in the order of their letters, and the others add a
+    suffix to their whole name (``img.tif.gz.tif``). Where records, reports or ``samples`` would have one name, they
+    begin with the whole name of the result (``a.mrc.record.json`` and ``a.tif.record.json``).
+
+    Upper and lower case, and the ways to compose a letter, count as one: some disks do not tell them apart. The order
+    of ``files`` does not matter. Raises OutputError where even so two would share a file.
+    """
+    found = _outputs(files)
+    while shared := _sharing(found, samples):
+        if all(one.whole for one in shared):
+            names = ", ".join(one.file.name for one in shared[:_MOST_NAMED])
+            raise OutputError(shared[0].file.parent, f"holds {names}, whose results would share a file",
+                              "Keep them in folders of their own.")  # fmt: skip
+        found = [replace(one, whole=True) if one in shared else one for one in found]
+    return found
+
+
+def _outputs(files: Sequence[Path]) -> list[Named]:
+    from ruska.report import Beside
+
+    usual = {file: default_output(str(file), mark="").name for file in files}
+    ordered = sorted(files, key=lambda file: file.name)
+    owner: dict[str, Path] = {}
+    for file in sorted(ordered, key=lambda file: usual[file] != file.name):
+        owner.setdefault(_key(usual[file]), file)
+    taken = {_key(name) for file in files for name in (usual[file], file.name)}
+    other: dict[Path, str] = {}
+    for file in ordered:
+        if owner[_key(usual[file])] is not file:
+            other[file] = _free(file.name, Beside(Path(usual[file])).suffix, taken)
+            taken.add(_key(other[file]))
+    return [Named(file, usual[file], other.get(file, usual[file])) for file in files]
+
+
+def _free(name: str, suffix: str, taken: set[str]) -> str:
+    """``name`` with ``suffix``, and a number where that is taken."""
+    wanted, number = name + suffix, 2
+    while _key(wanted) in taken:
+        wanted, number = f"{name}.{number}{suffix}", number + 1
+    return wanted
+
+
+def _sharing(found: Sequence[Named], samples: int) -> list[Named]:
+    """Those that would write a file of another's name: the results may go where the images are."""
+    written = [_files(one, samples) for one in found]
+    count = Counter(key for keys in written for key in keys)
+    images = {_key(one.file.name) for one in found}
+    return [
+        one
+        for one, keys in zip(found, written, strict=True)
+        if any(count[key] > 1 for key in keys) or keys & (images - {_key(one.file.name)})
+    ]
+
+
+def _files(one: Named, samples: int) -> set[str]:
+    """All that would be written for an image."""
+    from ruska.pipeline.samples import companions
+    from ruska.report import Beside
+
+    names = Beside(Path(one.output), one.whole)
+    return {_key(file.name) for file in (names.target, names.record, *names.reports, *companions(names, samples))}
+
+
+def _key(name: str) -> str:
+    """Equal for names that one disk or another takes for the same."""
+    return normalize("NFC", normalize("NFD", name).casefold())
+
+
+def said(found: Sequence[Named]) -> str | None:
+    """In a line, what is called otherwise than usual; None where nothing is."""
+    renamed = [f"{one.file.name} -> {one.output}" for one in found if one.output != one.usual]
+    whole = [one.output for one in found if one.whole]
+    parts = [_some(renamed)] if renamed else []
+    parts += [f"records and reports by their whole names: {_some(whole)}"] if whole else []
+    return f"Named apart: {'; '.join(parts)}." if parts else None
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join([*names[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])

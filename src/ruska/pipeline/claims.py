@@ -1,0 +1,60 @@
+"""Files that claim far more than they hold: what to say of them, and what is not begun."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ruska.engine import ArraySource
+from ruska.engine.statistics import sparse
+from ruska.errors import InputError
+from ruska.image import Image, crop
+from ruska.image.held import Held
+
+_LARGEST_REGION = 1 << 32  # voxels
+
+
+def claim(image: Image) -> str | None:
+    """What ``image`` claims and holds, in a sentence; None unless it is little more than a claim."""
+    found = _found(image)
+    return None if found is None else _sentence(image, found)
+
+
+def _found(image: Image) -> Held | None:
+    return sparse(ArraySource(image.data, image.axes))
+
+
+def _sentence(image: Image, found: Held) -> str:
+    shape = " x ".join(map(str, image.shape))
+    return f"the file claims {shape} {image.dtype} pixels and holds {_count(found)}"
+
+
+def _count(found: Held) -> str:
+    if found.chunks == 1:
+        return "none of them"
+    return f"{found.count or 'none'} of the {found.chunks} chunks that they take"
+
+
+def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Mapping[str, slice] | None]:
+    """``image`` and region as they are; of a file that is little more than a claim, the region as an image of its own.
+
+    Raises InputError where such a file would have to be gone through as a whole.
+    """
+    found = _found(image)
+    if found is None:
+        return image, roi
+    part = crop(replace(image, mask=None), roi) if roi else image
+    if math.prod(part.shape) > _LARGEST_REGION:
+        box = found.boxes[0] if found.boxes else tuple(slice(0, min(n, 64)) for n in image.shape)
+        region = ",".join(f"{a}={part.start}:{part.stop}" for a, part in zip(image.axes, box, strict=True))
+        raise InputError(image.name, f"is nearly empty: {_sentence(image, found)}",
+                         f"Name the part that you want, e.g. --roi {region}.")  # fmt: skip
+    return (crop(image, roi) if roi else image), None
+
+
+def refuse_claim(image: Image) -> None:
+    """Raises InputError for a file that is little more than a claim."""
+    said = claim(image)
+    if said is not None:
+        raise InputError(image.name, f"is nearly empty: {said}", "Copy the part that is there to a file of its own.")

@@ -1,0 +1,306 @@
+"""Folders for what is not whole yet, beside the place where it goes; those that killed runs left are recognised.
+
+A folder says in its name whose it is, ``.ruska-HOST-PID-START-xxxxxxxx.KIND``, and its lock is held while its process
+lives. It goes only when all of this speaks for it: a folder of this user and no link, made on this computer, by a
+process that is no more, and nobody holds its lock. Everything else is left alone and said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import re
+import shutil
+import sys
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+Kind = Literal["partial", "replaced", "unpacked"]
+"""Not whole yet; what makes room for its successor; a copy of what was packed."""
+
+_LOCK = "lock"
+_NAME = re.compile(
+    r"\.ruska-(?P<owner>[a-z0-9]*-[0-9a-f]{8}-\d{1,10}-\d{1,20})-[0-9a-f]{8}\.(?P<kind>partial|replaced|unpacked)"
+)
+_OLD = re.compile(r"\..+\.[0-9a-f]{8}\.(?:partial\..+|old)")
+"""What versions left beside an output that did not yet say whose it is."""
+_MOST_NAMED = 3
+_ENDED = (b"Z", b"X")
+"""States of processes on Linux that run no more, though their parent has not asked for them yet."""
+_UNKNOWN = 1
+_log = logging.getLogger("ruska")
+
+
+def say(text: str) -> None:
+    """One line for the user that is no error: on the error stream, unless the program has set up logging."""
+    _log.warning("ruska: %s", text)
+
+
+# Who
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that something belongs to.
+
+    host : short name and a digest of what else tells computers (and containers) apart. start : when the process began,
+    in a unit of its system, as numbers of processes are given out again.
+    """
+
+    host: str
+    pid: int
+    start: int
+
+    @classmethod
+    def here(cls) -> Owner:
+        """This process."""
+        return cls(_host(), os.getpid(), _start(os.getpid()) or 0)
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        """From what `str` gave; None where it is nothing of the kind."""
+        host, *numbers = text.strip().rsplit("-", 2)
+        if len(numbers) != 2 or not all(n.isdecimal() for n in numbers):
+            return None
+        return cls(host, int(numbers[0]), int(numbers[1]))
+
+    def __str__(self) -> str:
+        return f"{self.host}-{self.pid}-{self.start}"
+
+    @property
+    def computer(self) -> str:
+        """Its name, as far as it is known."""
+        return self.host.rpartition("-")[0] or "another computer"
+
+    def is_elsewhere(self) -> bool:
+        """Whether it is of another computer, or of another container on this one."""
+        return self.host != _host()
+
+    def is_dead(self) -> bool:
+        """Whether the process is of this computer, and is surely no more."""
+        if self.is_elsewhere() or not _start(os.getpid()):  # this system tells nothing about processes
+            return False
+        return _start(self.pid) not in (self.start, _UNKNOWN)
+
+
+@cache
+def _host() -> str:
+    name = platform.node()
+    facts = [name, _machine(), _process_space()]
+    short = re.sub(r"[^a-z0-9]", "", name.partition(".")[0].lower())[:16]
+    return f"{short}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
+
+
+def _machine() -> str:
+    """What the system calls this installation; empty where it has no such thing."""
+    if sys.platform == "win32":
+        import winreg
+
+        with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Cryptography") as key:
+            return str(winreg.QueryValueEx(key, "MachineGuid")[0])
+    for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with suppress(OSError):
+            return Path(file).read_text("ascii", "replace").strip()
+    return ""
+
+
+def _process_space() -> str:
+    """Containers on one computer count their processes each for itself."""
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
+def _start(pid: int) -> int | None:
+    """When a process began, above 0; None where there is none, and `_UNKNOWN` where nobody may ask."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            return None
+        fields = stat[stat.rindex(b")") + 1 :].split()
+        return None if fields[0] in _ENDED else int(fields[19]) + 1  # no clock that is set moves it
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.Error:
+        return _UNKNOWN
+
+
+# Making
+
+
+class Scratch:
+    """A folder of this process in ``parent``, gone when it is closed: ``with Scratch(target.parent) as folder``.
+
+    Raises OSError where it cannot be made.
+    """
+
+    def __init__(self, parent: Path, kind: Kind = "partial") -> None:
+        from filelock import FileLock, Timeout
+
+        self.path = parent / f".ruska-{Owner.here()}-{uuid.uuid4().hex[:8]}.{kind}"
+        # what is unpacked lies where others may look; a result is as open as its folder says
+        self.path.mkdir(0o700 if kind == "unpacked" else 0o777)
+        self._lock = FileLock(self.path / _LOCK, timeout=0, thread_local=False)
+        with suppress(OSError, Timeout, NotImplementedError):  # a share without locks: the name says enough
+            self._lock.acquire()
+
+    def close(self) -> None:
+        """Delete the folder and what is in it; never raises."""
+        _empty(self.path)
+        self._lock.release()
+        _drop(self.path)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all; OSError where it cannot be."""
+    with Scratch(path.absolute().parent) as folder:
+        part = folder / path.name
+        part.write_bytes(content)
+        os.replace(part, path)
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Move a finished file or folder to its final name; a folder that was there before goes only then.
+
+    Killed in between, `tidy` brings the old one back.
+    """
+    if not target.is_dir() or target.is_symlink():
+        os.replace(part, target)
+        return
+    with Scratch(target.absolute().parent, "replaced") as folder:
+        aside = folder / target.name
+        os.replace(target, aside)
+        try:
+            os.replace(part, target)
+        except BaseException:
+            os.replace(aside, target)
+            raise
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder of our own making, if it is there; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# Tidying
+
+
+def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
+    """Delete what killed runs left in ``parent``, and say so; say what may be somebody's. Never raises OSError.
+
+    old_names : of what older versions left there, whose owner nobody knows: it is said, and stays.
+    """
+    gone, size, old = 0, 0, []
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if match := _NAME.fullmatch(entry.name):
+                taken = _tidy_one(Path(entry.path), match["owner"], match["kind"])
+                gone, size = gone + (taken is not None), size + (taken or 0)
+            elif old_names.fullmatch(entry.name):
+                old.append(entry.name)
+    if gone:
+        say(f"{parent}: deleted what {gone} killed run{'s' * (gone > 1)} had left unfinished ({_bytes(size)}).")
+    if old:
+        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version, which did not say whose it is. "
+                  "Delete it if no run is writing there.")  # fmt: skip
+
+
+def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
+    """Delete one folder where that may be; how many bytes it held, or None where it stays."""
+    from filelock import FileLock, Timeout
+
+    owner = Owner.parse(text)
+    if owner is None or owner == Owner.here():
+        return None
+    try:
+        if not _is_own_folder(folder):
+            _say_once(f"{folder}: is a link, or of another user: left alone.")
+        elif owner.is_elsewhere():
+            _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that has ended.")
+        elif not owner.is_dead():
+            _say_once(f"{folder}: belongs to a run that goes on (process {owner.pid}): left alone.")
+        else:
+            with FileLock(folder / _LOCK, timeout=0, thread_local=False):
+                if kind == "replaced":
+                    _bring_back(folder)
+                size = _size(folder)
+                _empty(folder)
+            _drop(folder)
+            return size
+    except Timeout:
+        _say_once(f"{folder}: is in use, perhaps from another computer: left alone.")
+    except FileNotFoundError:
+        pass  # another run was faster
+    except OSError as error:
+        _say_once(f"{folder}: was left by a killed run and cannot be deleted ({error.strerror or error}).")
+    return None
+
+
+def _bring_back(folder: Path) -> None:
+    """What made room for a successor that did not come takes its place again."""
+    for old in folder.iterdir():
+        target = folder.parent / old.name
+        if old.name != _LOCK and not os.path.lexists(target):
+            os.replace(old, target)
+            say(f"{target}: the run that was to replace it was killed: the old one is back.")
+
+
+def _is_own_folder(folder: Path) -> bool:
+    stat = folder.lstat()
+    is_link = folder.is_symlink() or bool(getattr(stat, "st_reparse_tag", 0))
+    return folder.is_dir() and not is_link and (not hasattr(os, "getuid") or stat.st_uid == os.getuid())
+
+
+def _empty(folder: Path) -> None:
+    with suppress(OSError):
+        for inside in list(folder.iterdir()):
+            if inside.name != _LOCK:
+                with suppress(OSError):
+                    remove(inside)
+
+
+def _drop(folder: Path) -> None:
+    """The lock goes last: a kill in the middle leaves what the next run still recognises."""
+    with suppress(OSError):
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _size(folder: Path) -> int:
+    return sum((Path(at) / name).lstat().st_size for at, _, names in os.walk(folder) for name in names)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size} bytes"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
+
+
+@cache
+def _say_once(text: str) -> None:
+    say(text)
