@@ -1,7 +1,7 @@
 """How far a standard deviation is to be believed: ``python -m benchmarks.coverage`` prints, by task and dataset, how
 often the truth lies within one standard deviation of the result (68 % if errors were normal and known).
 
-The factor by which a task's standard deviation is multiplied (`ruska.methods.samples.SCALE`) is what makes that 68 % on
+The factor by which a task's standard deviation is multiplied (none is in use) is what makes that 68 % on
 the median image of `FIT`, which is training data; it is judged on the judge's images, which are not. Truths are
 area-downsampled micrographs, which keep a little noise of their own: where they are flat, no standard deviation can
 cover it. Stopped, it goes on where it was; other weights, or other code of the methods, are measured anew. All of it
@@ -34,7 +34,6 @@ from benchmarks.cases import (
 )
 from benchmarks.notes import Notes, source_digest
 from ruska.image import Image
-from ruska.methods.samples import SCALE
 from ruska.metrics import psnr
 from ruska.physics import PoissonGaussian
 from ruska.physics.operators import Decimation, GaussianBlur, Identity, Operator
@@ -114,7 +113,7 @@ def measured(case: Case, told: dict[str, Any]) -> Row:
     return {
         "dataset": case.dataset, "setting": case.setting,
         "psnr": psnr(restored, case.truth, 1.0), "psnr_of_mean": psnr(mean, case.truth, 1.0),
-        **compared(np.abs(restored - case.truth), std / SCALE[case.task]),
+        **compared(np.abs(restored - case.truth), std),
     }  # fmt: skip
 
 
@@ -193,9 +192,9 @@ def main() -> None:
                 notes.recall(f"{about} {case.digest}", lambda c=case, t=told: measured(c, t))
                 for case, told in cases(task, split)
             ]
-        scale = factor(found["fit"]) if "fit" in found else SCALE[task]
+        scale = factor(found["fit"]) if "fit" in found else 1.0
         seconds = time.process_time() - started
-        print(f"## {task}: factor {scale:.3f}, in use {SCALE[task]:.3f}; {seconds:.0f} s of processor\n")
+        print(f"## {task}: factor {scale:.3f}, in use 1; {seconds:.0f} s of processor\n")
         for split, rows in found.items():
             print(f"{split}\n\n{table(rows, scale)}\n", flush=True)
 

@@ -14,7 +14,7 @@ import pytest
 
 import ruska
 from ruska.cli import main as cli
-from ruska.cli.batch import named_apart, said
+from ruska.pipeline.batch import named_apart, said
 from ruska.errors import OutputError
 from ruska.image import Image
 

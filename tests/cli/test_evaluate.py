@@ -52,7 +52,7 @@ def test_a_moved_truth_is_put_in_place_and_it_is_said(files: Path, capsys: pytes
     assert placed["fixed"] == "noisy.tif"
     assert placed["shift_y_px"]["median"] == pytest.approx(-0.4, abs=0.05)
     assert placed["shift_x_px"]["median"] == pytest.approx(1.3, abs=0.05)
-    command(files / "result.tif", "--truth", files / "small.tif", "--register", "--model", "rigid")
+    command(files / "result.tif", "--truth", files / "small.tif", "--register", "--transform", "rigid")
     said = " ".join(capsys.readouterr().out.split())
     assert "confidence" in said
     assert "were scored" in said
@@ -83,8 +83,8 @@ def test_numbers_and_picture_are_written(files: Path, capsys: pytest.CaptureFixt
         (("--truth", "noise.tif", "--register"), 3, "cannot be aligned"),
         (("--truth", "here.tif", "--noisy", "small.tif", "--register"), 3, "has shape"),
         (("--register",), 2, "--truth"),
-        (("--truth", "here.tif", "--model", "rigid"), 2, "Add --register"),
-        (("--truth", "here.tif", "--register", "--model", "rigd"), 2, "Did you mean 'rigid'"),
+        (("--truth", "here.tif", "--transform", "rigid"), 2, "Add --register"),
+        (("--truth", "here.tif", "--register", "--transform", "rigd"), 2, "Did you mean 'rigid'"),
         (("--truth", "absent.tif"), 3, "absent.tif"),
     ],
 )

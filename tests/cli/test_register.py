@@ -44,7 +44,7 @@ def test_it_says_where_the_image_was_put(files: Path, capsys: pytest.CaptureFixt
     assert "confidence" in said
     assert "error" in said
     assert (files / "placed.record.json").exists()
-    command(files / "clean.tif", files / "noisy.tif", "-o", out, "--overwrite", "--json", "--model", "rigid")
+    command(files / "clean.tif", files / "noisy.tif", "-o", out, "--overwrite", "--json", "--transform", "rigid")
     record = json.loads(capsys.readouterr().out)
     assert record["alignment"]["model"] == "rigid"
     assert abs(record["alignment"]["angle_deg"]) < 0.2
@@ -56,7 +56,7 @@ def test_it_refuses_with_one_line_and_leaves_nothing(files: Path, capsys: pytest
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "clean.tif and noise.tif: " in said or "clean.tif: " in said
-    command(files / "clean.tif", files / "noisy.tif", "-o", files / "out.tif", "--model", "rigd", code=2)
+    command(files / "clean.tif", files / "noisy.tif", "-o", files / "out.tif", "--transform", "rigd", code=2)
     assert "Did you mean 'rigid'" in capsys.readouterr().err
     assert sorted(files.iterdir()) == before
 

@@ -18,7 +18,7 @@ from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.metrics import psnr
 from ruska.networks.blindspot import BlindSpotNet
 from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise
-from ruska.pipeline.prepare import Options, prepare
+from ruska.pipeline import RunOptions, prepare
 
 QUICK = {"steps": 80, "batch": 4, "patch": 64, "precision": "fp32", "learning_rate": 3e-3, "flips": False}
 
@@ -90,7 +90,7 @@ def test_training_that_would_not_fit_is_refused_with_what_it_needs(method, monke
     image = Image(np.random.default_rng(0).normal(100, 10, (3, 256, 256)).astype(np.float32), "TYX")
     limit = f"{resident_memory() + 100_000_000}"
     with pytest.raises(ResourceError, match=r"GB for training, which needs (0\.46|4\.1) GB.*GB more"):
-        prepare(image, method, {"steps": 1}, Options(memory=limit), rehearsal=True)
+        prepare(image, method, {"steps": 1}, RunOptions(memory=limit), rehearsal=True)
 
 
 def test_the_grey_scale_is_found_within_the_memory_that_is_allowed(monkeypatch):
@@ -98,7 +98,7 @@ def test_the_grey_scale_is_found_within_the_memory_that_is_allowed(monkeypatch):
     seen, predict = [], BlindSpotMethod.predict
     monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
     limit = f"{resident_memory() + 650_000_000}"
-    ready = prepare(image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, Options(memory=limit), report=False).method
+    ready = prepare(image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, RunOptions(memory=limit), report=False).method
     assert ready.offset != 0
     assert len(seen) > 1
     assert all(ready.working_bytes(shape, True) < 650e6 < ready.working_bytes((512, 512), True) for shape in seen)

@@ -22,7 +22,7 @@ from ruska.image import Image
 from ruska.image.grid import corners, place_of, places
 from ruska.image.held import Held, count_held
 from ruska.io import read
-from ruska.pipeline import Options, describe, predict_job
+from ruska.pipeline import RunOptions, describe, predict_job
 from ruska.pipeline.inspect import noise_report
 from ruska.pipeline.restore import denoise
 
@@ -170,7 +170,7 @@ def test_a_region_of_a_claim_is_restored(tmp_path: Path) -> None:
     result = denoise(image, method="median", roi=region)
     alone = denoise(Image(BLOCK[:2], "QYX"), method="median")
     np.testing.assert_array_equal(result.image.numpy(), alone.image.numpy())
-    assert describe(image, "median", options=Options(roi=region))["job"]["blocks"] == 1
+    assert describe(image, "median", options=RunOptions(roi=region))["job"]["blocks"] == 1
     with pytest.raises(InputError, match="--roi Q=64000:64064"):
         denoise(image, method="median", roi={"Q": slice(0, 1 << 37)})
 

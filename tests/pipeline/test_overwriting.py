@@ -15,9 +15,8 @@ import ruska
 from ruska import corpus
 from ruska.errors import OutputError
 from ruska.image import Image
-from ruska.pipeline import Options, predict_job
+from ruska.pipeline import RunOptions, as_image, predict_job
 from ruska.pipeline.inspect import noise_report
-from ruska.pipeline.restore import as_image
 from ruska.report import beside
 
 NOISY = np.random.default_rng(0).normal(100, 9, (40, 36)).astype(np.float32)
@@ -75,7 +74,7 @@ def test_a_run_refuses_odd_things_before_it_begins(name: str, kind: str, here: P
     def no_work(*args: object) -> None:
         pytest.fail("it had begun")
 
-    options = Options(samples=2)
+    options = RunOptions(samples=2)
     for run in (
         lambda: predict_job(as_image("noisy.tif"), Path("x.tif"), "deblur", {"sigma": "1"}, options, overwrite=True),
         lambda: ruska.deblur("noisy.tif", "x.tif", sigma=1, samples=2, overwrite=True, progress=no_work),

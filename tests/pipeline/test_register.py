@@ -97,7 +97,7 @@ def test_what_is_refused_leaves_nothing_behind(pair: tuple[Path, Path], tmp_path
     with pytest.raises(SettingsError, match="is for stacks"):
         ruska.register(clean, noisy, crop=True)
     with pytest.raises(SettingsError, match="aligned by shifts"):
-        ruska.register(stack, model="rigid")
+        ruska.register(stack, transform="rigid")
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 

@@ -114,7 +114,7 @@ def test_a_resumed_run_works_in_the_parts_it_began_with(noisy, monkeypatch):
 
     monkeypatch.setattr(restore, "prepare", spied)
     with monkeypatch.context() as here:
-        here.setattr(restore, "_open_sink", stopped)
+        here.setattr(restore, "_open_sinks", stopped)
         with pytest.raises(KeyboardInterrupt):
             again(8 << 30)
     again(4 << 30)

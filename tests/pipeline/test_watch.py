@@ -17,7 +17,7 @@ from ruska.engine import work_folder
 from ruska.errors import ChangedInputError, InputError
 from ruska.image import Image
 from ruska.pipeline import watch
-from ruska.pipeline.prepare import correct_detector
+from ruska.pipeline import correct_detector
 
 VALUES = np.random.default_rng(1).integers(40, 60, (3, 120, 120)).astype(np.uint8)
 

@@ -18,28 +18,6 @@ def hint_at_dashes(words: Sequence[str]) -> str:
     return "" if named is None else f"A file whose name begins with a dash is written ./{named}. "
 
 
-def corpus_or_files(data: list[str]) -> list[str]:
-    """A packed corpus as it is, or all image files."""
-    if len(data) == 1 and (Path(data[0]) / "manifest.json").is_file():
-        return data
-    return training_files(data, stacks=False)
-
-
-def training_files(data: list[str], *, stacks: bool) -> list[str]:
-    """Files, and those in folders; a folder is one stack where neighbouring ``stacks`` are looked at together."""
-    from ruska.io.folder import members
-    from ruska.io.registry import format_of_name
-
-    files = []
-    for given in data:
-        folder = Path(given)
-        if folder.is_dir() and format_of_name(folder) is None and not stacks:
-            files += [str(file) for file in members(folder, every_format=True)]
-        else:
-            files.append(given)
-    return files
-
-
 def open_image(
     file: str, axes: str | None, voxel_size: str | None, dark: str | None = None, gain: str | None = None
 ) -> Image:
@@ -60,7 +38,7 @@ def settings_of(pairs: list[str] | None) -> dict[str, str]:
     return settings
 
 
-def parse_roi(text: str | None) -> dict[str, slice] | None:
+def parse_roi(text: str | None) -> dict[str, tuple[int, int]] | None:
     """``"10:20,30:40"`` (the last axes: Y,X or Z,Y,X) or ``"T=0:1,Y=10:20"``."""
     if text is None:
         return None
@@ -70,28 +48,10 @@ def parse_roi(text: str | None) -> dict[str, slice] | None:
         axis, equals, bounds = part.rpartition("=")
         start, colon, stop = bounds.partition(":")
         try:
-            named[axis.strip().upper() if equals else letter] = slice(int(start), int(stop))
+            named[axis.strip().upper() if equals else letter] = int(start), int(stop)
         except ValueError:
             colon = ""
         if not colon or "?" in named:
             raise SettingsError("--roi", f"'{text}' is not a region",
                                 "Write 100:612,0:512 (Y,X) or Z=3:9,Y=0:512.")  # fmt: skip
     return named
-
-
-def default_output(file: str, mark: str = "_denoised") -> Path:
-    """Beside the input (here, when that is on a server), same format where Ruska writes it, TIFF otherwise."""
-    from ruska.io import is_url, split_inner
-    from ruska.io.registry import format_of_name
-
-    path, _ = split_inner(file)
-    if is_url(file):
-        path = Path(path.name.partition("?")[0])
-    known = format_of_name(path)
-    suffix, stem = ".tif", path.name if path.is_dir() else path.stem
-    if known is not None:
-        found = max((s for s in known.suffixes if path.name.lower().endswith(s)), key=len)
-        stem = path.name[: -len(found)]
-        if known.writes and known.name != "picture":
-            suffix = path.name[-len(found) :]
-    return path.with_name(stem + mark + suffix)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ruska.cli.arguments import training_files
 from ruska.cli.options import Json, Overwrite
 
 corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a prior.", no_args_is_help=True)
@@ -31,6 +30,7 @@ def build_corpus(
     from ruska import corpus
     from ruska.cli import show
     from ruska.corpus.pixel_sizes import parse_sizes
+    from ruska.pipeline.training import training_files
 
     sizes = parse_sizes(pixel_size or [])
     with show.progress(quiet=json) as progress:

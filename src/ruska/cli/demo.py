@@ -22,7 +22,7 @@ def run_demo(folder: Path) -> None:
     from ruska.evaluation import score
     from ruska.image import Image, Quantity
     from ruska.physics.phantom import cell_phantom, simulate_micrograph
-    from ruska.pipeline import Options, describe, run_job
+    from ruska.pipeline import Here, Input, Request, RunOptions, describe, run
 
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,8 +41,9 @@ def run_demo(folder: Path) -> None:
     say()
     say("3. ruska denoise noisy.tif -o denoised.tif")
     with show.progress() as progress:
-        result = run_job("denoise", noisy, folder / "denoised.tif", "auto", None, Options(),
-                         overwrite=True, progress=progress)  # fmt: skip
+        request = Request(task="denoise", inputs={"image": Input(path=str(folder / "noisy.tif"))},
+                          output=str(folder / "denoised.tif"), run=RunOptions(overwrite=True))  # fmt: skip
+        result = run(request, Here(event=show.told(progress), own_process=True))
     before, after = (score(i, io.read(folder / "truth.tif")).truth for i in (noisy, result.image))
     assert before is not None
     assert after is not None

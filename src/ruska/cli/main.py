@@ -15,44 +15,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from ruska import __version__
-from ruska.cli.arguments import (
-    corpus_or_files,
-    default_output,
-    hint_at_dashes,
-    open_image,
-    parse_roi,
-    settings_of,
-    training_files,
-)
+from ruska.cli.arguments import hint_at_dashes, settings_of
 from ruska.cli.corpus import corpus_app
 from ruska.cli.ending import Watched, end_now, signals, stand_on_open_streams, watched_output
 from ruska.cli.models import models_app
-from ruska.cli.options import (
-    Axes,
-    Dark,
-    DryRun,
-    DType,
-    Gain,
-    Input,
-    Json,
-    Memory,
-    Method,
-    Model,
-    Output,
-    Overwrite,
-    Prior,
-    Report,
-    Restored,
-    Roi,
-    Samples,
-    Seed,
-    Set,
-    Steps,
-    StepSize,
-    VoxelSize,
-    Workers,
-)
-from ruska.cli.run import Run, restoration, reuse_memory, with_model
+from ruska.cli.options import Axes, Dark, Gain, Input, Json, Memory, Method, Model, Overwrite, Set, VoxelSize, Workers
+from ruska.cli.tasks import Commands
 from ruska.cli.terminal import complain, guard_streams, say, show_fault
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError
 
@@ -60,6 +28,7 @@ app = typer.Typer(
     name="ruska",
     help="Restores micrographs and says how far to trust the result.",
     no_args_is_help=True,
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -144,146 +113,16 @@ def info(
     json: Json = False,
 ) -> None:
     """Show what a file is, the method Ruska suggests, and the memory and time it would take."""
+    from ruska import methods, pipeline
     from ruska.cli import show
-    from ruska.pipeline import Options, describe
 
-    method, settings = with_model(model, method, settings_of(set_))
-    reuse_memory(method)
-    image = open_image(file, axes, voxel_size, dark, gain)
+    settings = settings_of(set_) | ({"model": model} if model is not None else {})
+    image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, gain=gain)
+    request = pipeline.Request(task=methods.task(method), method=method, settings=settings, inputs={"image": image},
+                               run=pipeline.RunOptions(memory=memory, workers=workers))  # fmt: skip
     with show.progress(quiet=json) as progress:
-        facts = describe(image, method, settings, Options(memory=memory, workers=workers), progress=progress)
+        facts = pipeline.foresee(request, pipeline.Here(event=show.told(progress), own_process=True))
     show.json(facts) if json else show.facts(facts)
-
-
-@app.command()
-def denoise(
-    file: Input,
-    output: Output = None,
-    method: Method = "auto",
-    set_: Set = None,
-    model: Model = None,
-    axes: Axes = None,
-    voxel_size: VoxelSize = None,
-    dark: Dark = None,
-    gain: Gain = None,
-    dtype: Annotated[str, typer.Option(help="same as the input, or float32.")] = "same",
-    roi: Roi = None,
-    samples: Samples = 0,
-    seed: Seed = 0,
-    memory: Memory = None,
-    workers: Workers = None,
-    overwrite: Overwrite = False,
-    report: Annotated[bool, typer.Option(help="Write an HTML and PNG report beside the output.")] = True,
-    batch: Annotated[bool, typer.Option("--batch", help="FILE is a folder of unrelated images; -o a folder.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    json: Json = False,
-) -> None:
-    """Remove noise from an image, stack or volume of any size; interrupted, the same command resumes."""
-    from ruska.pipeline import Options
-
-    options = Options(dtype, seed, memory, workers, parse_roi(roi), samples)  # type: ignore[arg-type]
-    method, settings = with_model(model, method, settings_of(set_))
-    run = Run("denoise", method, settings, options, (axes, voxel_size, dark, gain), overwrite, report, dry_run, json)
-    if batch:
-        run.folder(Path(file), output)
-    else:
-        run.one(file, output or default_output(file))
-
-
-@app.command()
-def deblur(
-    file: Input,
-    output: Restored = None,
-    sigma: Annotated[float | None, typer.Option(help="Standard deviation of a Gaussian blur, in pixels.")] = None,
-    psf: Annotated[str | None, typer.Option(help="File of a measured point spread function.")] = None,
-    blind: Annotated[
-        str | None, typer.Option(metavar="FAMILY", help="Find the blur: gaussian, defocus, astigmatic or free.")
-    ] = None,
-    steps: Steps = None,
-    step_size: StepSize = None,
-    set_: Set = None,
-    model: Prior = None,
-    axes: Axes = None,
-    voxel_size: VoxelSize = None,
-    dtype: DType = "same",
-    samples: Samples = 0,
-    seed: Seed = 0,
-    memory: Memory = None,
-    overwrite: Overwrite = False,
-    report: Report = True,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Undo a blur in every slice, with the prior: a known one, or one that has to be found."""
-    from ruska.pipeline import Options
-
-    own = {"sigma": sigma, "psf": psf, "blind": blind, "steps": steps, "step_size": step_size, "model": model}
-    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
-    run = restoration("deblur", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
-    run.one(file, output or default_output(file, "_deblurred"))
-
-
-@app.command()
-def superres(
-    file: Input,
-    output: Restored = None,
-    scale: Annotated[str, typer.Option(help="How many times finer pixels: 2, 3, 4, or 3/2.")] = "2",
-    steps: Steps = None,
-    step_size: StepSize = None,
-    set_: Set = None,
-    model: Prior = None,
-    axes: Axes = None,
-    voxel_size: VoxelSize = None,
-    dtype: DType = "same",
-    samples: Samples = 0,
-    seed: Seed = 0,
-    memory: Memory = None,
-    overwrite: Overwrite = False,
-    report: Report = True,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Finer pixels along Y and X in every slice, with the prior."""
-    from ruska.pipeline import Options
-
-    own = {"scale": scale, "steps": steps, "step_size": step_size, "model": model}
-    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
-    run = restoration("superres", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
-    run.one(file, output or default_output(file, "_superres"))
-
-
-@app.command()
-def isotropic(
-    file: Input,
-    output: Restored = None,
-    factor: Annotated[
-        str | None, typer.Option(help="Slice distance over pixel size. Default: what the file says.")
-    ] = None,
-    steps: Steps = None,
-    step_size: StepSize = None,
-    set_: Set = None,
-    model: Prior = None,
-    axes: Axes = None,
-    voxel_size: VoxelSize = None,
-    dtype: DType = "same",
-    samples: Samples = 0,
-    seed: Seed = 0,
-    memory: Memory = None,
-    overwrite: Overwrite = False,
-    report: Report = True,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """As many slices as make the voxels of a volume isotropic, with the prior."""
-    from ruska.pipeline import Options
-    from ruska.pipeline.restoring import anisotropy
-
-    if factor is None:
-        factor = str(anisotropy(open_image(file, axes, voxel_size)))
-    own = {"factor": factor, "steps": steps, "step_size": step_size, "model": model}
-    options = Options(dtype, seed, memory, samples=samples)  # type: ignore[arg-type]
-    run = restoration("isotropic", own, set_, options, (axes, voxel_size), overwrite, report, dry_run, json)
-    run.one(file, output or default_output(file, "_isotropic"))
 
 
 @app.command()
@@ -295,7 +134,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Folder for the numbers and a picture. Default: none.")
     ] = None,
     register: Annotated[bool, typer.Option("--register", help="Put the truth in place first.")] = False,
-    model: Annotated[str | None, typer.Option("--model", help="To register: shift, rigid, affine or drift.")] = None,
+    transform: Annotated[str | None, typer.Option(help="To register: shift, rigid, affine or drift.")] = None,
     axes: Axes = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -304,14 +143,18 @@ def evaluate(
     from ruska import pipeline
     from ruska.cli import scores, show
 
-    if model is not None and not register:
-        raise SettingsError("--model", "says how the truth may be moved, which was not asked for", "Add --register.")
-    opened = [None if f is None else open_image(f, axes, None) for f in (result, truth, noisy)]
-    assert opened[0] is not None
-    found = pipeline.evaluate(
-        opened[0], opened[1], opened[2], output, overwrite=overwrite,
-        register=(model or "shift") if register else None,  # type: ignore[arg-type]
-    )  # fmt: skip
+    if transform is not None and not register:
+        raise SettingsError(
+            "--transform", "says how the truth may be moved, which was not asked for", "Add --register."
+        )
+    if register and truth is None:
+        raise SettingsError("--register", "needs a truth to put in place", "Give one: --truth CLEAN.")
+    files = {"image": result, "truth": truth, "noisy": noisy}
+    found = pipeline.run(pipeline.Request(
+        task="evaluate", settings={"transform": (transform or "shift") if register else None},
+        inputs={role: pipeline.Input(path=file, axes=axes) for role, file in files.items() if file is not None},
+        output=None if output is None else str(output), run=pipeline.RunOptions(overwrite=overwrite),
+    ))  # fmt: skip
     show.json(found.scores.as_dict()) if json else scores.evaluation(found)
 
 
@@ -326,10 +169,12 @@ def noise(
     json: Json = False,
 ) -> None:
     """Measure the noise: its level, how it grows with the signal, how far it reaches, the blind spot that follows."""
+    from ruska import pipeline
     from ruska.cli import show
-    from ruska.pipeline.inspect import noise_report
 
-    found = noise_report(open_image(file, axes, None, dark, gain), output, overwrite=overwrite)
+    image = pipeline.Input(path=file, axes=axes, dark=dark, gain=gain)
+    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image}, output=str(output),
+                                          run=pipeline.RunOptions(overwrite=overwrite)))  # fmt: skip
     show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
 
 
@@ -357,26 +202,13 @@ def train(
     from ruska import pipeline
     from ruska.cli import show
 
-    settings = settings_of(set_)
-    settings |= {"minutes": str(minutes)} if minutes is not None else {}
-    settings |= {"start": start} if start is not None else {}
-    if minutes is not None and "steps" not in settings:
-        settings["steps"] = "1000000"
-    reuse_memory(method)
-    if method == "prior":
-        settings |= {"preset": preset} if preset is not None else {}
-        with show.progress(quiet=json) as progress:
-            card = pipeline.train(corpus_or_files(data), output, method=method, settings=settings,
-                                  overwrite=overwrite, progress=progress)  # fmt: skip
-        if card is not None:
-            show.json(card.model_dump(mode="json")) if json else show.model(output, card)
-        return
-    images = [
-        open_image(file, axes, None, dark, gain)
-        for file in training_files(data, stacks=settings.get("frames", "1") != "1")
-    ]
+    own = {"minutes": minutes, "start": start, "preset": preset}
+    settings = settings_of(set_) | {name: str(value) for name, value in own.items() if value is not None}
+    files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, gain=gain) for file in data)
+    request = pipeline.Request(task="train", method=method, settings=settings, inputs={"data": files},
+                               output=str(output), run=pipeline.RunOptions(overwrite=overwrite))  # fmt: skip
     with show.progress(quiet=json) as progress:
-        card = pipeline.train(images, output, method=method, settings=settings, overwrite=overwrite, progress=progress)
+        card = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
     if card is not None:
         show.json(card.model_dump(mode="json")) if json else show.model(output, card)
 
@@ -388,7 +220,7 @@ def register(
     fixed: Annotated[
         str | None, typer.Argument(metavar="[FIXED]", help="The noisier image: it is never interpolated.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", help="shift, rigid, affine or drift (changing along Y).")] = "shift",
+    transform: Annotated[str, typer.Option(help="shift, rigid, affine or drift (changing along Y).")] = "shift",
     reach: Annotated[float | None, typer.Option(help="Largest shift in pixels. Default: a quarter.")] = None,
     neighbours: Annotated[int, typer.Option(help="Of a stack: compare slices up to this many apart.")] = 3,
     trend: Annotated[str, typer.Option(help="Of a stack: correct a steady drift, or keep it.")] = "correct",
@@ -403,14 +235,18 @@ def register(
     """Put an image onto another of the same place, or the slices of a stack onto each other."""
     from ruska import pipeline
     from ruska.cli import show
+    from ruska.pipeline.request import checked
 
-    images = [None if file is None else open_image(file, axes, voxel_size) for file in (moving, fixed)]
-    assert images[0] is not None
+    settings = {"transform": transform, "reach": reach, "neighbours": neighbours, "trend": trend, "crop": crop,
+                "whole_pixels": whole_pixels}  # fmt: skip
+    files = {"image": moving, "fixed": fixed}
+    request = pipeline.Request(
+        task="register", settings=settings, output=str(output),
+        inputs={r: pipeline.Input(path=f, axes=axes, voxel_size=voxel_size) for r, f in files.items() if f is not None},
+        run=checked(pipeline.RunOptions, {"dtype": dtype, "overwrite": overwrite}, "options"),
+    )  # fmt: skip
     with show.progress(quiet=json) as progress:
-        result = pipeline.register(
-            images[0], images[1], output, model=model, dtype=dtype, reach=reach, neighbours=neighbours,  # type: ignore[arg-type]
-            trend=trend, crop=crop, whole_pixels=whole_pixels, overwrite=overwrite, progress=progress,  # type: ignore[arg-type]
-        )  # fmt: skip
+        result = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
     show.json(result.record) if json else show.registration(result.record, output)
 
 
@@ -425,13 +261,21 @@ def demo(
 
 
 @app.command()
-def methods(json: Json = False) -> None:
-    """List the methods, what they are for, and their settings."""
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = None,
+    json: Json = False,
+) -> None:
+    """List the methods, what they are for, and their settings; with a name and --json, its JSON Schema."""
     from ruska import methods as room
     from ruska.cli import show
+    from ruska.pipeline import TOOLS
 
-    found = {name: room.describe(name) for name in room.names()}
-    show.json(found) if json else show.methods(found)
+    if name is None:
+        found = {each: room.describe(each) for each in room.names()}
+        show.json(found) if json else show.methods(found)
+        return
+    about = TOOLS[name] if name in TOOLS and name not in room.names() else room.about(name)
+    show.json(about.schema()) if json else show.settings(about.schema())
 
 
 @app.command()

@@ -307,3 +307,21 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | 
             bar.update(tasks[stage], completed=done, total=total)
 
         yield report
+
+
+def told(progress: Callable[[str, int, int], None] | None) -> Callable[..., None]:
+    """A bar as the events of a run."""
+
+    def event(stage: str, done: int, total: int, note: str = "") -> None:
+        if progress is not None:
+            progress(stage, done, total)
+
+    return event
+
+
+def settings(schema: Mapping[str, Any]) -> None:
+    """A method's settings, one a row, those that most people need first."""
+    properties = schema["settings"].get("properties", {})
+    ordered = sorted(properties.items(), key=lambda item: item[1]["level"] != "basic")
+    rows = {name: f"{about.get('default')}: {about['description']}" for name, about in ordered}
+    table(f"{schema['name']} ({schema['task']}): {schema['summary']}", rows)

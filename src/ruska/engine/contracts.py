@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ruska.engine.plan import Block
+    from ruska.engine.plan import Block, Plan
     from ruska.engine.statistics import Normalisation
     from ruska.image import Output
 
@@ -147,6 +147,8 @@ class Pass(Protocol):
     def name(self) -> str: ...
     @property
     def stage(self) -> str: ...
+    @property
+    def plan(self) -> Plan: ...
     def work(self, block: Block) -> Facts:
         """Read, compute and write one block, whose facts go into the ledger after its data are in place."""
         ...

@@ -47,7 +47,7 @@ class Job:
     feeds: Mapping[str, Feed]
     method: Method | IterativeMethod
     plan: Plan
-    sinks: Mapping[str, Sink]
+    sinks: Mapping[str, Sink | None]
     mask: NDArray[np.bool_] | LazyArray | None = None
     seed: int = 0
     folder: Path | None = None
@@ -122,6 +122,7 @@ class Job:
         ``invalid`` is native and covers the canonical box ``whole``.
         """
         sink, target = self.sinks[output.name], self.plan.scaled(block.core, output)
+        assert sink is not None  # only tables have none
         if self.method.domain == "normalised" and output.values != "raw":
             undo = self.normalisation.undo if output.values == "intensity" else self.normalisation.undo_spread
             values = undo(values)

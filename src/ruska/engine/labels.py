@@ -107,7 +107,9 @@ class Unite:
                     _join(parent, one, two)
         roots = _roots(parent)
         number = _in_order(roots, np.concatenate([rows[:, 1] for rows in known]))
-        dtype = job.sinks[output.name].dtype
+        sink = job.sinks[output.name]
+        assert sink is not None
+        dtype = sink.dtype
         if number.max(initial=0) > np.iinfo(dtype).max:
             raise ResourceError(output.name, f"has {number.max()} objects, more than {dtype} can count",
                                 "Ask for uint32.")  # fmt: skip

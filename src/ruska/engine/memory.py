@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,7 @@ class Budget:
     read : opens a file that a method's settings name, e.g. a point spread function.
     rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
     peak_before : most bytes the process held before the job; a higher peak since is that of its preparation.
+    voxel_size_nm : of the image, by axis, where it is known.
     known_room : see `room`; kept by a job, so that it is resumed in the same parts.
     """
 
@@ -126,6 +127,7 @@ class Budget:
     rehearsal: bool = False
     peak_before: int = field(default_factory=peak_memory)
     known_room: int | None = None
+    voxel_size_nm: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def room(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import lcm
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,15 @@ def in_parts(
         for block in map(plan.block, range(plan.size)):
             core = plan.scaled(block.core, output)
             if output.merge == "mean":
-                out[core] = assemble(plan, output, block, lambda i, name=output.name: tiles[name, i])
+                out[core] = assemble(plan, output, block, partial(_tile, tiles, output.name))
             else:
                 out[core] = _cut(tiles[output.name, block.index], plan.scaled(block.reach, output), core)
         joined[output.name] = torch.from_numpy(out)
     return joined
+
+
+def _tile(tiles: Mapping[tuple[str, int], Any], name: str, index: int) -> Any:
+    return tiles[name, index]
 
 
 def _part(values: Tensor, box: Box) -> Tensor:

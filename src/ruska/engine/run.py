@@ -54,7 +54,7 @@ class Outcome:
 def run(
     source: Source,
     method: Method | IterativeMethod,
-    sinks: Sink | Mapping[str, Sink],
+    sinks: Sink | Mapping[str, Sink | None],
     plan: Plan,
     *,
     normalisation: Normalisation | None = None,
@@ -70,8 +70,8 @@ def run(
 
     Parameters
     ----------
-    sinks : one for each output that is wanted, by its name, or one for the first output. Canonical axis order and the
-        output's grid; the grain divides the plan's blocks.
+    sinks : one for each output that is wanted, by its name (None for a table), or one for the first output. Canonical
+        axis order and the output's grid; the grain divides the plan's blocks.
     normalisation : for methods of the ``normalised`` domain; taken once for the whole source.
     fill : what invalid voxels are given to the method as, raw units; they are written back as they were.
     mask : True where a voxel is valid, native axis order.

@@ -1,6 +1,6 @@
 """Named methods, their settings, and the choice among them."""
 
-from ruska.methods.about import About
+from ruska.methods.about import TRAIN, About
 from ruska.methods.auto import RULES, Rule, choose
 from ruska.methods.registry import (
     METHODS,
@@ -19,6 +19,7 @@ from ruska.methods.registry import (
 __all__ = [
     "METHODS",
     "RULES",
+    "TRAIN",
     "About",
     "Rule",
     "about",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -15,6 +16,7 @@ from ruska.methods.posterior import PosteriorMethod, PosteriorSettings, ready
 from ruska.methods.sampling import Readable
 from ruska.methods.settings import Factor
 
+_FINEST = 12  # denominator of a factor that is told from voxel sizes
 _HALO = 40  # output voxels of context
 
 
@@ -22,7 +24,8 @@ class IsotropicSettings(PosteriorSettings):
     """Settings of `Isotropic`."""
 
     basic: ClassVar[tuple[str, ...]] = ("factor", "steps", "step_size", "model")
-    factor: Factor = Field("4", description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16.")
+    factor: Factor | None = Field(None, description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16; "
+                                  "none: from the voxel size.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,25 @@ class Isotropic:
 
         if len(source.shape) < 3:
             raise GeometryError("image", "is a single slice, isotropic voxels need a stack", "Give a volume (ZYX).")
-        factor = Fraction(self.settings.factor)
+        factor = Fraction(self.settings.factor or anisotropy(getattr(budget, "voxel_size_nm", {})))
+        own = self.settings.model_copy(update={"factor": str(factor)})  # so that the record says it
         halo = (ceil(_HALO / factor), _HALO, _HALO)
-        return ready(Decimation((factor, Fraction(1), Fraction(1))), halo, self.settings, source, 3)
+        return ready(Decimation((factor, Fraction(1), Fraction(1))), halo, own, source, 3)
+
+
+def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
+    """Slice distance over pixel size (``sizes`` in nm, by axis), to a twelfth.
+
+    Raises GeometryError where it is not to be told, or not above 1.
+    """
+    if "Z" not in sizes or "X" not in sizes:
+        raise GeometryError(name, "does not say how far apart its slices are",
+                            "Pass --factor, or --voxel-size such as 50nm,5nm,5nm.")  # fmt: skip
+    found = Fraction(sizes["Z"] / sizes["X"]).limit_denominator(_FINEST)
+    if found <= 1:
+        raise GeometryError(name, f"has slices {sizes['Z']:.3g} nm apart and pixels of {sizes['X']:.3g} nm",
+                            "There is nothing to be made isotropic; for finer pixels: `ruska superres`.")  # fmt: skip
+    return found
 
 
 ISOTROPIC_ABOUT = About(

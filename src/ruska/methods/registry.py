@@ -48,6 +48,11 @@ def unregister(name: str) -> None:
     _added.pop(name, None)
 
 
+def added() -> tuple[str, ...]:
+    """Names of what `register` added to this process."""
+    return tuple(_added)
+
+
 def names(task: str | None = None) -> tuple[str, ...]:
     """Names of all methods, or of those for a task."""
     every = (*METHODS, *_elsewhere(), *_added)

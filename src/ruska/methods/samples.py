@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 
     from ruska.diffusion import Noise, Prior
 
-FEWEST, MOST = 2, 100
 SMOOTHING = 1.5  # pixels: a few samples say little of one pixel, so its variance is a mean over its neighbours
-SCALE = {"denoise": 1.0, "deblur": 1.0, "superres": 1.0, "isotropic": 1.0}
-"""Factor on the standard deviation. `benchmarks.coverage` fits 1.01, 1.01 and 0.77 on training images; the last leaves
-unseen ones no better calibrated (their errors are 0.91 times the deviation, then 1.19 times), so none is applied."""
+# No factor is put on the deviation: `benchmarks.coverage` fits 1.01, 1.01 and 0.77 on training images, and the last
+# leaves unseen ones no better calibrated (their errors are 0.91 times the deviation, then 1.19 times).
 _DENOISING = (*(float(level) for level in np.geomspace(1, 0.1, 7)), 0.0)  # of the noise in the image
 _RESTORING = (*(float(level) for level in np.geomspace(3, 0.05, 8)), 0.0)  # of the signal
 _LOOK = {2: 256, 3: 48}  # voxels of the result each way, by which the spread of the passes is measured

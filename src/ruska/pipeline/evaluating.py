@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import ruska
 from ruska.errors import SettingsError, did_you_mean
-from ruska.pipeline.restore import as_image
+from ruska.pipeline.opening import as_image
 from ruska.pipeline.watch import watched
 from ruska.plain_text import command_line, no_option
 from ruska.registration import Model
@@ -63,7 +63,7 @@ def evaluate(
     if register is not None and register not in get_args(Model):
         raise SettingsError("register", f"is '{register}'", did_you_mean(str(register), get_args(Model)))
     if register is not None and truth is None:
-        raise SettingsError("register", "puts a truth in place, and none was given", "Give one: --truth CLEAN.")
+        raise SettingsError("register", "needs a truth to put in place", "Give one: --truth CLEAN.")
     paths = None if output is None else check_scores(Path(output), overwrite=overwrite)
     r, t, n = as_image(result), *(None if given is None else as_image(given) for given in (truth, noisy))
     record = _record(r, t, n, output, register)
@@ -87,7 +87,7 @@ def _record(
     words = ["ruska", "evaluate", no_option(str(names["result"]))]
     for name in ("truth", "noisy"):
         words += [f"--{name}", no_option(names[name] or "")] if names[name] else []
-    words += ["--register", "--model", register] if register else []
+    words += ["--register", "--transform", register] if register else []
     words += ["-o", no_option(str(output))] if output is not None else []
     words += ["--axes", result.axes]
     return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": command_line(words)}

@@ -16,8 +16,11 @@ from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
 from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
-from ruska.pipeline.prepare import Options, Prepared, prepare
-from ruska.pipeline.restore import check_companions, check_target
+from ruska.pipeline.context import Context, Here, progress_of
+from ruska.pipeline.opening import open_inputs
+from ruska.pipeline.prepare import Prepared, prepare
+from ruska.pipeline.request import Request, RunOptions
+from ruska.pipeline.restore import check_companions, check_request, check_target, with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +40,7 @@ def describe(
     image: Image,
     method: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    options: Options | None = None,
+    options: RunOptions | None = None,
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def describe(
     Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
     """
     said = claim(image)
-    if said is not None and not (options and options.roi):
+    if said is not None and not (options and options.region):
         measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
         known = _facts(image, measured)
         return {**known, "notes": [*known["notes"], said], "noise": None, "method": None, "reason": said,
@@ -155,12 +158,28 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
     return _Seen(facts, plane, level, defects)
 
 
+def foresee(
+    request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None
+) -> dict[str, Any]:
+    """What a request would do, without doing it: `describe`, and where it has an output, whether it can be written."""
+    context = context or Here()
+    request = with_model(request)
+    check_request(request)
+    images, run = open_inputs(request, given), request.run
+    told = progress_of(context)
+    if request.output is None:
+        return describe(images["image"], request.method, request.settings, run, progress=told)
+    return predict_job(images["image"], Path(request.output), request.method, request.settings, run,
+                       overwrite=run.overwrite, report=run.report, whole_names=run.whole_names,
+                       progress=told)  # fmt: skip
+
+
 def predict_job(
     image: Image,
     output: Path,
     method: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    options: Options | None = None,
+    options: RunOptions | None = None,
     *,
     overwrite: bool = False,
     report: bool = True,
@@ -169,7 +188,7 @@ def predict_job(
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
     check_target(image, output, overwrite=overwrite)
-    worked_on(image, options.roi if options else None)
+    worked_on(image, options.region if options else None)
     count = options.samples if options else 0
     beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
     facts = describe(image, method, settings, options, progress=progress)

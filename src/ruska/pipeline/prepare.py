@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,58 +27,28 @@ from ruska.engine import (
     plan_blocks,
     run,
 )
+from ruska.engine.executors import executor_of
+from ruska.engine.job import Feed
 from ruska.engine.layout import in_stack_order
-from ruska.errors import GeometryError, SettingsError, did_you_mean
-from ruska.image import Image, corrected, crop
-from ruska.io.digest import digest_image
+from ruska.errors import GeometryError, SettingsError
+from ruska.image import Image, crop
 from ruska.io.stamps import check_unchanged
-from ruska.methods.samples import FEWEST, MOST, SampleMethod, samples_of
+from ruska.methods.samples import SampleMethod, samples_of
 from ruska.methods.sampling import typical_noise
 from ruska.pipeline.claims import worked_on
+from ruska.pipeline.request import RunOptions
 
 if TYPE_CHECKING:
     from ruska.engine import IterativeMethod, Method, NoLedger, Sink
+    from ruska.engine.contracts import Executor
+    from ruska.image import Output
     from ruska.physics import NoiseEstimate
+    from ruska.pipeline.context import Context
     from ruska.weights import Domain, ModelCard
 
-DTypes = Literal["same", "float32"]
+_AS_THEY_ARE = ("mask", "labels", "scribbles")  # inputs that are no picture
 _PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than what a model was trained on that still counts as the same
 _ADVICE = {"denoise": "compare --method wavelet, or train on this file with --method blindspot"}
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a job is run; none of these changes what the method is.
-
-    dtype : ``same`` as the input (rounded and clipped; clipped voxels are counted) or ``float32``.
-    seed : of the random field, for methods that draw samples.
-    memory : upper bound for the whole process, e.g. ``"2GB"``; half of what is free when None.
-    workers : blocks side by side; every core when None.
-    roi : axis letter -> slice; only this region is restored, with the statistics of the whole image.
-    samples : posterior samples that are drawn beside the result, for its standard deviation; 0 or 2 to 100.
-    """
-
-    dtype: DTypes = "same"
-    seed: int = 0
-    memory: str | None = None
-    workers: int | None = None
-    roi: Mapping[str, slice] | None = None
-    samples: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("same", "float32"):
-            raise SettingsError("dtype", f"'{self.dtype}' is unknown", did_you_mean(self.dtype, ("same", "float32")))
-        if self.samples and not FEWEST <= self.samples <= MOST:
-            raise SettingsError("samples", f"is {self.samples}, expected 0 (none) or {FEWEST} to {MOST}")
-
-    def budget(self, **more: Any) -> Budget:
-        """The limits as numbers; ``more`` are the other fields of `Budget`."""
-        chosen: dict[str, Any] = dict(more)
-        if self.memory is not None:
-            chosen["memory_bytes"] = parse_memory(self.memory)
-        if self.workers is not None:
-            chosen["workers"] = self.workers
-        return Budget(**chosen)
 
 
 @dataclass(frozen=True)
@@ -88,6 +58,7 @@ class Prepared:
     image : what will be restored (the region of interest); ``source`` reads it.
     statistics : of the whole image, also when only a region is restored; of that where next to nothing else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
+    others : inputs besides the image. executor : who works on the blocks, None for threads.
     noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
     """
 
@@ -102,7 +73,9 @@ class Prepared:
     plan: Plan
     budget: Budget
     out_dtype: np.dtype[Any]
-    options: Options
+    options: RunOptions
+    others: Mapping[str, Feed] = field(default_factory=dict)
+    executor: Executor | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     samplers: tuple[SampleMethod, ...] = ()
@@ -110,16 +83,25 @@ class Prepared:
     noise: NoiseEstimate | None = None
 
     def run(
-        self, sink: Sink, ledger: NoLedger, progress: Progress | None = None, sampler: SampleMethod | None = None
-    ) -> Outcome:
-        """Restore the image into ``sink``, or draw a sample of it."""
+        self, sinks: Sink | Mapping[str, Sink | None], ledger: NoLedger, progress: Progress | None = None,
+        sampler: SampleMethod | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Write what the method makes of the image into ``sinks``, or draw a sample of it."""
         method = self.method if sampler is None else cast("Method", sampler)
         plan = self.plan if sampler is None else self.sample_plan
         assert plan is not None
+        executor = self.executor if ledger.folder is not None else None  # processes meet in files
         return run(
-            self.source, method, sink, plan, normalisation=self.normalisation, fill=self.statistics.mean,
-            mask=_full_mask(self.image), seed=self.options.seed, ledger=ledger, progress=progress,
+            self.source, method, sinks, plan, normalisation=self.normalisation, fill=self.statistics.mean,
+            mask=_full_mask(self.image), others=self.others, seed=self.options.seed, ledger=ledger,
+            progress=progress, executor=executor,
         )  # fmt: skip
+
+    def dtype_of(self, output: Output) -> np.dtype[Any]:
+        """What an output is written as."""
+        if output.dtype is not None:
+            return np.dtype(output.dtype)
+        return self.out_dtype if output.values == "intensity" else np.dtype(np.float32)
 
 
 def _full_mask(image: Image) -> Any:
@@ -133,8 +115,10 @@ def prepare(
     image: Image,
     method: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    options: Options | None = None,
+    options: RunOptions | None = None,
     *,
+    others: Mapping[str, Image] | None = None,
+    context: Context | None = None,
     progress: Progress | None = None,
     remembered: Mapping[str, Any] | None = None,
     folder: Path | None = None,
@@ -145,16 +129,18 @@ def prepare(
     """Measure, choose and plan, without restoring anything.
 
     remembered : ``statistics``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be kept.
+    others : images for the other inputs that the method takes. context : its limits are kept to.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
     report, in_memory : whether a report will be drawn, and whether results stay in memory; they take memory too.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
     """
-    options = options or Options()
+    options = options or RunOptions()
     remembered = remembered or {}
-    image, roi = worked_on(image, options.roi)
+    image, roi = worked_on(image, options.region)
     started = time.perf_counter()
-    budget = options.budget(folder=folder, progress=progress, rehearsal=rehearsal, read=_read)
+    budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
+                       voxel_size_nm=image.voxel_size_nm)  # fmt: skip
     whole = ArraySource(image.data, image.axes)
     if "statistics" in remembered:
         statistics = IntensityStatistics(**remembered["statistics"])
@@ -194,17 +180,54 @@ def prepare(
         held += len(samplers) * np.dtype(np.float32).itemsize
         sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent"), held, doubt=True)
         plan = replace(plan, memory_bytes=max(plan.memory_bytes, sample_plan.memory_bytes))
+    executor = executor_of(options.executor, plan.workers) if options.executor != "threads" else None
     noise = typical_noise(normalised) if rehearsal and statistics.finite_fraction == 1 else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
-        budget, out_dtype, options, seconds, (*warnings, *doubts), samplers, sample_plan,
+        budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
+        (*warnings, *doubts), samplers, sample_plan,
         noise.scaled(normalisation.scale) if noise else None,
     )  # fmt: skip
 
 
+def budget_of(options: RunOptions, context: Context | None = None, **more: Any) -> Budget:
+    """The limits as numbers, those of the context where they are closer; ``more`` are the other fields of `Budget`."""
+    chosen: dict[str, Any] = dict(more)
+    limits = {"memory_bytes": parse_memory(options.memory) if options.memory is not None else None,
+              "workers": options.workers}  # fmt: skip
+    for name, asked in limits.items():
+        allowed = getattr(context, name, None)
+        given = [limit for limit in (asked, allowed) if limit is not None]
+        if given:
+            chosen[name] = min(given)
+    return Budget(**chosen)
+
+
+def _feeds(
+    others: Mapping[str, Image], image: Image, roi: Mapping[str, slice] | None, progress: Progress | None
+) -> dict[str, Feed]:
+    """Inputs besides the image, cut like it: pictures on a grey scale of their own, labels and masks as they are."""
+    feeds = {}
+    for role, other in others.items():
+        sizes = dict(zip(image.axes, image.shape, strict=True))
+        for axis, n in zip(other.axes, other.shape, strict=True):
+            if n != 1 and sizes.get(axis) != n:
+                raise GeometryError(other.name, f"is {n} along {axis}, the image {sizes.get(axis, 'has no such axis')}",
+                                    f"Give the {role} on the grid of the image.")  # fmt: skip
+        part = {a: s for a, s in (roi or {}).items() if a in other.axes and other.size(a) != 1}
+        cut = crop(other, part) if part else other
+        source = ArraySource(cut.data, cut.axes)
+        if other.meaning == "labels" or other.dtype.kind == "b" or role in _AS_THEY_ARE:
+            feeds[role] = Feed(source)
+            continue
+        statistics = measure_intensities(ArraySource(other.data, other.axes), other.name, progress)
+        feeds[role] = Feed(source, statistics.normalisation(), statistics.mean)
+    return feeds
+
+
 def _samplers(
-    method: object, name: str, source: NormalisedSource, options: Options
+    method: object, name: str, source: NormalisedSource, options: RunOptions
 ) -> tuple[tuple[SampleMethod, ...], tuple[str, ...]]:
     """What draws the samples that were asked for, and what to say where there is nothing to draw."""
     if not options.samples:
@@ -227,19 +250,6 @@ def _read(file: str) -> np.ndarray[Any, Any]:
     values = image.numpy()
     check_unchanged(image)
     return values
-
-
-def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:
-    """The image corrected with reference files (see `image.corrected`), which its provenance then names."""
-    files = {name: file for name, file in (("dark", dark), ("gain", gain)) if file is not None}
-    if not files:
-        return image
-    references = {name: io.read(file) for name, file in files.items()}
-    done = {name: {"path": files[name], "hash": digest_image(found)} for name, found in references.items()}
-    result = corrected(image, references.get("dark"), references.get("gain"))
-    for reference in references.values():  # they are in memory now
-        check_unchanged(reference)
-    return replace(result, provenance={**image.provenance, "detector": done})
 
 
 def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None:

@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ruska
+from ruska import methods
+from ruska.io.digest import digest_path
 from ruska.io.names import shown_name
+from ruska.methods.settings import parse
+from ruska.methods.settings import references as references_in
 from ruska.pipeline.prepare import card_of
-from ruska.pipeline.samples import companions
+from ruska.pipeline.request import PASSING, RunOptions
+from ruska.pipeline.samples import companion, companions
 from ruska.plain_text import command_line, no_option
 
 if TYPE_CHECKING:
     from ruska.engine import Outcome
     from ruska.image import Image
-    from ruska.pipeline.prepare import Options, Prepared
+    from ruska.pipeline.prepare import Prepared
+    from ruska.pipeline.request import Request
     from ruska.pipeline.samples import Drawn
     from ruska.report import Beside
 
@@ -26,28 +32,48 @@ _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
 
 
 def job_identity(
-    image: Image, digest: str, task: str, method: str, settings: Mapping[str, Any] | None, options: Options
+    request: Request, image: Image, digest: str, others: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job."""
-    card = card_of(settings, method)
+    """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job.
+
+    All of the request that is not known to leave every byte as it is; and what the files it names hold. ``others`` :
+    digests of the other inputs.
+    """
+    card = card_of(request.settings, request.method)
     return {
         "ruska": ruska.__version__,
-        "task": task,
+        "request": {**request.decides(), "settings": _resolved(request)},
         "input": digest,
+        "others": dict(others or {}),
         "modified": _modified(image) if digest.startswith("sha256-sampled:") else None,
         "model": card.sha256 if card else None,
+        "files": _files(request),
         "detector": image.provenance.get("detector"),
         "name": image.name,
         "shape": image.shape,
         "axes": image.axes,
-        "method": method,
-        "settings": dict(settings or {}),
-        "dtype": options.dtype,
-        "seed": options.seed,
-        "samples": options.samples,
-        "memory": options.memory,
-        "roi": {a: [s.start, s.stop] for a, s in (options.roi or {}).items()},
     }
+
+
+def _resolved(request: Request) -> dict[str, Any]:
+    """The settings as the method understands them: ``"8"`` and 8 and the default 8 are the same."""
+    if request.method == "auto":
+        return dict(request.settings)
+    return parse(methods.about(request.method).record, request.method, request.settings).model_dump(mode="json")
+
+
+def _files(request: Request) -> dict[str, str]:
+    """Digests of the files and the code that settings name; models have their own."""
+    if request.method == "auto":
+        return {}
+    record, found = methods.about(request.method).record, {}
+    for kind in ("file", "code"):
+        for name in references_in(record, kind):
+            value = str(request.settings.get(name) or "")
+            path = Path(value.rpartition(":")[0] if kind == "code" else value)
+            if path.is_file():
+                found[name] = digest_path(path)
+    return found
 
 
 def _modified(image: Image) -> int:
@@ -57,7 +83,7 @@ def _modified(image: Image) -> int:
 
 
 def make_record(
-    job: Prepared, task: str, digest: str, names: Beside | None, outcome: Outcome, drawn: Drawn | None = None
+    request: Request, job: Prepared, digest: str, names: Beside | None, outcome: Outcome, drawn: Drawn | None = None
 ) -> dict[str, Any]:
     """The record of a finished run, JSON-like. ``names`` : the output and what is beside it, None in memory."""
     image, output = job.image, names.target if names else None
@@ -70,9 +96,10 @@ def make_record(
         warnings.append(f"{share:.2%} of the voxels are NaN or infinite; they were left as they are")
     return {
         "ruska": ruska.__version__,
-        "task": task,
+        "task": request.task,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command(job, task, output, settings),
+        "command": command(request, job, output, settings),
+        "request": request.to_json(),
         "method": job.method_name,
         "method_reason": job.reason,
         "settings": settings,
@@ -88,7 +115,8 @@ def make_record(
             "axes": image.axes,
             "dtype": str(image.dtype),
         },
-        "output": {"path": output.name if output else "(in memory)", "dtype": str(job.out_dtype)},
+        "output": {"path": output.name if output else "(in memory)", "dtype": str(job.dtype_of(job.plan.outputs[0]))},
+        "outputs": _outputs(job, drawn, names),
         "statistics": job.statistics.as_dict(),
         "normalisation": {"offset": job.normalisation.offset, "scale": job.normalisation.scale},
         "plan": {**job.plan.as_dict(), "workers": job.plan.workers, "memory_bytes": job.plan.memory_bytes},
@@ -107,25 +135,46 @@ def _samples(drawn: Drawn | None, names: Beside | None, seed: int) -> dict[str, 
     return {**drawn.facts(seed), "std": files[0], "files": files[1:]}
 
 
-def command(job: Prepared, task: str, output: Path | None, settings: Mapping[str, Any]) -> str:
+def _outputs(job: Prepared, drawn: Drawn | None, names: Beside | None) -> dict[str, Any]:
+    """What stands beside the result, and whether the method or its samples say so."""
+    found = {}
+    for output in job.plan.outputs[1:]:
+        table = output.merge == "table"
+        file = None if names is None else names.file(f"_{output.name}.csv") if table else companion(names, output.name)
+        found[output.name] = {"file": file.name if file else None, "from": "the method", "values": output.values}
+    if drawn is not None:
+        file = companion(names, "std") if names is not None else None
+        found.setdefault("std", {"file": file.name if file else None, "from": "samples", "values": "spread"})
+    return found
+
+
+def command(request: Request, job: Prepared, output: Path | None, settings: Mapping[str, Any]) -> str:
     """The command line that repeats the run with the settings it resolved to."""
-    words = ["ruska", task, no_option(_source(job.image))]
+    own, image = request.run, job.image
+    words = ["ruska", request.task, no_option(_source(image))]
     if output is not None:
         words += ["-o", no_option(str(output))]
-    words += ["--method", job.method_name] if task == "denoise" else []
+    words += ["--method", job.method_name] if job.method_name != request.task else []
     for name, value in settings.items():
         if value is not None:
             words += ["--set", f"{name}={value}"]
-    for name, path in references(job.image).items():
+    for name, path in references(image).items():
         words += [f"--{name}", no_option(path)]
-    words += ["--axes", job.image.axes, "--dtype", job.options.dtype]
-    words += ["--samples", str(job.options.samples)] if job.options.samples else []
-    words += ["--seed", str(job.options.seed)] if task == "denoise" or job.options.samples else []
-    if job.options.memory:
-        words += ["--memory", job.options.memory]
-    if job.options.roi:
-        words += ["--roi", ",".join(f"{a}={s.start}:{s.stop}" for a, s in job.options.roi.items())]
+    words += ["--axes", image.axes]
+    words += _run_words(own, {"samples": 0, "seed": 0, "memory": None, "roi": None})
     return command_line(words)
+
+
+def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
+    """Options of the run that decide its bytes, but those that are as ``usual``."""
+    words = []
+    for name in RunOptions.model_fields:
+        value = getattr(run, name)
+        if name in PASSING or (name in usual and value == usual[name]):
+            continue
+        shown = ",".join(f"{a}={start}:{stop}" for a, (start, stop) in value.items()) if name == "roi" else str(value)
+        words += [f"--{name.replace('_', '-')}", shown]
+    return words
 
 
 def references(image: Image) -> dict[str, str]:

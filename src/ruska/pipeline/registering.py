@@ -20,8 +20,9 @@ from ruska.engine import Progress
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
-from ruska.pipeline.prepare import DTypes
-from ruska.pipeline.restore import Result, as_image, check_target, files_of
+from ruska.pipeline.opening import as_image
+from ruska.pipeline.request import DTypes
+from ruska.pipeline.restore import Result, check_target, files_of
 from ruska.pipeline.watch import Watch, watched
 from ruska.plain_text import command_line, no_option
 from ruska.registration import AlignedStack, Model, StackAlignment, Trend, align, align_stack, as_dtype, check_pixels
@@ -36,7 +37,7 @@ def register(
     fixed: Image | str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
-    model: Model = "shift",
+    transform: Model = "shift",
     dtype: DTypes = "same",
     reach: float | None = None,
     neighbours: int = 3,
@@ -53,7 +54,7 @@ def register(
     moving : an `Image`, a path, or a NumPy array: of one plane, or (without ``fixed``) a stack of them.
     fixed : of one plane. It is never interpolated, so let it be the noisier of the two.
     output : file to write; the result stays in memory when None.
-    model, reach : see `ruska.registration.align`; a stack is aligned by shifts.
+    transform, reach : how it may move, see `ruska.registration.align`; a stack is aligned by shifts.
     dtype : of the result: ``same`` as ``moving``, or ``float32``.
     neighbours, trend : of a stack, see `ruska.registration.align_stack`.
     crop : of a stack: keep only what all slices show. Else the field stays, and what a slice does not reach is empty.
@@ -71,7 +72,7 @@ def register(
         raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
     task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
     with watched(*(i for i in (task.moving, task.fixed) if i is not None), ours=task.target) as watch:
-        image, record = _aligned(task, model, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
+        image, record = _aligned(task, transform, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
         watch.check()
         if task.target is None:
             return Result(image, record)
@@ -81,19 +82,21 @@ def register(
 
 
 def _aligned(
-    task: _Task, model: Model, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
+    task: _Task, transform: Model, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
     progress: Progress,
 ) -> tuple[Image, dict[str, Any]]:  # fmt: skip
     """The result, of a stack read when it is written, and the record."""
     started = time.perf_counter()
     if task.fixed is None:
-        if model != "shift":
-            raise SettingsError("model", f"is {model}: the slices of a stack are aligned by shifts", "Leave it out.")
+        if transform != "shift":
+            raise SettingsError(
+                "transform", f"is {transform}: the slices of a stack are aligned by shifts", "Leave it out."
+            )
         image, found, words = _stack(task, reach, neighbours, trend, crop, whole_pixels, progress)
     else:
         if crop or whole_pixels:
             raise SettingsError("crop" if crop else "whole_pixels", "is for stacks, not for a pair", "Leave it out.")
-        image, found, words = _pair(task, task.fixed, model, reach)
+        image, found, words = _pair(task, task.fixed, transform, reach)
     record = _record(task, image, found, words, time.perf_counter() - started)
     return image.with_data(image.data, provenance=record), record
 
@@ -121,12 +124,12 @@ class _Task:
         return None if self.output is None else Path(self.output)
 
 
-def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple[Image, dict[str, Any], list[str]]:
+def _pair(task: _Task, fixed: Image, transform: Model, reach: float | None) -> tuple[Image, dict[str, Any], list[str]]:
     """The moving image on the grid of the fixed one, what was found, and the options that repeat it."""
     moving = task.moving
     check_pixels(fixed, moving)
     planes = [_valid_plane(image) for image in (fixed, moving)]
-    found = align(planes[0], planes[1], model, reach=reach, names=(fixed.name, moving.name))
+    found = align(planes[0], planes[1], transform, reach=reach, names=(fixed.name, moving.name))
     moved = found.apply(planes[1])
     wanted = np.dtype(np.float32) if task.dtype == "float32" else moving.dtype
     empty = ~np.isfinite(moved)
@@ -136,7 +139,7 @@ def _pair(task: _Task, fixed: Image, model: Model, reach: float | None) -> tuple
         values.reshape(fixed.shape), mask=where, meaning=moving.meaning, name=moving.name, path=None,
         notes=moving.notes, channel_names=(),
     )  # fmt: skip
-    words = [no_option(str(fixed.path or fixed.name)), "--model", model]
+    words = [no_option(str(fixed.path or fixed.name)), "--transform", transform]
     words += ["--reach", f"{reach:g}"] if reach is not None else []
     return image, {**found.as_dict(), "empty": float(empty.mean()), "clipped": clipped}, words
 

@@ -82,6 +82,7 @@ class RunOptions(Settings):
                                                    "those of the whole image.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the output if it exists.")
     report: bool = Field(True, description="Write an HTML and PNG report beside the output.")
+    whole_names: bool = Field(False, description="Files beside the output begin with its whole name.")
 
     @field_validator("samples")
     @classmethod
@@ -104,7 +105,7 @@ class RunOptions(Settings):
         return {axis: slice(*part) for axis, part in self.roi.items()} if self.roi else None
 
 
-PASSING = ("workers", "executor", "overwrite", "report")
+PASSING = ("workers", "executor", "overwrite", "report", "whole_names")
 """Run options that leave every byte of a result as it is: the ledger keeps the block plan."""
 
 
@@ -112,16 +113,17 @@ class Request(_Record):
     """What is asked for.
 
     task : denoise, deblur, superres, isotropic, register, train, ... method : of that task, or ``auto``.
-    settings : of the method, as its record has them (numbers, text, lists). inputs : by role, "image" first.
+    settings : of the method, as its record has them (numbers, text, lists). inputs : by role, "image" first; several of
+        one role, such as the "data" of a training, are a list.
     output : file, store or folder to write; the result stays in memory when None.
     """
 
     task: str
     method: str = "auto"
     settings: dict[str, JsonValue] = Field(default_factory=dict)
-    inputs: dict[str, Input] = Field(default_factory=dict)
+    inputs: dict[str, Input | tuple[Input, ...]] = Field(default_factory=dict)
     output: FileRef | None = None
-    run: RunOptions = Field(default_factory=RunOptions)
+    run: RunOptions = RunOptions()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
@@ -135,7 +137,13 @@ class Request(_Record):
     def decides(self) -> dict[str, Any]:
         """All of it that decides the bytes of a result, but for what files hold: JSON-like."""
         whole = self.model_dump(mode="json", exclude={"output": True, "run": set(PASSING)})
-        return {**whole, "inputs": {role: _place_free(one) for role, one in whole["inputs"].items()}}
+        roles = {role: many if isinstance(many, list) else [many] for role, many in whole["inputs"].items()}
+        return {**whole, "inputs": {role: [_place_free(one) for one in many] for role, many in roles.items()}}
+
+    def each(self, role: str) -> tuple[Input, ...]:
+        """The inputs of a role, one, several or none."""
+        found = self.inputs.get(role, ())
+        return (found,) if isinstance(found, Input) else found
 
 
 def _place_free(one: dict[str, Any]) -> dict[str, Any]:

@@ -1,46 +1,50 @@
-"""Running a job from image or file to result."""
+"""Running a restoration from its request to the files it leaves."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ruska import io, methods
 from ruska.engine import (
-    PLACING,
     BlockStore,
     CanonicalSink,
+    Layout,
     Ledger,
     MemoryStore,
     NativeView,
     NoLedger,
     Progress,
     any_block_done,
-    clear_delivered,
     empty_work,
-    face,
     work_folder,
 )
 from ruska.engine.allocator import give_back_freed_memory
-from ruska.errors import ChangedInputError, InputError, OutputError, SettingsError
-from ruska.image import Image, Quantity
-from ruska.io.folder import FolderPixels
+from ruska.engine.ledger import PLACING, clear_delivered, face
+from ruska.errors import ChangedInputError, InputError, JobCancelledError, OutputError, SettingsError, did_you_mean
+from ruska.image import Image, Output, Quantity
 from ruska.io.registry import format_of_name
 from ruska.physics.operators import Geometry
-from ruska.pipeline.prepare import DTypes, Options, Prepared, prepare
+from ruska.pipeline.context import Context, Here, progress_of
+from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record, references
-from ruska.pipeline.samples import Drawn, companions, draw, write_drawn
+from ruska.pipeline.samples import Drawn, companion, companions, draw, drawn_names
 from ruska.pipeline.watch import Watch, watched
 from ruska.report import beside, check_beside, json_text, place
 from ruska.scratch import tidy
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ruska.engine import Sink
+    from ruska.engine.run import Outcome
+    from ruska.pipeline.request import Request
     from ruska.report import Beside
 
 _STORE = "blocks.zarr"
@@ -55,8 +59,9 @@ class Result:
     record : the run record (settings, versions, hashes, times, the command that repeats it).
     report : the HTML report, or None when none was asked for or the result is in memory only.
     lost : what the output format could not carry.
-    std : standard deviation of the error as the samples tell it, grey levels, float32; None where none were drawn.
+    std : standard deviation of the error, grey levels, float32, as the method or its samples tell it; else None.
     samples : images that the measurement and the prior allow as well as ``image``, float32.
+    outputs : everything else that the method gives, by name. tables : rows (n, columns), by name.
     """
 
     image: Image
@@ -65,109 +70,182 @@ class Result:
     lost: tuple[str, ...] = field(default=())
     std: Image | None = None
     samples: tuple[Image, ...] = ()
+    outputs: Mapping[str, Image] = field(default_factory=dict)
+    tables: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def denoise(
-    image: Image | str | os.PathLike[str],
-    output: str | os.PathLike[str] | None = None,
-    *,
-    method: str = "auto",
-    settings: Mapping[str, Any] | None = None,
-    dtype: DTypes = "same",
-    samples: int = 0,
-    seed: int = 0,
-    memory: str | None = None,
-    workers: int | None = None,
-    roi: Mapping[str, slice] | None = None,
-    overwrite: bool = False,
-    report: bool = True,
-    progress: Progress | None = None,
-) -> Result:
-    """Denoise an image or a file of any size.
+def restore(request: Request, images: Mapping[str, Image], context: Context | None = None) -> Result:
+    """Prepare, run and write. With an output, an interrupted run resumes when the same is asked for again."""
+    context, request = context or Here(), with_model(request)
+    check_request(request, images)
+    if context.own_process and methods.learns(request.method):
+        from ruska.engine.allocator import keep_freed_memory
 
-    Parameters
-    ----------
-    image : an `Image`, a path, or anything `ruska.read` takes; a bare 2D or 3D NumPy array works too.
-    output : file or store to write; the result stays in memory when None.
-    method : name of a method, or ``auto`` to let Ruska choose from the data (see `docs/methods.md`).
-    settings : options of that method.
-    dtype, samples, seed, memory, workers, roi : see `Options`.
-    overwrite : replace ``output`` if it exists.
-    report : write ``<output>.report.html`` and ``.png`` beside the output.
+        keep_freed_memory()  # networks are faster when freed memory stays
+    job = _Run(request, images["image"], {k: v for k, v in images.items() if k != "image"}, context)
+    return job.in_memory() if request.output is None else job.into(Path(request.output))
 
-    Raises
-    ------
-    RuskaError : one of its kinds, naming the file or setting, what was found and the way out.
+
+def with_model(request: Request) -> Request:
+    """The request with the method that runs the model it names, where it leaves the method to Ruska."""
+    named = request.settings.get("model")
+    if named in (None, "", "none", "auto") or (request.method != "auto" and methods.takes_prior(request.method)):
+        return request
+    from ruska.weights import find_card
+
+    found = find_card(str(named)).method
+    if request.method not in ("auto", found):
+        raise SettingsError("model", f"{named} is a model for {found}, not for {request.method}",
+                            "Leave the method out.")  # fmt: skip
+    return request.model_copy(update={"method": found})
+
+
+def check_request(request: Request, images: Mapping[str, Image] | None = None) -> None:
+    """SettingsError for a method of another task, or an input that the method does not take."""
+    if request.task not in methods.tasks():
+        raise SettingsError("task", f"'{request.task}' is unknown", did_you_mean(request.task, methods.tasks()))
+    if (own := methods.task(request.method)) != request.task:
+        raise SettingsError("method", f"'{request.method}' cannot {request.task}", f"Use `ruska {own}`, or another "
+                            "method.")  # fmt: skip
+    roles = {"image"} if request.method == "auto" else methods.about(request.method).roles
+    for role in images if images is not None else request.inputs:
+        if role not in roles:
+            raise SettingsError(f"inputs.{role}", f"is no input of method '{request.method}'",
+                                did_you_mean(role, sorted(roles)))  # fmt: skip
+    if "image" not in (images if images is not None else request.inputs):
+        raise SettingsError("inputs.image", "is missing", "Give the image that is to be restored.")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One restoration on its way."""
+
+    request: Request
+    image: Image
+    others: Mapping[str, Image]
+    context: Context
+
+    def in_memory(self) -> Result:
+        with watched(self.image, *self.others.values()) as watch:
+            told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
+            job = self._prepared(told, in_memory=True)
+            sinks = {output.name: _memory_store(job, output) for output in job.plan.outputs}
+            outcome = job.run(sinks, NoLedger(), told)
+            drawn = draw(job, NoLedger(), told)
+            record = make_record(self.request, job, digest, None, outcome, drawn)
+            watch.check()
+        made = Made.of(job, sinks, outcome, drawn, record)
+        further = {name: replace(found, data=found.numpy()) for name, found in made.further.items()}
+        first = replace(made.first, data=made.first.numpy())
+        return _result(first, record, further, outcome)
+
+    def _prepared(self, progress: Progress, **more: Any) -> Prepared:
+        own = self.request
+        return prepare(self.image, own.method, own.settings, own.run, others=self.others, context=self.context,
+                       progress=progress, report=own.run.report, **more)  # fmt: skip
+
+    def into(self, target: Path) -> Result:
+        own, run = self.request, self.request.run
+        tidy(target.absolute().parent)
+        _check_again(self.image, target, run.overwrite)
+        self._check_beside(target, overwrite=True)
+        with _locked(target) as folder, watched(self.image, *self.others.values(), ours=target) as watch:
+            told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
+            more = {role: watch.digest(other) for role, other in self.others.items()}
+            ledger = Ledger(folder, job_identity(own, self.image, digest, more))
+            if not ledger.resumed:
+                self._check_beside(target, overwrite=run.overwrite)
+            elif _is_zarr(target) and not (folder / _STORE).exists():
+                ledger.restart()  # a run was killed before it had made the store, or when the store had its name
+            job = self._prepared(told, remembered=ledger.entries.get("plan"), folder=folder)
+            if "plan" not in ledger.entries:
+                ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
+                           sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
+                           room=job.budget.room)  # fmt: skip
+            sinks = _open_sinks(job, target, folder, resumed=ledger.resumed)
+            outcome = job.run(sinks, ledger, told)
+            drawn = draw(job, ledger, told)
+            names = beside(target, whole=run.whole_names)  # asked again: a run beside this one may have ended
+            record = make_record(own, job, digest, names, outcome, drawn)
+            watch.check()  # nothing is written beside the output before
+            made = Made.of(job, sinks, outcome, drawn, record)
+            return _Delivery(job, made, record, names, run.overwrite, run.report, told, watch, ledger).write()
+
+    def _check_beside(self, target: Path, *, overwrite: bool) -> None:
+        run = self.request.run
+        check_companions(
+            self.image, target, run.samples, run.report, overwrite=overwrite, whole_names=run.whole_names
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run gave, as images that are still read from where its blocks are.
+
+    first : the result. further : the other outputs, by name, the standard deviation and the samples among them.
     """
-    options = Options(dtype, seed, memory, workers, roi, samples)
-    opened = as_image(image)
-    return run_job(
-        "denoise", opened, output, method, settings, options, overwrite=overwrite, report=report, progress=progress
-    )
+
+    first: Image
+    further: Mapping[str, Image]
+    sinks: Mapping[str, Sink | None]
+    outcome: Outcome
+
+    @classmethod
+    def of(
+        cls, job: Prepared, sinks: Mapping[str, Sink | None], outcome: Outcome, drawn: Drawn | None,
+        record: Mapping[str, Any],
+    ) -> Made:  # fmt: skip
+        said = {"ruska": record["ruska"], "of": record["output"]["path"], "seed": record["seed"]}
+        images = {}
+        for output in job.plan.outputs:
+            sink = sinks[output.name]
+            if sink is not None:
+                images[output.name] = _image_of(job, output, sink, {**said, "what": output.name, "from": "the method"})
+        first, *rest = images
+        found = {name: replace(images[name], header={}) for name in rest}
+        if drawn is not None:
+            own = job.plan.outputs[0]
+            parts = dict(zip(drawn_names(len(drawn.samples)), (drawn.std, *drawn.samples), strict=True))
+            for name, data in parts.items():
+                what = "standard deviation" if name == "std" else f"sample {name[6:]} of {len(drawn.samples)}"
+                image = _restored(job, own, data, {**said, "what": what, "from": "samples"})
+                found[name if name not in found else f"samples_{name}"] = replace(image, header={})
+        return cls(replace(images[first], provenance=record), found, sinks, outcome)
 
 
-def as_image(given: Any) -> Image:
-    """Open a path, or wrap a NumPy array (the last two axes are Y and X, a third is a stack)."""
-    import numpy as np
-
-    if isinstance(given, Image):
-        return given
-    if isinstance(given, str | os.PathLike):
-        return io.read(given)
-    array = np.asarray(given)
-    if array.ndim not in (2, 3) or array.dtype.kind not in "uifb":
-        raise InputError("array", f"has {array.ndim} dimensions of type {array.dtype}, expected 2 or 3 of numbers",
-                         "Wrap it: ruska.Image(array, axes='TCZYX').")  # fmt: skip
-    if array.size == 0:
-        raise InputError("array", f"holds no pixels (shape {array.shape})")
-    return Image(array, "QYX"[-array.ndim :], name="array")
+def _image_of(job: Prepared, output: Output, sink: Sink, provenance: Mapping[str, Any]) -> Image:
+    layout = layout_of(job.layout, output)
+    return _restored(job, output, NativeView(sink, layout), provenance, layout)
 
 
-def run_job(
-    task: str,
-    image: Image,
-    output: str | os.PathLike[str] | None,
-    method: str,
-    settings: Mapping[str, Any] | None,
-    options: Options,
-    *,
-    overwrite: bool = False,
-    report: bool = True,
-    whole_names: bool = False,
-    progress: Progress | None = None,
-) -> Result:
-    """Prepare, run and write. With an ``output``, an interrupted run resumes when it is started again.
+def layout_of(layout: Layout, output: Output) -> Layout:
+    """The axes of an output: those of the image, with C where it has channels of its own, without where it has one."""
+    if output.channels is None:
+        return layout
+    axes = layout.axes.replace("C", "")
+    if output.channels > 1:
+        axes = axes[:-2] + "CYX" if layout.dimensions == 2 else layout.other_axes + "C" + layout.spatial_axes
+    sizes = dict(zip(layout.axes, layout.shape, strict=True)) | {"C": output.channels}
+    return Layout(axes, tuple(sizes[a] for a in axes), layout.dimensions)
 
-    whole_names : files beside the output begin with its whole name (``a.tif.record.json``), not with its stem.
-    """
-    if (own := methods.task(method)) != task:
-        raise SettingsError("method", f"'{method}' is no method to {task}", f"Use `ruska {own}`, or another method.")
-    if output is None:
-        return _in_memory(task, image, method, settings, options, progress)
-    target = Path(output)
-    tidy(target.absolute().parent)
-    _check_again(image, target, overwrite)
-    check_companions(image, target, options.samples, report, overwrite=True, whole_names=whole_names)
-    with _locked(target) as folder, watched(image, ours=target) as watch:
-        told, digest = watch.over(progress), watch.digest(image)
-        ledger = Ledger(folder, job_identity(image, digest, task, method, settings, options))
-        if not ledger.resumed:
-            check_companions(image, target, options.samples, report, overwrite=overwrite, whole_names=whole_names)
-        elif _is_zarr(target) and not (folder / _STORE).exists():
-            ledger.restart()  # a run was killed before it had made the store, or when the store had its name
-        job = prepare(image, method, settings, options, progress=told,
-                      remembered=ledger.entries.get("plan"), folder=folder, report=report)  # fmt: skip
-        if "plan" not in ledger.entries:
-            ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
-                       sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
-                       room=job.budget.room)  # fmt: skip
-        sink = _open_sink(job, target, folder, resumed=ledger.resumed)
-        outcome = job.run(sink, ledger, told)
-        drawn = draw(job, task, ledger, told)
-        names = beside(target, whole=whole_names)  # asked again: a run beside this one may have ended
-        record = make_record(job, task, digest, names, outcome, drawn)
-        watch.check()  # nothing is written beside the output before
-        return _deliver(job, sink, drawn, record, names, overwrite, report, progress, watch, ledger)
+
+def _restored(
+    job: Prepared, output: Output, data: Any, provenance: Mapping[str, Any], layout: Layout | None = None
+) -> Image:
+    """``data`` with the geometry and the metadata of the image, as far as they hold for this output."""
+    changes: dict[str, Any] = {"provenance": provenance, "path": None}
+    scale = output.grid(len(job.plan.halo))
+    if any(s != 1 for s in scale):
+        changes |= regridded(job.image, job.layout.spatial_axes, scale)
+    if layout is not None and layout.axes != job.image.axes:
+        kept = {"spacing": job.image.spacing, "origin": job.image.origin} | changes
+        changes |= {"axes": layout.axes, "channel_names": (), "mask": None}
+        changes |= {k: {a: q for a, q in kept[k].items() if a in layout.axes} for k in ("spacing", "origin")}
+    if output.merge == "labels":
+        changes |= {"meaning": "labels", "mask": None, "channel_names": ()}
+    elif output.values == "raw" and output.name != "mean":
+        changes |= {"meaning": "grey"}
+    return job.image.with_data(data, **changes)
 
 
 def _check_again(image: Image, target: Path, overwrite: bool) -> None:
@@ -180,22 +258,6 @@ def _check_again(image: Image, target: Path, overwrite: bool) -> None:
                               "left, which is done now", error.fix) from error  # fmt: skip
         raise
     clear_delivered(target)
-
-
-def _in_memory(
-    task: str, image: Image, method: str, settings: Mapping[str, Any] | None, options: Options,
-    progress: Progress | None,
-) -> Result:  # fmt: skip
-    with watched(image) as watch:
-        told, digest = watch.over(progress), watch.digest(image)
-        job = prepare(image, method, settings, options, progress=told, in_memory=True)
-        store = MemoryStore(job.plan.output_shape, job.out_dtype)
-        outcome = job.run(store, NoLedger(), told)
-        drawn = draw(job, task, NoLedger(), told)
-        record = make_record(job, task, digest, None, outcome, drawn)
-        watch.check()
-    extra = [replace(found, data=found.numpy()) for found in _companions(job, drawn, record)]
-    return _result(_restored(job, job.layout.from_canonical(store.values), record), record, extra)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
@@ -213,7 +275,7 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
 
 def files_of(image: Image) -> list[Path]:
     """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
-    slices = image.data.files if isinstance(image.data, FolderPixels) else ()
+    slices = getattr(image.data, "files", ())
     return [Path(file) for file in (image.path, *slices, *references(image).values()) if file is not None]
 
 
@@ -223,7 +285,7 @@ def check_companions(
     """The samples' files beside ``target``; OutputError where these, the record or the report cannot be written."""
     names = beside(target, whole=whole_names)
     drawn = companions(names, samples)
-    for file in drawn:
+    for file in drawn if not _is_zarr(target) else ():
         check_target(image, file, overwrite=overwrite)
     files = [names.record, *(names.reports if report else ())]
     check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
@@ -241,7 +303,7 @@ def _locked(target: Path) -> Iterator[Path]:
             except ChangedInputError:  # of which state the finished blocks are, nothing tells
                 empty_work(folder)
                 raise
-            except OSError:
+            except (OSError, JobCancelledError):
                 raise
             except Exception:
                 if not any_block_done(folder):
@@ -251,24 +313,6 @@ def _locked(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(target, f"could not be written ({error.strerror or error})",
                           "Check free space and permissions; the same command resumes.") from error  # fmt: skip
-
-
-def _restored(job: Prepared, data: Any, record: Mapping[str, Any]) -> Image:
-    changes: dict[str, Any] = {"provenance": record, "path": None}
-    scale = job.plan.outputs[0].grid(len(job.plan.halo))
-    if any(s != 1 for s in scale):
-        changes |= regridded(job.image, job.layout.spatial_axes, scale)
-    return job.image.with_data(data, **changes)
-
-
-def _companions(job: Prepared, drawn: Drawn | None, record: Mapping[str, Any]) -> list[Image]:
-    """The standard deviation and the samples as images, in this order; nothing where none were drawn."""
-    if drawn is None:
-        return []
-    parts: dict[str, Any] = {"standard deviation": drawn.std}
-    parts |= {f"sample {k + 1} of {len(drawn.samples)}": sample for k, sample in enumerate(drawn.samples)}
-    said = {"ruska": record["ruska"], "of": record["output"]["path"], "seed": record["seed"]}
-    return [replace(_restored(job, data, {**said, "what": what}), header={}) for what, data in parts.items()]
 
 
 def regridded(image: Image, axes: str, scale: Sequence[Fraction]) -> dict[str, Any]:
@@ -289,82 +333,161 @@ def _is_zarr(target: Path) -> bool:
     return known is not None and known.name == "OME-Zarr"
 
 
-def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> Sink:
-    """Where finished blocks wait: a file per block, or for a Zarr output the store itself, chunked like the blocks."""
+def _open_sinks(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> dict[str, Sink | None]:
+    """Where finished blocks of every output wait; None for a table, whose rows the engine keeps."""
+    first, *rest = job.plan.outputs
+    sinks: dict[str, Sink | None] = {first.name: _open_sink(job, target, folder, resumed=resumed)}
+    for output in rest:
+        table = output.merge == "table"
+        sinks[output.name] = None if table else _block_store(job, output, folder / "further" / output.name)
+    return sinks
+
+
+def _memory_store(job: Prepared, output: Output) -> Sink | None:
+    return None if output.merge == "table" else MemoryStore(job.plan.shape_of(output), job.dtype_of(output))
+
+
+def _block_store(job: Prepared, output: Output, folder: Path) -> BlockStore:
     plan = job.plan
+    return BlockStore(folder, plan.shape_of(output), job.dtype_of(output), plan.extent_of(output))
+
+
+def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> Sink:
+    """A file per block, or for a Zarr output the store itself, chunked like the blocks."""
+    plan, output = job.plan, job.plan.outputs[0]
     if not _is_zarr(target):
-        return BlockStore(folder / "blocks", plan.output_shape, job.out_dtype, plan.extent_of(plan.outputs[0]))
+        return _block_store(job, output, folder / "blocks")
     from ruska.io.zarr_store import ZarrSink
 
-    part = folder / _STORE
+    part, layout = folder / _STORE, layout_of(job.layout, output)
     if resumed and part.exists():
-        return CanonicalSink(ZarrSink.open(part), job.layout)
+        return CanonicalSink(ZarrSink.open(part), layout)
     io.remove(part)
-    shape, chunks = (
-        job.layout.to_native_shape(sizes) for sizes in (plan.output_shape, plan.extent_of(plan.outputs[0]))
-    )
-    return CanonicalSink(ZarrSink(part, shape, job.out_dtype, job.layout.axes, chunks=chunks), job.layout)
+    shape, chunks = (layout.to_native_shape(sizes) for sizes in (plan.shape_of(output), plan.extent_of(output)))
+    return CanonicalSink(ZarrSink(part, shape, job.dtype_of(output), layout.axes, chunks=chunks), layout)
 
 
-def _deliver(
-    job: Prepared,
-    store: Sink,
-    drawn: Drawn | None,
-    record: dict[str, Any],
-    names: Beside,
-    overwrite: bool,
-    report: bool,
-    progress: Progress | None,
-    watch: Watch,
-    ledger: Ledger,
-) -> Result:
-    """Write output, record and report. The output takes its name last: when it is there, everything is."""
-    from ruska.report import write_report
+@dataclass(frozen=True)
+class _Delivery:
+    """Writing outputs, record and report. The first output takes its name last: when it is there, everything is."""
 
-    target = names.target
-    restored = _restored(job, NativeView(store, job.layout), record)
-    extra = _companions(job, drawn, record)
-    written = write_drawn(extra, names, progress) if extra else ()
-    html: list[Path] = []
+    job: Prepared
+    made: Made
+    record: dict[str, Any]
+    names: Beside
+    overwrite: bool
+    report: bool
+    progress: Progress
+    watch: Watch
+    ledger: Ledger
 
-    def before_placing(lost: tuple[str, ...]) -> None:
-        record["output"]["not_kept"] = list(lost)
-        if report:
-            if progress is not None:
-                progress("drawing the report", 0, 1)
-            give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
-            paths = write_report(target, job.image, restored, record, explained=getattr(job.method, "explained", None),
-                                 drawn=tuple(extra), overwrite=True, names=names)  # fmt: skip
-            html.append(paths.html)
-            try:
-                watch.check()  # the report shows the input, too
-            except InputError:
-                for file in (paths.html, paths.png, *(companions(names, len(extra) - 1) if extra else ())):
-                    io.remove(file)
-                raise
-        place(names.record, json_text(record).encode())
+    def write(self) -> Result:
+        target, made = self.names.target, self.made
+        store = made.sinks[self.job.plan.outputs[0].name]
+        inside = store.sink.path if isinstance(store, CanonicalSink) else None
+        files = self._write_further(inside)
+        tables = self._write_tables()
+        html: list[Path] = []
 
-    def placing(part: Path) -> None:
-        ledger.add(PLACING, **face(part))
+        def before_placing(lost: tuple[str, ...]) -> None:
+            self.record["output"]["not_kept"] = list(lost)
+            if self.report:
+                html.append(self._draw([*files.values(), *tables.values()]))
+            place(self.names.record, json_text(self.record).encode())
 
-    if progress is not None:
-        progress(f"writing {target.name}", 0, 1)
-    if isinstance(store, CanonicalSink):
-        from ruska.io.zarr_store import finish_store
+        def placing(part: Path) -> None:
+            self.ledger.add(PLACING, **face(part))
 
-        lost: tuple[str, ...] = ()
-        finish_store(store.sink.path, restored)
-        before_placing(lost)
-        placing(store.sink.path)
-        io.put_in_place(store.sink.path, target)
-    else:
-        lost = io.write(target, restored, overwrite=overwrite, before_placing=before_placing, placing=placing)
-    return _result(io.read(target), record, written, html[0] if html else None, lost)
+        self.progress(f"writing {target.name}", 0, 1)
+        if inside is not None:
+            from ruska.io.zarr_store import finish_store
+
+            lost: tuple[str, ...] = ()
+            finish_store(inside, made.first)
+            before_placing(lost)
+            placing(inside)
+            io.put_in_place(inside, target)
+        else:
+            first = replace(made.first, data=Told(made.first.data, self._tick(target.name)))
+            lost = io.write(target, first, overwrite=self.overwrite, before_placing=before_placing, placing=placing)
+        further = {name: io.read(_named(file, target)) for name, file in files.items()}
+        return _result(io.read(target), self.record, further, made.outcome, html[0] if html else None, lost)
+
+    def _write_further(self, inside: Path | None) -> dict[str, Path]:
+        """Every output but the first: a file beside it, or an image inside a Zarr store."""
+        from ruska.io.zarr_inside import write_inside
+
+        files = {}
+        for name, image in self.made.further.items():
+            files[name] = companion(self.names, name)
+            self.progress(f"writing {files[name].name}", 0, 1)
+            told = replace(image, data=Told(image.data, self._tick(files[name].name)))
+            if inside is not None:
+                files[name] = self.names.target / write_inside(inside, name, told).relative_to(inside)
+            else:
+                io.write(files[name], told, overwrite=True)
+        return files
+
+    def _write_tables(self) -> dict[str, Path]:
+        files = {}
+        for output in self.job.plan.outputs:
+            if output.merge == "table":
+                files[output.name] = self.names.file(f"_{output.name}.csv")
+                rows = [",".join(output.columns)]
+                rows += [",".join(f"{v:.9g}" for v in row) for row in self.made.outcome.tables[output.name]]
+                place(files[output.name], ("\n".join(rows) + "\n").encode())
+        return files
+
+    def _draw(self, files: Sequence[Path]) -> Path:
+        from ruska.report import write_report
+
+        self.progress("drawing the report", 0, 1)
+        give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
+        drawn = tuple(image for name, image in self.made.further.items() if name == "std" or name.startswith("sample"))
+        paths = write_report(
+            self.names.target, self.job.image, self.made.first, self.record,
+            explained=getattr(self.job.method, "explained", None), drawn=drawn, overwrite=True, names=self.names,
+        )  # fmt: skip
+        try:
+            self.watch.check()  # the report shows the input, too
+        except InputError:
+            for file in (paths.html, paths.png, *files):
+                io.remove(file)
+            raise
+        return paths.html
+
+    def _tick(self, name: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(f"writing {name}", done, total)
+
+
+class Told:
+    """A lazy array that tells how much of it was read: writers stream from it, and may be stopped there."""
+
+    def __init__(self, array: Any, tick: Callable[[int, int], None]) -> None:
+        self.array, self.tick = array, tick
+        self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
+        self.total, self.done = int(np.prod(self.shape, dtype=np.int64)), 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "array" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.array, name)
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Any:
+        values = self.array[box]
+        self.done = min(self.total, self.done + int(np.size(values)))
+        self.tick(self.done, self.total)
+        return values
+
+
+def _named(file: Path, target: Path) -> str:
+    """How a further output is opened: by its file, or by its place inside a store."""
+    return str(file) if target not in file.parents else f"{target}:/{file.relative_to(target).as_posix()}"
 
 
 def _result(
-    image: Image, record: Mapping[str, Any], extra: Sequence[Image], report: Path | None = None,
-    lost: tuple[str, ...] = (),
+    image: Image, record: Mapping[str, Any], further: Mapping[str, Image], outcome: Outcome,
+    report: Path | None = None, lost: tuple[str, ...] = (),
 ) -> Result:  # fmt: skip
-    """``extra`` : the standard deviation and the samples, or nothing."""
-    return Result(image, record, report, lost, extra[0] if extra else None, tuple(extra[1:]))
+    samples = tuple(found for name, found in further.items() if name.startswith("sample") and name[6:].isdigit())
+    return Result(image, record, report, lost, further.get("std"), samples, further, outcome.tables)

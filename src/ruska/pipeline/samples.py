@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska import io
 from ruska.engine import BlockStore, Chapter, MemoryStore, NativeView
 from ruska.io.registry import format_of_name
-from ruska.methods.samples import SCALE, SMOOTHING
+from ruska.methods.samples import SMOOTHING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ruska.engine import Box, NoLedger, Progress, Sink
-    from ruska.image import Image, LazyArray
+    from ruska.image import LazyArray
     from ruska.pipeline.prepare import Prepared
     from ruska.report import Beside
 
@@ -31,11 +30,10 @@ _REACH = 3.0  # standard deviations of the smoothing that are looked at
 class Spread:
     """Standard deviation of ``samples`` as a lazy array in their axes, float32.
 
-    factor : on it, see `methods.samples.SCALE`. smoothed : axes along which the variance is a mean over neighbours.
+    smoothed : axes along which the variance is a mean over neighbours.
     """
 
     samples: Sequence[NDArray[Any] | LazyArray]
-    factor: float
     smoothed: tuple[int, ...]
 
     @property
@@ -54,7 +52,7 @@ class Spread:
         )
         inside = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
         variance = self._averaged(self._variance(wide))[inside]
-        return (self.factor * np.sqrt(np.maximum(variance, 0))).astype(np.float32)
+        return np.sqrt(np.maximum(variance, 0)).astype(np.float32)
 
     def _variance(self, box: Box) -> NDArray[np.float64]:
         """Of each voxel; one sample in memory at a time. Source: Welford (1962), Technometrics 4, 419."""
@@ -95,11 +93,15 @@ class Drawn:
 
     def facts(self, seed: int) -> dict[str, Any]:
         """For the record."""
-        return {"count": len(self.samples), "seed": seed, "std_factor": self.std.factor,
-                "std_smoothing_px": SMOOTHING, "seconds": self.seconds}  # fmt: skip
+        return {
+            "count": len(self.samples),
+            "seed": seed,
+            "std_smoothing_px": SMOOTHING,
+            "seconds": self.seconds,
+        }
 
 
-def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) -> Drawn | None:
+def draw(job: Prepared, ledger: NoLedger, progress: Progress | None) -> Drawn | None:
     """The samples that ``job`` was prepared for; None where there are none. Resumes with the ledger."""
     plan, started = job.sample_plan, time.perf_counter()
     if plan is None:
@@ -116,7 +118,7 @@ def draw(job: Prepared, task: str, ledger: NoLedger, progress: Progress | None) 
         notes |= dict.fromkeys(f"while samples were drawn: {note}" for note in outcome.notes)
         views.append(NativeView(store, job.layout))
     smoothed = tuple(job.layout.axes.index(axis) for axis in job.layout.spatial_axes)
-    std = Spread(views, SCALE[task], smoothed)
+    std = Spread(views, smoothed)
     return Drawn(tuple(views), std, time.perf_counter() - started, tuple(notes))
 
 
@@ -124,20 +126,20 @@ def _renamed(progress: Progress | None, stage: str) -> Progress | None:
     return None if progress is None else lambda _, done, total: progress(stage, done, total)
 
 
+def drawn_names(count: int) -> tuple[str, ...]:
+    """What stands beside a result of which ``count`` samples were drawn; nothing of 0."""
+    return ("std", *(f"sample{k + 1}" for k in range(count))) if count else ()
+
+
 def companions(names: Beside, count: int) -> list[Path]:
-    """Files for the standard deviation and each of ``count`` samples, none of 0; TIFF beside a picture."""
-    if not count:
-        return []
+    """Files for the standard deviation and each of ``count`` samples, none of 0."""
+    return [companion(names, name) for name in drawn_names(count)]
+
+
+def companion(names: Beside, name: str) -> Path:
+    """The file of a further output: beside the first one, TIFF beside a picture; inside it where it is an OME-Zarr."""
     known = format_of_name(names.target)
+    if known is not None and known.name == "OME-Zarr":
+        return names.target / name
     suffix = names.suffix if known is None or known.name != "picture" else ".tif"
-    return [names.file(f"_{name}{suffix}") for name in ("std", *(f"sample{k + 1}" for k in range(count)))]
-
-
-def write_drawn(images: Sequence[Image], names: Beside, progress: Progress | None) -> tuple[Image, ...]:
-    """Write the standard deviation and the samples beside an output; returns them as they were written."""
-    files = companions(names, len(images) - 1)
-    for file, image in zip(files, images, strict=True):
-        if progress is not None:
-            progress(f"writing {file.name}", 0, 1)
-        io.write(file, image, overwrite=True)
-    return tuple(io.read(file) for file in files)
+    return names.file(f"_{name}{suffix}")

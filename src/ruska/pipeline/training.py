@@ -18,14 +18,17 @@ from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, d
 from ruska.image import Image
 from ruska.io.digest import digest_image
 from ruska.io.names import check_plain
-from ruska.pipeline.restore import as_image
+from ruska.pipeline.context import Context, progress_of
+from ruska.pipeline.opening import as_image, open_input
 from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
 
 if TYPE_CHECKING:
     from ruska.methods.blindspot_learning import Learned
+    from ruska.pipeline.request import Input, Request
 
 _REQUEST = "training.json"
+MOST_STEPS = 1_000_000
 
 
 def train(
@@ -81,6 +84,55 @@ def train(
             return None
         watch.check()
         return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
+
+
+def run_training(request: Request, context: Context, given: Mapping[str, Image] | None = None) -> ModelCard | None:
+    """`train`, as a request says it: inputs "data" (files, or folders of them), output the folder of the model."""
+    if request.output is None:
+        raise SettingsError("output", "is missing", "Name a folder for the model.")
+    settings = dict(request.settings)
+    if settings.get("minutes") is not None and "steps" not in settings:
+        settings["steps"] = MOST_STEPS  # until the time is over
+    data = request.each("data")
+    if request.method == "prior":
+        files: list[Any] = corpus_or_files([str(one.path) for one in data])
+    else:
+        stacks = str(settings.get("frames", "1")) != "1"
+        files = [open_input(part, given) for one in data for part in _files_in(one, stacks)]
+    if context.own_process:
+        from ruska.engine.allocator import keep_freed_memory
+
+        keep_freed_memory()
+    return train(files, request.output, method="blindspot" if request.method == "auto" else request.method,
+                 settings=settings, overwrite=request.run.overwrite, progress=progress_of(context))  # fmt: skip
+
+
+def _files_in(one: Input, stacks: bool) -> list[Input]:
+    if one.path is None:
+        return [one]
+    return [one.model_copy(update={"path": file}) for file in training_files([one.path], stacks=stacks)]
+
+
+def corpus_or_files(data: list[str]) -> list[str]:
+    """A packed corpus as it is, or all image files."""
+    if len(data) == 1 and (Path(data[0]) / "manifest.json").is_file():
+        return data
+    return training_files(data, stacks=False)
+
+
+def training_files(data: Sequence[str], *, stacks: bool) -> list[str]:
+    """Files, and those in folders; a folder is one stack where neighbouring ``stacks`` are looked at together."""
+    from ruska.io.folder import members
+    from ruska.io.registry import format_of_name
+
+    files = []
+    for given in data:
+        folder = Path(given)
+        if folder.is_dir() and format_of_name(folder) is None and not stacks:
+            files += [str(file) for file in members(folder, every_format=True)]
+        else:
+            files.append(given)
+    return files
 
 
 def _card(name: str, recipe: Any, learned: Learned, data: list[dict[str, Any]]) -> dict[str, Any]:

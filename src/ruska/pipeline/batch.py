@@ -1,4 +1,4 @@
-"""What the results of a folder of images are called, so that no two share a file."""
+"""What results are called: of one image, and of a folder of them so that no two share a file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
-from ruska.cli.arguments import default_output
 from ruska.errors import OutputError
 
+if TYPE_CHECKING:
+    from ruska.pipeline.request import Request
+
 _MOST_NAMED = 5
+_MARKS = {"denoise": "denoised", "deblur": "deblurred"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def named_apart(files: Sequence[Path], samples: int = 0) -> list[Named]:
 def _outputs(files: Sequence[Path]) -> list[Named]:
     from ruska.report import Beside
 
-    usual = {file: default_output(str(file), mark="").name for file in files}
+    usual = {file: default_output(str(file)).name for file in files}
     ordered = sorted(files, key=lambda file: file.name)
     owner: dict[str, Path] = {}
     for file in sorted(ordered, key=lambda file: usual[file] != file.name):
@@ -97,6 +101,55 @@ def _files(one: Named, samples: int) -> set[str]:
 def _key(name: str) -> str:
     """Equal for names that one disk or another takes for the same."""
     return normalize("NFC", normalize("NFD", name).casefold())
+
+
+def default_output(file: str, task: str | None = None) -> Path:
+    """Beside the input (here, when that is on a server), same format where Ruska writes it, TIFF otherwise.
+
+    Its name ends as the task says; without one it is the input's own.
+    """
+    from ruska.io import is_url, split_inner
+    from ruska.io.registry import format_of_name
+
+    path, _ = split_inner(file)
+    if is_url(file):
+        path = Path(path.name.partition("?")[0])
+    known = format_of_name(path)
+    suffix, stem = ".tif", path.name if path.is_dir() else path.stem
+    if known is not None:
+        found = max((s for s in known.suffixes if path.name.lower().endswith(s)), key=len)
+        stem = path.name[: -len(found)]
+        if known.writes and known.name != "picture":
+            suffix = path.name[-len(found) :]
+    return path.with_name(stem + _mark(task) + suffix)
+
+
+def named_folder(folder: Path, task: str) -> Path:
+    """Where the results of a folder of images go, unless told otherwise."""
+    return folder.with_name(folder.name + _mark(task))
+
+
+def _mark(task: str | None) -> str:
+    return "" if task is None else f"_{_MARKS.get(task, task)}"
+
+
+def requests_of(request: Request, folder: Path) -> tuple[list[tuple[Named, Request]], str | None]:
+    """A request for every image of ``folder``, with outputs that share no file; and a line on what is named apart.
+
+    ``request`` : of any image of them; its output is the folder for the results.
+    """
+    from ruska.io.folder import members
+
+    assert request.output is not None
+    found = named_apart(members(folder, every_format=True), request.run.samples)
+    made = []
+    for one in found:
+        image = request.each("image")[0].model_copy(update={"path": str(one.file)})
+        run = request.run.model_copy(update={"whole_names": one.whole})
+        changes = {"inputs": {**request.inputs, "image": image}, "run": run,
+                   "output": str(Path(request.output) / one.output)}  # fmt: skip
+        made.append((one, request.model_copy(update=changes)))
+    return made, said(found)
 
 
 def said(found: Sequence[Named]) -> str | None:

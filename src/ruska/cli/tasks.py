@@ -1,0 +1,252 @@
+"""The commands of the restorations, made from what their methods say of themselves: one for each task.
+
+Options come from the JSON Schema of the settings and of `RunOptions`, so a method or a setting that is added, here or
+by another package, is there without a line in this room. A command is made when it is called, not when it is listed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ruska.cli.arguments import parse_roi, settings_of
+from ruska.cli.terminal import complain, say
+from ruska.errors import OutputError, RuskaError
+
+TASKS = {
+    "denoise": "Remove noise from an image, stack or volume of any size; interrupted, the same command resumes.",
+    "deblur": "Undo a blur in every slice, with the prior: a known one, or one that has to be found.",
+    "superres": "Finer pixels along Y and X in every slice, with the prior.",
+    "isotropic": "As many slices as make the voxels of a volume isotropic, with the prior.",
+}
+"""What the built-in tasks are for, in the order of the help; others follow."""
+_HIDDEN = ("whole_names",)  # run options that no command has
+_KINDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT"}
+Option = tuple[str, Any, Any]  # name, annotation, default
+
+
+class Commands(TyperGroup):
+    """The program's commands: those that are written down, and one for each task of a method."""
+
+    _listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Without making any command of a task."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        first, *rest = super().list_commands(ctx)
+        return [first, *(name for name in summaries() if name not in rest), *rest]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        known = summaries()
+        if cmd_name not in known:
+            return super().get_command(ctx, cmd_name)
+        if self._listing:
+            return TyperCommand(cmd_name, help=known[cmd_name])
+        return command_of(cmd_name, known[cmd_name])
+
+
+def summaries() -> dict[str, str]:
+    """Every task, built in and added, with what it is for. Methods are looked at only where some were added."""
+    from importlib.metadata import entry_points
+    from sys import modules
+
+    registry = modules.get("ruska.methods.registry")
+    if not entry_points(group="ruska.methods") and not (registry is not None and registry.added()):
+        return TASKS
+    from ruska import methods
+
+    more = {task: methods.about(methods.names(task)[0]).summary for task in methods.tasks() if task not in TASKS}
+    return {**TASKS, **more}
+
+
+def command_of(task: str, summary: str) -> Any:
+    """The command of a task, with its options."""
+    from ruska import methods
+    from ruska.pipeline import RunOptions
+
+    names = methods.names(task)
+    usual = "auto" if task == "denoise" else task if task in names else names[0]
+    own = [] if usual == "auto" else _setting_options(methods.about(usual).record)
+    roles = sorted({role for name in names for role in methods.about(name).roles} - {"image"})
+    options = [*_fixed_options(usual, names), *own, *(_role_option(role) for role in roles),
+               *_run_options(RunOptions.model_json_schema()["properties"])]  # fmt: skip
+    settings = {name for name, _, _ in own}
+
+    def call(**given: Any) -> None:
+        run_command(task, given, settings, roles)
+
+    app = typer.Typer(add_completion=False)
+    app.command(task, help=summary)(_with_options(call, options))
+    return typer.main.get_command(app)
+
+
+def _with_options(call: Callable[..., None], options: list[Option]) -> Callable[..., None]:
+    """``call`` as if it had been written with these parameters."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(n, keyword, default=default, annotation=kind) for n, kind, default in options]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {name: kind for name, kind, _ in options}
+    return call
+
+
+def _fixed_options(usual: str, names: tuple[str, ...]) -> list[Option]:
+    from ruska.cli import options as known
+
+    chosen = [] if names == (usual,) else [("method", known.Method, usual)]
+    return [
+        ("file", known.Input, inspect.Parameter.empty), ("output", known.Output, None), *chosen,
+        ("set_", known.Set, None), ("model", known.Model, None), ("axes", known.Axes, None),
+        ("voxel_size", known.VoxelSize, None), ("dark", known.Dark, None), ("gain", known.Gain, None),
+        ("batch", known.Batch, False), ("dry_run", known.DryRun, False), ("json", known.Json, False),
+    ]  # fmt: skip
+
+
+def _setting_options(record: Any) -> list[Option]:
+    """The basic settings of a method; the others go by ``--set``. Values are checked by the record, in one place."""
+    found: list[Option] = []
+    for name, about in record.model_json_schema().get("properties", {}).items():
+        if about["level"] == "basic" and name != "model":
+            option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+            found.append((name, Annotated[str | None, option], None))
+    return found
+
+
+def _run_options(properties: Mapping[str, Any]) -> list[Option]:
+    found: list[Option] = []
+    for name, about in properties.items():
+        if name in _HIDDEN:
+            continue
+        if about.get("type") == "boolean":
+            flags = f"{_dashed(name)}/--no-{_dashed(name)[2:]}"
+            found.append((name, Annotated[bool, typer.Option(flags, help=about["description"])], about["default"]))
+            continue
+        option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+        found.append((name, Annotated[str | None, option], None))
+    return found
+
+
+def _role_option(role: str) -> Option:
+    return (
+        role,
+        Annotated[str | None, typer.Option(_dashed(role), metavar="FILE", help=f"The {role} beside the image.")],
+        None,
+    )
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _kind(about: Mapping[str, Any]) -> str:
+    """What is shown for a value: its kind, or the words it may be."""
+    for part in (about, *about.get("anyOf", ())):
+        if "enum" in part:
+            return "|".join(map(str, part["enum"]))
+        if part.get("type") in _KINDS:
+            return "FILE" if part.get("format") == "file" else _KINDS[part["type"]]
+    return "TEXT"
+
+
+def _help(about: Mapping[str, Any]) -> str:
+    default = about.get("default")
+    return about["description"] + ("" if default is None else f" [default: {default}]")
+
+
+def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: list[str]) -> None:
+    """Make the request, and run it on the file, or on each file of a folder."""
+    from ruska.pipeline.batch import default_output
+
+    request = request_of(task, given, settings, roles)
+    if given["batch"]:
+        _batch(request, Path(given["file"]), given)
+        return
+    output = given["output"] or default_output(given["file"], task)
+    _one(request.model_copy(update={"output": str(output)}), given)
+
+
+def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: list[str]) -> Any:
+    """What was typed, as a request without its output."""
+    from ruska.pipeline import Input, Request, RunOptions
+    from ruska.pipeline.request import checked
+
+    own = {name: given[name] for name in sorted(settings) if given[name] is not None} | settings_of(given["set_"])
+    if given["model"] is not None:
+        own["model"] = given["model"]
+    image = Input(path=given["file"], axes=given["axes"], voxel_size=given["voxel_size"], dark=given["dark"],
+                  gain=given["gain"])  # fmt: skip
+    others = {role: Input(path=given[role]) for role in roles if given[role] is not None}
+    asked = {name: given[name] for name in RunOptions.model_fields if given.get(name) is not None}
+    if "roi" in asked:
+        asked["roi"] = parse_roi(asked["roi"])
+    return Request(task=task, method=given.get("method", task), settings=own, inputs={"image": image, **others},
+                   run=checked(RunOptions, asked, "options"))  # fmt: skip
+
+
+def _one(request: Any, given: Mapping[str, Any]) -> None:
+    from ruska.cli import show
+
+    facts = carry_out(request, quiet=given["json"], dry_run=given["dry_run"])
+    output = Path(request.output)
+    if given["json"]:
+        show.json(facts)
+    elif given["dry_run"]:
+        show.dry_run(facts, output)
+    else:
+        show.result(facts, output)
+
+
+def carry_out(request: Any, *, quiet: bool, dry_run: bool = False) -> dict[str, Any]:
+    """The record of a run, or what it would do."""
+    from ruska import pipeline
+    from ruska.cli import show
+    from ruska.io.registry import check_name
+
+    check_name(Path(request.output))
+    with show.progress(quiet=quiet) as progress:
+        context = pipeline.Here(event=show.told(progress), own_process=True)
+        if dry_run:
+            return pipeline.foresee(request, context)
+        result = pipeline.run(request, context)
+    report = str(result.report) if result.report else None
+    return {**result.record, "report": report, "written": request.output}
+
+
+def _batch(request: Any, folder: Path, given: Mapping[str, Any]) -> None:
+    """Restore every image of ``folder``; a bad one is reported and does not stop the others."""
+    from ruska.cli import show
+    from ruska.pipeline.batch import named_folder, requests_of
+
+    target = given["output"] or named_folder(folder, request.task)
+    if not given["dry_run"]:
+        try:
+            target.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(target, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+    requests, note = requests_of(request.model_copy(update={"output": str(target)}), folder)
+    if note is not None and not given["json"]:
+        say(note)
+    done: dict[str, Any] = {}
+    failed: list[RuskaError] = []
+    for one, asked in requests:
+        try:
+            done[one.file.name] = carry_out(asked, quiet=given["json"], dry_run=given["dry_run"])
+        except RuskaError as error:
+            failed.append(error)
+            complain(str(error))
+    if given["json"]:
+        show.json({"done": done, "failed": [str(e) for e in failed]})
+    else:
+        say(f"{len(done)} images restored into {target}, {len(failed)} failed.")
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
