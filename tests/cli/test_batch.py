@@ -14,9 +14,9 @@ import pytest
 
 import ruska
 from ruska.cli import main as cli
-from ruska.pipeline.batch import named_apart, said
 from ruska.errors import OutputError
 from ruska.image import Image
+from ruska.pipeline.batch import named_apart, said
 
 FOLDER = Path("in")
 NFD = normalize("NFD", "é.tif")

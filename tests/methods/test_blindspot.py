@@ -98,7 +98,9 @@ def test_the_grey_scale_is_found_within_the_memory_that_is_allowed(monkeypatch):
     seen, predict = [], BlindSpotMethod.predict
     monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
     limit = f"{resident_memory() + 650_000_000}"
-    ready = prepare(image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, RunOptions(memory=limit), report=False).method
+    ready = prepare(
+        image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, RunOptions(memory=limit), report=False
+    ).method
     assert ready.offset != 0
     assert len(seen) > 1
     assert all(ready.working_bytes(shape, True) < 650e6 < ready.working_bytes((512, 512), True) for shape in seen)

@@ -22,9 +22,8 @@ from ruska.image import Image
 from ruska.image.grid import corners, place_of, places
 from ruska.image.held import Held, count_held
 from ruska.io import read
-from ruska.pipeline import RunOptions, describe, predict_job
+from ruska.pipeline import RunOptions, denoise, describe, predict_job
 from ruska.pipeline.inspect import noise_report
-from ruska.pipeline.restore import denoise
 
 DEEP, HERE = 1 << 38, 1000  # slices that are claimed; the chunk along them that is stored
 BLOCK = np.random.default_rng(0).normal(100, 10, (64, 64, 64)).astype(np.uint8)

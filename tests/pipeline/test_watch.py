@@ -16,8 +16,7 @@ import ruska
 from ruska.engine import work_folder
 from ruska.errors import ChangedInputError, InputError
 from ruska.image import Image
-from ruska.pipeline import watch
-from ruska.pipeline import correct_detector
+from ruska.pipeline import correct_detector, watch
 
 VALUES = np.random.default_rng(1).integers(40, 60, (3, 120, 120)).astype(np.uint8)
 
@@ -131,7 +130,7 @@ def test_unfinished_work_of_a_changed_input_is_thrown_away(tmp_path: Path) -> No
 def test_a_large_file_with_another_time_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its digest is of a part of it."""
     from ruska.io import digest
-    from ruska.pipeline.prepare import Options
+    from ruska.pipeline import Input, Request
     from ruska.pipeline.record import job_identity
 
     path = write(tmp_path / "in.npy", 0)
@@ -140,7 +139,8 @@ def test_a_large_file_with_another_time_is_another_job(tmp_path: Path, monkeypat
 
     def identity() -> str:
         image = ruska.read(path)
-        found = job_identity(image, digest.digest_image(image), "denoise", "median", {}, Options())
+        request = Request(task="denoise", method="median", inputs={"image": Input(path=str(path))})
+        found = job_identity(request, image, digest.digest_image(image))
         return json.dumps(found, default=str)
 
     first = identity()

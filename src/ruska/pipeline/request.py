@@ -78,8 +78,8 @@ class RunOptions(Settings):
                                "free.")  # fmt: skip
     workers: int | None = Field(None, ge=1, description="Blocks side by side; none: every core.")
     executor: Executors = Field("threads", description="Who works on the blocks: threads, or processes of their own.")
-    roi: dict[str, tuple[int, int]] | None = Field(None, description="Region: axis -> start, stop; statistics are "
-                                                   "those of the whole image.")  # fmt: skip
+    roi: dict[str, tuple[int, int]] | None = Field(None, description="Region, e.g. 100:612,0:512 (Y,X) or "
+                                                   "Z=3:9,Y=0:512; statistics are those of the whole.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the output if it exists.")
     report: bool = Field(True, description="Write an HTML and PNG report beside the output.")
     whole_names: bool = Field(False, description="Files beside the output begin with its whole name.")
