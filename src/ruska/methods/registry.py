@@ -29,6 +29,7 @@ METHODS = {
     "udvd": "ruska.methods.blindspot:UDVD",
     "shine": "ruska.methods.blindspot:SHINE",
     "deblur": "ruska.methods.deblur:DEBLUR_ABOUT",
+    "richardson-lucy": "ruska.methods.richardson_lucy:RICHARDSON_LUCY",
     "superres": "ruska.methods.superres:SUPERRES_ABOUT",
     "isotropic": "ruska.methods.isotropic:ISOTROPIC_ABOUT",
 }

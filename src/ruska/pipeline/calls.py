@@ -61,6 +61,7 @@ def deblur(
     psf: str | os.PathLike[str] | None = None,
     blind: Literal["gaussian", "defocus", "astigmatic", "free"] | None = None,
     operator: str | None = None,
+    method: str = "deblur",
     settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -71,11 +72,12 @@ def deblur(
         ``astigmatic`` (an elliptic Gaussian) or ``free``. The record's settings and notes say what was found; an image
         in which no blur is found comes back as it was.
     operator : an instrument of your own, ``path/to/file.py:Name``: see docs/extending.md. The file is run.
-    settings : of method ``deblur`` (see `docs/methods.md`); the rest as for `denoise`.
+    method : ``deblur`` (the prior), or ``richardson-lucy``. settings : of the method (see `docs/methods.md`); the rest
+        as for `denoise`.
     """
     own = {"sigma": sigma, "psf": psf, "blind": blind, "operator": operator}
     given = {**(settings or {}), **{name: value for name, value in own.items() if value is not None}}
-    return _restored("deblur", image, output, "deblur", given, progress, options)
+    return _restored("deblur", image, output, method, given, progress, options)
 
 
 def superres(
