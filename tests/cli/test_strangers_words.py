@@ -133,8 +133,9 @@ def test_what_the_user_typed(words: tuple[str, ...], here: Path) -> None:
 
 def test_cards_of_models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSKA_MODELS", str(here / "models"))
+    network = {"kind": "halfplane", "spot": [1, 1], "frames": 1, "outputs": 1, "widths": [16, 32, 64, 64]}
     image = {"name": HOSTILE, "shape": [48, 40], "axes": "YX", "dtype": HOSTILE, "hash": "", "voxel_size_nm": {}}
-    facts = {"name": HOSTILE, "method": "blindspot", "network": {}, "settings": {}, "training": {"notes": [HOSTILE]},
+    facts = {"name": HOSTILE, "method": "blindspot", "network": network, "settings": {}, "training": {"notes": [HOSTILE]},
              "licence": HOSTILE, "credits": [HOSTILE], "sha256": "0" * 64, "data": [image]}  # fmt: skip
     (here / "m").mkdir()
     (here / "m" / "card.json").write_text(ModelCard(**facts).model_dump_json())
@@ -182,6 +183,9 @@ def test_a_closed_stream_stays_closed(here: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert (stop.value.code, (here / "b.tif").exists()) == (0, True)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # led to nowhere
+            stream.close()
 
 
 def test_a_terminal_gets_our_colours_and_bars_only(monkeypatch: pytest.MonkeyPatch) -> None:
