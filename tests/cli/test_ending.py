@@ -19,11 +19,11 @@ STUBBORN = "\n    except KeyboardInterrupt:\n        print('told', flush=True); 
 PROGRAM = """
 import signal, sys, time
 from ruska.cli import ending, main as cli
-ending._GRACE = 0.3
+ending._GRACE = 3
 {before}
 def app(**_):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep({seconds}){then}
 cli.app = app
 cli.main()

@@ -135,8 +135,9 @@ def test_cards_of_models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSKA_MODELS", str(here / "models"))
     network = {"kind": "halfplane", "spot": [1, 1], "frames": 1, "outputs": 1, "widths": [16, 32, 64, 64]}
     image = {"name": HOSTILE, "shape": [48, 40], "axes": "YX", "dtype": HOSTILE, "hash": "", "voxel_size_nm": {}}
-    facts = {"name": HOSTILE, "method": "blindspot", "network": network, "settings": {}, "training": {"notes": [HOSTILE]},
-             "licence": HOSTILE, "credits": [HOSTILE], "sha256": "0" * 64, "data": [image]}  # fmt: skip
+    facts = {"name": HOSTILE, "method": "blindspot", "network": network, "settings": {},
+             "training": {"notes": [HOSTILE]}, "licence": HOSTILE, "credits": [HOSTILE], "sha256": "0" * 64,
+             "data": [image]}  # fmt: skip
     (here / "m").mkdir()
     (here / "m" / "card.json").write_text(ModelCard(**facts).model_dump_json())
     for words in (("models", "info", "m"), ("models", "list", "."), ("models", "verify", "m"), ("models", "add", "m")):
