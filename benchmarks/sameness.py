@@ -17,6 +17,7 @@ import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,10 +145,12 @@ def digests(path: Path) -> list[tuple[str, str]]:
     if path.is_dir() and not path.name.endswith(".zarr"):
         return [(f"{path.name}/{name}", text) for inner in sorted(path.iterdir()) for name, text in digests(inner)]
     if path.suffix in (".tif", ".npy", ".mrc", ".zarr"):
-        image = ruska.read(path)
-        pixels = np.ascontiguousarray(image.numpy())
-        facts = repr((image.axes, image.shape, str(image.dtype), sorted(image.spacing.items()), image.meaning))
-        return [(path.name, _digest(pixels.tobytes() + facts.encode()))]
+        found = [(path.name, _digest_image(ruska.read(path)))]
+        stem = path.name.partition(".")[0]
+        names = sorted(path.iterdir()) if path.is_dir() else []
+        inside = [p for p in names if p.name == "std" or p.name.startswith("sample")]
+        # called as in versions that wrote them beside the store
+        return found + [(f"{stem}_{p.name}.ome.zarr", _digest_image(ruska.read(f"{path}:/{p.name}"))) for p in inside]
     if path.suffix == ".safetensors" and not path.name.startswith("training"):
         from safetensors.numpy import load_file
 
@@ -156,6 +159,12 @@ def digests(path: Path) -> list[tuple[str, str]]:
     if path.name in ("noise.json", "scores.json"):
         return [(path.name, _digest(path.read_bytes()))]
     return []
+
+
+def _digest_image(image: Any) -> str:
+    pixels = np.ascontiguousarray(image.numpy())
+    facts = repr((image.axes, image.shape, str(image.dtype), sorted(image.spacing.items()), image.meaning))
+    return _digest(pixels.tobytes() + facts.encode())
 
 
 def _digest(content: bytes) -> str:

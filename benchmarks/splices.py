@@ -33,7 +33,7 @@ from benchmarks.splicing.readers import READERS
 from ruska.errors import OutputError, RuskaError
 from ruska.image import Image
 from ruska.io import metadata, read, write
-from ruska.io.registry import remove
+from ruska.scratch import remove
 
 SECONDS = 10.0
 MEMORY = 1 << 30

@@ -19,11 +19,11 @@ STUBBORN = "\n    except KeyboardInterrupt:\n        print('told', flush=True); 
 PROGRAM = """
 import signal, sys, time
 from ruska.cli import ending, main as cli
-ending._GRACE = 0.3
+ending._GRACE = 3
 {before}
 def app(**_):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep({seconds}){then}
 cli.app = app
 cli.main()
@@ -44,7 +44,7 @@ def started(then: str, before: str = "", seconds: float = 60) -> subprocess.Pope
 def test_a_signal_ends_with_its_code_and_a_line(name, code):
     process = started("\n    finally:\n        print('tidied', flush=True)")
     process.send_signal(getattr(signal, name))
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert out == "tidied\n"
     assert errors.startswith("ruska: interrupted")
@@ -60,7 +60,7 @@ def test_a_second_signal_or_the_time_ends_what_does_not_end(second):
     assert process.stdout.readline() == "told\n"
     if second is not None:
         process.send_signal(getattr(signal, second))
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 143
     assert errors == "ruska: interrupted (SIGTERM). The same command resumes where it stopped.\n"
 
@@ -68,14 +68,14 @@ def test_a_second_signal_or_the_time_ends_what_does_not_end(second):
 def test_what_was_started_to_outlive_its_terminal_does():
     process = started("\n    finally:\n        pass", "signal.signal(signal.SIGHUP, signal.SIG_IGN)", 0.5)
     process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=120) == ("", "")
     assert process.returncode == 0
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """``line`` with $RUSKA as the command; none of them may wait for anything."""
     environment = {**os.environ, "RUSKA": " ".join(COMMAND)}
-    return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, timeout=240, env=environment)
 
 
 @pytest.mark.parametrize(

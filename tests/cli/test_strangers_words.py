@@ -133,9 +133,11 @@ def test_what_the_user_typed(words: tuple[str, ...], here: Path) -> None:
 
 def test_cards_of_models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSKA_MODELS", str(here / "models"))
+    network = {"kind": "halfplane", "spot": [1, 1], "frames": 1, "outputs": 1, "widths": [16, 32, 64, 64]}
     image = {"name": HOSTILE, "shape": [48, 40], "axes": "YX", "dtype": HOSTILE, "hash": "", "voxel_size_nm": {}}
-    facts = {"name": HOSTILE, "method": "blindspot", "network": {}, "settings": {}, "training": {"notes": [HOSTILE]},
-             "licence": HOSTILE, "credits": [HOSTILE], "sha256": "0" * 64, "data": [image]}  # fmt: skip
+    facts = {"name": HOSTILE, "method": "blindspot", "network": network, "settings": {},
+             "training": {"notes": [HOSTILE]}, "licence": HOSTILE, "credits": [HOSTILE], "sha256": "0" * 64,
+             "data": [image]}  # fmt: skip
     (here / "m").mkdir()
     (here / "m" / "card.json").write_text(ModelCard(**facts).model_dump_json())
     for words in (("models", "info", "m"), ("models", "list", "."), ("models", "verify", "m"), ("models", "add", "m")):
@@ -148,7 +150,7 @@ def test_a_fault_is_shown_whole_and_marked(here: Path, monkeypatch: pytest.Monke
     def broken(*args: object) -> None:
         raise ZeroDivisionError(HOSTILE) from ValueError(HOSTILE)
 
-    monkeypatch.setattr("ruska.cli.main.open_image", broken)
+    monkeypatch.setattr("ruska.pipeline.inspect.foresee", broken)
     code, shown = run("info", "a.tif")
     check(shown)
     assert code == 1
@@ -182,6 +184,9 @@ def test_a_closed_stream_stays_closed(here: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert (stop.value.code, (here / "b.tif").exists()) == (0, True)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # led to nowhere
+            stream.close()
 
 
 def test_a_terminal_gets_our_colours_and_bars_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,7 @@ def test_a_damaged_chunk_tree_of_hdf5_is_an_input_error(tmp_path):
         start = file["data"].id.get_chunk_info(0).byte_offset
     tree = data.rindex(b"TREE\1", 0, start)
     source.write_bytes(data[:tree] + b"XXXX" + data[tree + 4 :])
-    with pytest.raises(InputError, match=r"dataset /data cannot be read"):
+    with pytest.raises(InputError, match=r"dataset /data cannot be read|is damaged"):
         ruska.read(source).numpy()
 
 

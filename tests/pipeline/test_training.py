@@ -101,7 +101,7 @@ def test_a_model_is_used_only_for_what_it_was_made(tmp_path):
     assert ruska.denoise(stack, method="blindspot", settings=settings).image.shape == stack.shape
     with pytest.raises(InputError, match="3 neighbouring frames"):
         ruska.denoise(section(1)[1], method="blindspot", settings=settings)
-    with pytest.raises(InputError, match="not for shine"):
+    with pytest.raises(SettingsError, match="not for shine"):
         ruska.denoise(stack, method="shine", settings=settings)
 
 

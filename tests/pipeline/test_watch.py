@@ -124,7 +124,7 @@ def test_unfinished_work_of_a_changed_input_is_thrown_away(tmp_path: Path) -> No
     with pytest.raises(ChangedInputError):
         ruska.denoise(path, tmp_path / "out.npy", method="median", progress=during("restoring", stop))
     with work_folder(tmp_path / "out.npy") as folder:
-        assert left(folder) == ["lock"]
+        assert set(left(folder)) <= {"lock", "owner"}
 
 
 def test_a_large_file_with_another_time_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

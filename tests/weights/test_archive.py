@@ -195,7 +195,7 @@ with arriving() as folder:
             assert len(installed()) == 1
             with arriving():
                 pass
-            left = list(models_folder().glob(f".arriving-*/model/{WEIGHTS}"))
+            left = list(models_folder().glob(f".ruska-*.partial/model/{WEIGHTS}"))
             assert len(left) == 1
         finally:
             process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))

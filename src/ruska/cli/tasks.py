@@ -7,7 +7,7 @@ by another package, is there without a line in this room. A command is made when
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,12 +73,12 @@ def summaries() -> dict[str, str]:
 def command_of(task: str, summary: str) -> Any:
     """The command of a task, with its options."""
     from ruska import methods
-    from ruska.pipeline import RunOptions
+    from ruska.pipeline.request import RunOptions
 
     names = methods.names(task)
     usual = "auto" if task == "denoise" else task if task in names else names[0]
     own = [] if usual == "auto" else _setting_options(methods.about(usual).record)
-    roles = sorted({role for name in names for role in methods.about(name).roles} - {"image"})
+    roles = methods.other_inputs(task)
     options = [*_fixed_options(usual, names), *own, *(_role_option(role) for role in roles),
                *_run_options(RunOptions.model_json_schema()["properties"])]  # fmt: skip
     settings = {name for name, _, _ in own}
@@ -163,7 +163,7 @@ def _help(about: Mapping[str, Any]) -> str:
     return about["description"] + ("" if default is None else f" [default: {default}]")
 
 
-def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: list[str]) -> None:
+def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: Sequence[str]) -> None:
     """Make the request, and run it on the file, or on each file of a folder."""
     from ruska.pipeline.batch import default_output
 
@@ -175,7 +175,7 @@ def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: 
     _one(request.model_copy(update={"output": str(output)}), given)
 
 
-def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: list[str]) -> Any:
+def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: Sequence[str]) -> Any:
     """What was typed, as a request without its output."""
     from ruska.pipeline import Input, Request, RunOptions
     from ruska.pipeline.request import checked

@@ -142,7 +142,9 @@ def _refuse_links(folder: Path) -> None:
     if folder.is_dir():
         found += [entry for entry in folder.iterdir() if entry.is_symlink()]
     if found:
-        raise OutputError(found[0], "is a link, which Ruska never makes there", "Delete it, then run the same again.")
+        raise OutputError(
+            found[0], "is a symbolic link, which Ruska never makes there", "Delete it, then run the same again."
+        )
 
 
 def _take_over(folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
@@ -156,10 +157,13 @@ class BoundedStore(WrapperStore[Any]):
     def __init__(self, store: Any, longest: int, part: int) -> None:
         super().__init__(store)
         self._longest, self._part = longest, part
+        self._base = store
+        while isinstance(self._base, WrapperStore):
+            self._base = self._base._store
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         if byte_range is None:
-            self._check(key, size_of(self._store, key) or 0)
+            self._check(key, self._size_of(key))
         elif isinstance(byte_range, RangeByteRequest):
             length = byte_range.end - byte_range.start
             if not 0 <= length <= self._part:
@@ -173,16 +177,13 @@ class BoundedStore(WrapperStore[Any]):
         if size > self._longest:
             raise ValueError(f"{key} has {size} bytes, of {self._longest} that a chunk may take")
 
-
-def size_of(store: Any, key: str) -> int | None:
-    """Bytes of a file in a store; None where it is not there, or would have to be read to tell."""
-    while isinstance(store, WrapperStore):
-        store = store._store
-    try:
-        if isinstance(store, LocalStore):
-            return (store.root / key).stat().st_size
-        if isinstance(store, ZipStore) and store._is_open:
-            return int(store._zf.getinfo(key).file_size)
-    except (OSError, KeyError):
-        return None
-    return None
+    def _size_of(self, key: str) -> int:
+        """Bytes of a file; 0 where it is not there, or would have to be read to tell."""
+        try:
+            if isinstance(self._base, LocalStore):
+                return os.stat(os.path.join(self._base.root, key)).st_size
+            if isinstance(self._base, ZipStore) and self._base._is_open:
+                return int(self._base._zf.getinfo(key).file_size)
+        except (OSError, KeyError):
+            return 0
+        return 0

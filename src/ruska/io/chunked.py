@@ -105,8 +105,8 @@ def unpack(kind: str, data: bytes | memoryview, limit: int) -> bytes:
 def _unpack_streams(start: Any, data: bytes | memoryview, limit: int) -> bytes:
     """One stream after the other; zeros after the last are padding."""
     parts: list[bytes] = []
-    room, rest = limit, bytes(data)
-    while rest.strip(b"\0") or not parts:
+    room, rest = limit, data
+    while not parts or bytes(rest).strip(b"\0"):
         decoder = start()
         part = decoder.decompress(rest, room + 1)
         if len(part) > room:
@@ -239,7 +239,7 @@ def _lz4_block(data: bytes | memoryview, _: int) -> bytes:
 def _zstd_at_most(data: bytes | memoryview, limit: int) -> bytes:
     import imagecodecs
 
-    return bytes(imagecodecs.zstd_decode(bytes(data), out=limit))
+    return bytes(imagecodecs.zstd_decode(data, out=limit))  # type: ignore[arg-type]  # takes any buffer
 
 
 _STREAMS: dict[str, Any] = {

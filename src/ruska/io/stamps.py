@@ -36,7 +36,7 @@ _METADATA = frozenset(("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata
 _TICK_NS = 3 * 10**9  # clocks of file systems go in steps of up to two seconds
 _WAIT = "Wait until nothing writes to it any more (an instrument may be recording still), then run the same again."
 _REWRITTEN = "changed while it was open: its content is another, with the size and time it had"
-_BACK = "Bring it back as it was: the same command goes on."
+_BACK = "Bring it back as it was; the same command resumes."
 
 
 def take(path: Path, image: Image | None = None) -> Stamp:

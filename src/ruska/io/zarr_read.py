@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RECORD, MASK = "ruska", "ruska_mask"
 _MOST_IMAGES = 50
+_DAMAGED = (OSError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError, ImportError,
+            AssertionError)  # fmt: skip  # what strange metadata lead Zarr into
 _DEEPEST = 5
 _PATIENCE = 5.0  # seconds
 
@@ -116,7 +118,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
         if not isinstance(node.metadata.attributes, Mapping):
             raise ValueError("its attributes are no JSON object")
         return node
-    except Exception as error:  # metadata that are damaged on purpose lead to any
+    except _DAMAGED as error:
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
         raise InputError(path, f"{what} ({type(error).__name__}: {str(error)[:120]})",
                          "Check the name inside the store, or copy the store again.") from error  # fmt: skip

@@ -1,7 +1,10 @@
-"""Named methods, their settings, and the choice among them."""
+"""Named methods, their settings, and the choice among them. The choice is imported when it is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ruska.methods.about import TRAIN, About
-from ruska.methods.auto import RULES, Rule, choose
 from ruska.methods.registry import (
     METHODS,
     about,
@@ -9,12 +12,16 @@ from ruska.methods.registry import (
     describe,
     learns,
     names,
+    other_inputs,
     register,
     takes_prior,
     task,
     tasks,
     unregister,
 )
+
+if TYPE_CHECKING:
+    from ruska.methods.auto import RULES, Rule, choose
 
 __all__ = [
     "METHODS",
@@ -28,9 +35,18 @@ __all__ = [
     "describe",
     "learns",
     "names",
+    "other_inputs",
     "register",
     "takes_prior",
     "task",
     "tasks",
     "unregister",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("RULES", "Rule", "choose"):
+        from ruska.methods import auto
+
+        return getattr(auto, name)
+    raise AttributeError(f"module 'ruska.methods' has no attribute {name!r}")

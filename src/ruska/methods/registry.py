@@ -9,29 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruska.errors import SettingsError, did_you_mean
-from ruska.methods.about import DENOISE, About
+from ruska.methods.about import DEBLUR, DENOISE, ISOTROPIC, SUPERRES, About
 from ruska.methods.settings import parse
 
+
+class Line(NamedTuple):
+    """What is known of a method without importing it: its task, where its `About` is, and inputs besides the image."""
+
+    task: str
+    place: str
+    roles: frozenset[str] = frozenset()
+
+
 METHODS = {
-    "identity": "ruska.methods.filters:IDENTITY",
-    "gaussian": "ruska.methods.filters:GAUSSIAN",
-    "median": "ruska.methods.filters:MEDIAN",
-    "tv": "ruska.methods.denoisers:TOTAL_VARIATION",
-    "nlm": "ruska.methods.denoisers:NON_LOCAL_MEANS",
-    "wavelet": "ruska.methods.denoisers:WAVELET",
-    "bm3d": "ruska.methods.denoisers:BM3D_ABOUT",
-    "prior": "ruska.methods.prior:PRIOR",
-    "blindspot": "ruska.methods.blindspot:BLIND_SPOT",
-    "noise2void": "ruska.methods.blindspot:NOISE2VOID",
-    "udvd": "ruska.methods.blindspot:UDVD",
-    "shine": "ruska.methods.blindspot:SHINE",
-    "deblur": "ruska.methods.deblur:DEBLUR_ABOUT",
-    "richardson-lucy": "ruska.methods.richardson_lucy:RICHARDSON_LUCY",
-    "superres": "ruska.methods.superres:SUPERRES_ABOUT",
-    "isotropic": "ruska.methods.isotropic:ISOTROPIC_ABOUT",
+    "identity": Line(DENOISE, "ruska.methods.filters:IDENTITY"),
+    "gaussian": Line(DENOISE, "ruska.methods.filters:GAUSSIAN"),
+    "median": Line(DENOISE, "ruska.methods.filters:MEDIAN"),
+    "tv": Line(DENOISE, "ruska.methods.denoisers:TOTAL_VARIATION"),
+    "nlm": Line(DENOISE, "ruska.methods.denoisers:NON_LOCAL_MEANS"),
+    "wavelet": Line(DENOISE, "ruska.methods.denoisers:WAVELET"),
+    "bm3d": Line(DENOISE, "ruska.methods.denoisers:BM3D_ABOUT"),
+    "prior": Line(DENOISE, "ruska.methods.prior:PRIOR"),
+    "blindspot": Line(DENOISE, "ruska.methods.blindspot:BLIND_SPOT"),
+    "noise2void": Line(DENOISE, "ruska.methods.blindspot:NOISE2VOID"),
+    "udvd": Line(DENOISE, "ruska.methods.blindspot:UDVD"),
+    "shine": Line(DENOISE, "ruska.methods.blindspot:SHINE"),
+    "deblur": Line(DEBLUR, "ruska.methods.deblur:DEBLUR_ABOUT"),
+    "richardson-lucy": Line(DEBLUR, "ruska.methods.richardson_lucy:RICHARDSON_LUCY"),
+    "superres": Line(SUPERRES, "ruska.methods.superres:SUPERRES_ABOUT"),
+    "isotropic": Line(ISOTROPIC, "ruska.methods.isotropic:ISOTROPIC_ABOUT"),
 }
 _added: dict[str, About] = {}
 
@@ -57,12 +66,24 @@ def added() -> tuple[str, ...]:
 def names(task: str | None = None) -> tuple[str, ...]:
     """Names of all methods, or of those for a task."""
     every = (*METHODS, *_elsewhere(), *_added)
-    return every if task is None else tuple(name for name in every if about(name).task == task)
+    return every if task is None else tuple(name for name in every if _task_of(name) == task)
+
+
+def _task_of(name: str) -> str:
+    return METHODS[name].task if name in METHODS else about(name).task
+
+
+def other_inputs(task: str) -> tuple[str, ...]:
+    """Inputs besides the image that methods of a task take."""
+    found: set[str] = set()
+    for name in names(task):
+        found |= METHODS[name].roles if name in METHODS else about(name).roles
+    return tuple(sorted(found - {"image"}))
 
 
 def tasks() -> tuple[str, ...]:
     """What the methods are for, in the order of the registry."""
-    return tuple(dict.fromkeys(about(name).task for name in names()))
+    return tuple(dict.fromkeys(map(_task_of, names())))
 
 
 def about(name: str) -> About:
@@ -70,7 +91,7 @@ def about(name: str) -> About:
     if name in _added:
         return _added[name]
     if name in METHODS:
-        return _loaded(METHODS[name])
+        return _loaded(METHODS[name].place)
     elsewhere = _elsewhere()
     if name not in elsewhere:
         raise SettingsError("method", f"'{name}' is unknown", did_you_mean(name, ["auto", *names()]))
@@ -78,6 +99,11 @@ def about(name: str) -> About:
     if not isinstance(found, About):
         raise SettingsError("method", f"'{name}' of another package is no About", "Ask those who wrote it.")
     return found
+
+
+def _known(name: str) -> str:
+    """``name``, of a method that is there; SettingsError otherwise."""
+    return name if name in METHODS else about(name).name
 
 
 @cache
@@ -108,7 +134,7 @@ def learns(name: str) -> bool:
 
 def task(name: str) -> str:
     """What the method is for; ``auto`` denoises."""
-    return DENOISE if name == "auto" else about(name).task
+    return DENOISE if name == "auto" else _task_of(_known(name))
 
 
 def takes_prior(name: str) -> bool:

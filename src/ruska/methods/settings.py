@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ruska.errors import SettingsError, did_you_mean
 
+_QUOTED = re.compile(r"'([^']*)'")
 _LARGEST = 16  # factor of super-resolution or anisotropy
 
 
@@ -90,5 +92,14 @@ def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         about = record.model_fields[name].description if name in record.model_fields else ""
-        said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{method}.{name}", f"{first['input']!r} is not valid ({said})", about or "") from error
+        raise refused(f"{method}.{name}", first, about or "") from error
+
+
+def refused(name: str, first: Any, fix: str = "") -> SettingsError:
+    """The first of pydantic's errors in our words; for a word that is none of those allowed, the nearest one."""
+    if first["type"] == "literal_error":
+        return SettingsError(name, f"{first['input']!r:.80} is unknown",
+                             did_you_mean(str(first["input"]), _QUOTED.findall(first["ctx"]["expected"])))  # fmt: skip
+    return SettingsError(
+        name, f"{first['input']!r:.80} is not valid ({first['msg'].removeprefix('Value error, ')})", fix
+    )

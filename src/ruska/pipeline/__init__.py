@@ -1,14 +1,55 @@
-"""Joins source, recipe, method, engine and sinks. Every user interface makes a `Request` and calls `run`."""
+"""Joins source, recipe, method, engine and sinks. Every user interface makes a `Request` and calls `run`.
 
-from ruska.pipeline.calls import deblur, denoise, evaluate, isotropic, register, superres, train
-from ruska.pipeline.context import Context, Here, progress_of
-from ruska.pipeline.evaluating import Evaluation
-from ruska.pipeline.inspect import describe, foresee, predict_job
-from ruska.pipeline.opening import as_image, correct_detector, open_input, open_inputs
-from ruska.pipeline.prepare import Prepared, prepare
-from ruska.pipeline.request import Blank, Input, Request, RunOptions
-from ruska.pipeline.restore import Result
-from ruska.pipeline.run import TOOLS, Tool, record_of, run
+Everything is imported when it is first used, so that the help of a command is immediate.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ruska.pipeline.calls import deblur, denoise, evaluate, isotropic, register, superres, train
+    from ruska.pipeline.context import Context, Here, progress_of
+    from ruska.pipeline.evaluating import Evaluation
+    from ruska.pipeline.inspect import describe, foresee, predict_job
+    from ruska.pipeline.opening import as_image, correct_detector, open_input, open_inputs
+    from ruska.pipeline.prepare import Prepared, prepare
+    from ruska.pipeline.request import Blank, Input, Request, RunOptions
+    from ruska.pipeline.restore import Result
+    from ruska.pipeline.run import TOOLS, Tool, record_of, run
+
+_HOMES = {
+    "Blank": "request",
+    "Context": "context",
+    "Evaluation": "evaluating",
+    "Here": "context",
+    "Input": "request",
+    "Prepared": "prepare",
+    "Request": "request",
+    "Result": "restore",
+    "RunOptions": "request",
+    "TOOLS": "run",
+    "Tool": "run",
+    "as_image": "opening",
+    "correct_detector": "opening",
+    "deblur": "calls",
+    "denoise": "calls",
+    "describe": "inspect",
+    "evaluate": "calls",
+    "foresee": "inspect",
+    "isotropic": "calls",
+    "open_input": "opening",
+    "open_inputs": "opening",
+    "predict_job": "inspect",
+    "prepare": "prepare",
+    "progress_of": "context",
+    "record_of": "run",
+    "register": "calls",
+    "run": "run",
+    "superres": "calls",
+    "train": "calls",
+}
 
 __all__ = [
     "TOOLS",
@@ -41,3 +82,9 @@ __all__ = [
     "superres",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ruska.pipeline.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ruska.pipeline' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from ruska.errors import SettingsError, did_you_mean
-from ruska.methods.settings import FileRef, Settings
+from ruska.methods.settings import FileRef, Settings, refused
 
 FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
 DTypes = Literal["same", "float32"]
@@ -161,8 +161,7 @@ def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
         name = ".".join([subject, *place])
         if first["type"] == "extra_forbidden":
             raise SettingsError(name, "is no setting", did_you_mean(place[-1], _fields(record, place[:-1]))) from error
-        said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(name, f"{first['input']!r:.80} is not valid ({said})") from error
+        raise refused(name, first) from error
 
 
 def _fields(record: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -13,8 +13,8 @@ from ruska.weights.architecture import facts_of
 from ruska.weights.bounded import parse_json, read_text
 from ruska.weights.domain import Domain
 
-MOST_CARD = 8 << 20
-"""Bytes that a card may have: some 30 000 files that a model was trained on."""
+MOST_CARD = 4 << 20
+"""Bytes that a card may have: some 15 000 files that a model was trained on."""
 _FIX = "Train the model again, or get its folder whole."
 _LONGEST_FIELD = 80  # characters of a field's name that an error shows
 _shown = Repr()  # 30 characters of a text, six entries of a list
