@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import InputError, SettingsError
 from ruska.methods.about import DENOISE, About
 from ruska.methods.blindspot_learning import Hidden, learn
@@ -149,7 +150,6 @@ class BlindSpot:
         return BlindSpotMethod(learned.network, self.settings.flips, None, settings, notes, learned.seconds)
 
     def _from_model(self, source: Readable, name: str, room: float) -> BlindSpotMethod:
-        from ruska.methods.blindspot_learning import device_of_choice
 
         model = load(name, self.name)
         network = Hidden.of(model.card.network).build(0)

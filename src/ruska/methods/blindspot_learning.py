@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import ResourceError
 from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_stacks
 
@@ -154,13 +155,6 @@ def _check_room(room: float, needed: float) -> None:
         raise ResourceError("--memory", f"leaves {left:.2g} GB for training, which needs {needed / 1e9:.2g} GB",
                             f"Allow {lacking:.2g} GB more, or train on fewer and smaller patches (--set batch=1 "
                             "--set patch=64).")  # fmt: skip
-
-
-def device_of_choice() -> torch.device:
-    """The processor a network is run on."""
-    from ruska.training.loop import device_of_choice as choose
-
-    return choose()
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ruska.compute.precision import autocast
 from ruska.errors import ResourceError, SettingsError, did_you_mean
 from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.log import Log
-from ruska.training.ranks import if_usable, join, local_gpu, machine
+from ruska.training.ranks import join, machine
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -186,36 +187,6 @@ def train(
         state.average.load_state_dict(state.best)
     return Trained(state.average, state.step, state.seconds, state.losses, state.scores, state.best_step,
                    book.notes if book is not None else (), state.machine)  # fmt: skip
-
-
-def device_of_choice() -> torch.device:
-    """CUDA where there is a GPU, else Apple's Metal, else the processor; the processor, too, where the GPU is full."""
-    if torch.cuda.is_available():
-        return if_usable(local_gpu())
-    if torch.backends.mps.is_available():
-        return if_usable(torch.device("mps"))
-    return torch.device("cpu")
-
-
-def autocast(device: torch.device | str, precision: str) -> torch.autocast:
-    """Mixed precision for the forward pass: ``bf16`` only where it can be multiplied, fp32 elsewhere."""
-    kind = torch.device(device).type
-    half = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(kind, half, enabled=precision == "fp16" or (precision == "bf16" and multiplies_bf16(kind)))
-
-
-def multiplies_bf16(kind: str) -> bool:
-    """Whether a kind of device has convolutions in bf16 that are not slower than in fp32.
-
-    Processors without AVX-512 have none: there, PyTorch falls back on plain loops, and a training took five times as
-    long as in fp32. Neither have PyTorch's builds without oneDNN.
-    """
-    if kind != "cpu":
-        return True
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # no oneDNN in this build, or another name in a later one
-        return False
 
 
 def _share(state: _State, schedule: Schedule) -> tuple[int, int]:

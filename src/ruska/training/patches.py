@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from ruska.compute.mirroring import mirrored
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image.grid import place_of
 
@@ -192,15 +193,6 @@ def _worth(patch: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     target = patch[patch.shape[0] // 2][valid]
     flat = target.size == 0 or target.min() == target.max()
     return float(valid.mean()) * (0.5 if flat else 1.0), valid
-
-
-def mirrored(index: int, size: int) -> int:
-    """``index`` reflected into ``range(size)`` without repeating the edge."""
-    if size == 1:
-        return 0
-    period = 2 * (size - 1)
-    index %= period
-    return min(index, period - index)
 
 
 class _Kept:

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
@@ -24,7 +25,7 @@ from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
 from ruska.training.checkpoint import fill, load_weights, save_weights
-from ruska.training.loop import Schedule, Trained, device_of_choice, train
+from ruska.training.loop import Schedule, Trained, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
 from ruska.training.restoring import EDGE, Met, walk
