@@ -12,7 +12,8 @@ import torch
 
 from ruska.compute.precision import multiplies_bf16
 from ruska.errors import InputError, ResourceError, SettingsError
-from ruska.training import Schedule, load_weights, loop, save_weights, train
+from ruska.training import Schedule, loop, train
+from ruska.weights.tensors import load_weights, save_weights
 
 INPUTS = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32))
 TARGETS = INPUTS @ torch.linspace(-1, 1, 8)[:, None]

@@ -17,15 +17,14 @@ from pydantic import Field, field_validator
 from ruska.compute.devices import device_of_choice
 from ruska.errors import InputError, SettingsError
 from ruska.methods.about import DENOISE, About
-from ruska.methods.blindspot_learning import Hidden, learn
+from ruska.methods.blindspot_learning import Hidden, learn, level_of
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
-from ruska.methods.sampling import Readable, Workplace, sample_planes, sample_stacks, typical_noise
+from ruska.methods.sampling import Readable, Workplace, sample_stacks, typical_noise
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
     from ruska.methods.blindspot_learning import Learned
-    from ruska.physics import NoiseLevel
     from ruska.physics.noise_statistics import NoiseEstimate
     from ruska.weights import Model
 
@@ -226,13 +225,6 @@ def load(name: str, method: str) -> Model:
         raise InputError(name, f"is a model for {model.card.method}, not for {method}",
                          f"Use --method {model.card.method}.")  # fmt: skip
     return model
-
-
-def level_of(sources: Sequence[Readable]) -> NoiseLevel:
-    """How the noise of a typical plane of the first source grows with the signal."""
-    from ruska.physics import noise_level
-
-    return noise_level(sample_planes(sources[0], count=1)[0])
 
 
 def spot_for(noise: NoiseEstimate) -> tuple[int, int]:

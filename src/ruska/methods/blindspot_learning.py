@@ -10,7 +10,7 @@ import numpy as np
 
 from ruska.compute.devices import device_of_choice
 from ruska.errors import ResourceError
-from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_stacks
+from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_planes, sample_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,15 @@ def learn(
     sampler = PatchSampler(sources, own.patch, frames=own.frames, multiple=network.multiple, seed=own.seed,
                            held_out=0.0 if masked else _HELD_OUT)  # fmt: skip
     batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
-    loss = _Objective(sampler, batch, hidden, own.loss, own.seed, device, _level(sources, own.loss))
+    loss = _Objective(
+        sampler,
+        batch,
+        hidden,
+        own.loss,
+        own.seed,
+        device,
+        level_of(sources) if own.loss == "poisson-gaussian" else None,
+    )
     room = budget.room
     if device.type == "cpu":
         _check_room(room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
@@ -282,7 +290,8 @@ def _judged(source: Readable, frames: int, sampler: PatchSampler) -> list[tuple[
     return [(stack, held) for stack, held in chosen if held.sum() >= _FEWEST_JUDGED]
 
 
-def _level(sources: Sequence[Readable], loss: str) -> NoiseLevel | None:
-    from ruska.methods.blindspot import level_of
+def level_of(sources: Sequence[Readable]) -> NoiseLevel:
+    """How the noise of a typical plane of the first source grows with the signal."""
+    from ruska.physics import noise_level
 
-    return level_of(sources) if loss == "poisson-gaussian" else None
+    return noise_level(sample_planes(sources[0], count=1)[0])

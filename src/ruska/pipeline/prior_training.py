@@ -74,8 +74,8 @@ def _start(name: str) -> Path:
 
 def _begun(folder: Path, own: PriorSettings) -> bool:
     """Whether `ruska.training.prior` alone, which keeps no request, trained into ``folder`` with these settings."""
-    from ruska.training.checkpoint import load_weights
     from ruska.training.prior import CHECKPOINT
+    from ruska.weights.tensors import load_weights
 
     left = folder / CHECKPOINT
     return left.exists() and load_weights(left)[1].get("identity") == own.identity()

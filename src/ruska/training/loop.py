@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from ruska.compute.precision import autocast
 from ruska.errors import ResourceError, SettingsError, did_you_mean
-from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.log import Log
 from ruska.training.ranks import join, machine
+from ruska.weights.tensors import fill, load_weights, save_weights
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]

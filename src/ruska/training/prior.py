@@ -24,12 +24,12 @@ from ruska.networks.growth import deepened
 from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
-from ruska.training.checkpoint import fill, load_weights, save_weights
 from ruska.training.loop import Schedule, Trained, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
 from ruska.training.restoring import EDGE, Met, walk
 from ruska.training.samples import Samples
+from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
 _SAMPLES = 3  # patches that are drawn while it is trained
