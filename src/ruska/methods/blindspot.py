@@ -130,8 +130,13 @@ class BlindSpot:
         method = self._method(learned, learned.notes)
         return method if budget.rehearsal else self._fitted(method, source, room)
 
-    def learn(self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None) -> Learned:
-        """Train on all of ``sources`` (normalised); resumes from ``budget.folder``."""
+    def learn(
+        self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None, overwrite: bool = True
+    ) -> Learned:
+        """Train on all of ``sources`` (normalised); resumes from ``budget.folder``.
+
+        overwrite : whether another training there may be begun anew, as in a run's work folder.
+        """
         own = self.settings
         if own.frames > 1 and min(len(s.shape) for s in sources) < 3:
             raise SettingsError(
@@ -140,7 +145,7 @@ class BlindSpot:
         spot, notes = self._spot(sources)
         start = load(own.start, self.name) if own.start else None
         hidden = Hidden(self.network, spot, own.frames, 2 if own.loss == "poisson-gaussian" else 1)
-        learned = learn(sources, hidden, own, budget, start=start, log=log)
+        learned = learn(sources, hidden, own, budget, start=start, log=log, overwrite=overwrite)
         return replace(learned, notes=(*notes, *learned.notes))
 
     def _method(self, learned: Learned, notes: tuple[str, ...]) -> BlindSpotMethod:

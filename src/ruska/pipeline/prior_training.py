@@ -57,7 +57,7 @@ def train_prior(
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
         weights = _start(start) if start else None
-        found = train_prior(corpus, folder, own, start=weights, progress=progress)
+        found = train_prior(corpus, folder, own, start=weights, overwrite=overwrite, progress=progress)
         if not first_of_many():
             return None
         return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))

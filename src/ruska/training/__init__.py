@@ -2,6 +2,6 @@
 
 from ruska.training.loop import Schedule, Trained, train
 from ruska.training.patches import PatchSampler
-from ruska.training.prefetch import Prefetched
+from ruska.training.trainee import Single, Trainee
 
-__all__ = ["PatchSampler", "Prefetched", "Schedule", "Trained", "train"]
+__all__ = ["PatchSampler", "Schedule", "Single", "Trained", "Trainee", "train"]

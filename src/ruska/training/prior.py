@@ -80,12 +80,13 @@ PRESETS: dict[str, PriorSettings] = {
 
 
 def train_prior(
-    corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None,
+    corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None, overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:  # fmt: skip
     """Train on the packed ``corpus``; leaves ``training.safetensors`` to go on from, and the averaged weights.
 
     start : weights to begin with, of the same network or of a shallower one (see `deepened`).
+    overwrite : begin anew where ``folder`` holds another training; OutputError otherwise.
     """
     device = device_of_choice()
     packed = Packed.load(corpus, device)
@@ -119,7 +120,7 @@ def train_prior(
                         checkpoint_seconds=180)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=own.identity(), progress=progress,
+                  identity=own.identity(), overwrite=overwrite, progress=progress,
                   watch=_samples(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):
@@ -159,12 +160,14 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the preset")
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds another training")
     options = parser.parse_args()
     given = dict(text.partition("=")[::2] for text in options.set)
     if options.minutes is not None:
         given["minutes"] = str(options.minutes)
     try:
-        found = train_prior(options.corpus, options.output, settings_of(options.preset, given), start=options.start)
+        own = settings_of(options.preset, given)
+        found = train_prior(options.corpus, options.output, own, start=options.start, overwrite=options.overwrite)
     except RuskaError as error:
         sys.exit(f"ruska: {error}")
     except KeyboardInterrupt:
