@@ -76,8 +76,7 @@ class PatchSampler:
         sizes = np.array([p.pixels for p in self.places])
         self.share = sizes / sizes.sum()
         self._judged = np.random.default_rng((seed, 1)).random((_TILES, _TILES)) < held_out
-        whole = sum(np.prod(s.shape, dtype=np.float64) for s in sources)
-        self.sources = [_Kept(s) for s in sources] if whole <= _IN_MEMORY else list(sources)
+        self.sources = in_memory(sources)
 
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Patches (size, frames, edge, edge), float32, and where to aim at them: (size, 1, edge, edge), bool."""
@@ -193,6 +192,12 @@ def _worth(patch: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     target = patch[patch.shape[0] // 2][valid]
     flat = target.size == 0 or target.min() == target.max()
     return float(valid.mean()) * (0.5 if flat else 1.0), valid
+
+
+def in_memory(sources: Sequence[Readable]) -> list[Readable]:
+    """The sources, read once where all of them together are small."""
+    whole = sum(np.prod(s.shape, dtype=np.float64) for s in sources)
+    return [_Kept(s) for s in sources] if whole <= _IN_MEMORY else list(sources)
 
 
 class _Kept:
