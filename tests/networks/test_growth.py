@@ -7,7 +7,7 @@ import torch
 
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
-from ruska.training.checkpoint import fill
+from ruska.weights.tensors import fill
 
 WIDTHS = (8, 12, 16)
 

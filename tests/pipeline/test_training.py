@@ -136,3 +136,14 @@ def test_channels_are_no_neighbouring_frames():
     mixed = ruska.denoise(Image(planes, "ZCYX"), method="blindspot", settings=settings).image.numpy()
     apart = ruska.denoise(Image(planes.swapaxes(0, 1), "CZYX"), method="blindspot", settings=settings).image.numpy()
     np.testing.assert_allclose(mixed.swapaxes(0, 1), apart, atol=1e-6)
+
+
+def test_a_state_of_another_training_in_the_folder_is_refused_unless_it_may_be_replaced(tmp_path):
+    """As where the model to start from was trained anew under its old name."""
+    images, settings = [named(section(1)[1], "1.tif")], {**QUICK, "steps": 2}
+    train(images, tmp_path / "m", settings=settings)
+    train(images, tmp_path / "other", settings={**settings, "seed": 1})
+    (tmp_path / "other" / "training.safetensors").replace(tmp_path / "m" / "training.safetensors")
+    with pytest.raises(OutputError, match=r"training\.safetensors: .*other settings.*--overwrite"):
+        train(images, tmp_path / "m", settings=settings)
+    assert train(images, tmp_path / "m", settings=settings, overwrite=True).training["steps"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from ruska.errors import InputError, ResourceError, SettingsError
-from ruska.training import Schedule, load_weights, loop, save_weights, train
+from ruska.compute.precision import multiplies_bf16
+from ruska.errors import InputError, JobCancelledError, OutputError, ResourceError, SettingsError
+from ruska.training import Schedule, loop, train
+from ruska.training.prefetch import Prefetched
+from ruska.weights.tensors import load_weights, save_weights
 
 INPUTS = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32))
 TARGETS = INPUTS @ torch.linspace(-1, 1, 8)[:, None]
@@ -65,15 +69,34 @@ def test_a_resumed_training_ends_like_one_that_was_not_interrupted(tmp_path):
     assert train(network(), failing, always, checkpoint=file, identity="a").steps == 60  # nothing left to do
 
 
-def test_the_state_of_another_training_is_not_taken(tmp_path):
-    file = tmp_path / "state.safetensors"
-    train(network(), loss, SCHEDULE, checkpoint=file, identity="a")
-    steps = []
-    train(network(), lambda net, step: steps.append(step) or loss(net, step), SCHEDULE, checkpoint=file, identity="b")
-    assert steps[0] == 0
-    tensors, _ = load_weights(file)
-    save_weights(file, tensors, {"identity": "b", "step": 60})  # as an older version might have left it
-    assert train(network(), loss, SCHEDULE, checkpoint=file, identity="b").steps == 60
+@pytest.mark.parametrize(("facts", "said"), [
+    ({"identity": "another"}, "other settings or other data"),
+    ({"form": 1}, "another version"),
+    ({"form": 99}, "another version"),
+    ({"optimizer": "sgd"}, "optimiser sgd, not adam"),
+])  # fmt: skip
+def test_the_state_of_another_training_is_refused_unless_it_may_be_replaced(tmp_path, facts, said):
+    file, calls = tmp_path / "state.safetensors", []
+    train(network(), loss, replace(SCHEDULE, steps=5), checkpoint=file, identity="a")
+    tensors, known = load_weights(file)
+    save_weights(file, tensors, {**known, **facts})
+    left = file.read_bytes()
+    with pytest.raises(OutputError, match=rf"state\.safetensors: .*{said}.*--overwrite"):
+        train(network(), remembered(calls), SCHEDULE, checkpoint=file, identity="a")
+    assert not calls
+    assert file.read_bytes() == left
+    train(network(), remembered(calls), SCHEDULE, checkpoint=file, identity="a", overwrite=True)
+    assert calls == list(range(60))
+
+
+def test_a_state_of_the_form_before_goes_on(tmp_path):
+    file, calls = tmp_path / "state.safetensors", []
+    train(network(), loss, replace(SCHEDULE, steps=20), checkpoint=file, identity="a")
+    tensors, known = load_weights(file)
+    assert known.pop("optimizer") == "adam"
+    save_weights(file, tensors, {**known, "form": 2})
+    train(network(), remembered(calls), replace(SCHEDULE, steps=25), checkpoint=file, identity="a")
+    assert calls == list(range(20, 25))
 
 
 def test_the_weights_that_were_judged_best_are_returned():
@@ -345,18 +368,8 @@ def test_half_precision_learns(precision):
 
     trained = train(network(), watched, replace(SCHEDULE, precision=precision))
     assert loss(trained.network, 0).item() < 0.1 * loss(network(), 0).item()
-    bf16 = torch.bfloat16 if loop.multiplies_bf16("cpu") else torch.float32
+    bf16 = torch.bfloat16 if multiplies_bf16("cpu") else torch.float32
     assert kinds == {{"bf16": bf16, "fp16": torch.float16}[precision]}
-
-
-@pytest.mark.parametrize("has_it", [True, False])
-def test_bf16_is_fp32_on_a_processor_that_cannot_multiply_it(monkeypatch, has_it):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_it, raising=False)
-    with loop.autocast("cpu", "bf16"):
-        assert network()(INPUTS).dtype == (torch.bfloat16 if has_it else torch.float32)
-    with loop.autocast("cpu", "fp16"):  # is asked for by name
-        assert network()(INPUTS).dtype == torch.float16
-    assert loop.multiplies_bf16("cuda")
 
 
 def large(net, step):
@@ -444,3 +457,118 @@ def test_an_unfinished_training_is_not_begun_again_by_a_warm_start(tmp_path):
     torch.testing.assert_close(
         resumed.network.state_dict(), train(network(), loss, SCHEDULE).network.state_dict(), rtol=0, atol=0
     )
+
+
+ENDINGS = [KeyboardInterrupt(), JobCancelledError("the run", "was cancelled"), InterruptedTrainingError(), OSError(28)]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("where", ["progress", "watch", "validate"])
+def test_whatever_ends_it_between_two_steps_leaves_a_state_to_go_on_from(tmp_path, where, ending):
+    schedule = replace(SCHEDULE, validate_every=20, patience=1)
+
+    def validate(net):
+        return float(net[2].weight.detach().abs().sum())
+
+    def ended(*given):
+        step = {"progress": lambda: given[1], "watch": lambda: given[1], "validate": lambda: 20}[where]()
+        if step == 20:
+            raise ending
+        return 0.0
+
+    whole = train(normalising_network(), loss, schedule, validate=validate, checkpoint=tmp_path / "whole")
+    with pytest.raises(type(ending)):
+        train(normalising_network(), loss, schedule, checkpoint=tmp_path / "parts",
+              **{"validate": validate, where: ended})  # fmt: skip
+    calls = []
+    resumed = train(normalising_network(), remembered(calls), schedule, validate=validate,
+                    checkpoint=tmp_path / "parts")  # fmt: skip
+    assert calls == list(range(20, 60))
+    assert resumed.scores == whole.scores
+    same_states(tmp_path / "whole", tmp_path / "parts")
+
+
+def same_states(one, other):
+    """But for the clock."""
+    (ours, facts), (theirs, known) = load_weights(one), load_weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert {**facts, "seconds": 0} == {**known, "seconds": 0}
+
+
+def test_an_error_in_a_step_leaves_the_last_checkpoint_alone(tmp_path):
+    def broken(net, step):
+        if step == 37:
+            raise InterruptedTrainingError
+        return loss(net, step)
+
+    with pytest.raises(InterruptedTrainingError):
+        train(network(), broken, SCHEDULE, checkpoint=tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_cancelled_within_a_step_it_goes_on_before_that_step(tmp_path):
+    def cancelled(net, step):
+        net(INPUTS)
+        if step == 37:
+            raise JobCancelledError("the run", "was cancelled")
+        return loss(net, step)
+
+    whole = train(normalising_network(), loss, SCHEDULE)
+    with pytest.raises(JobCancelledError):
+        train(normalising_network(), lambda net, step: cancelled(net, step) if step == 37 else loss(net, step),
+              SCHEDULE, checkpoint=tmp_path / "state")  # fmt: skip
+    resumed = train(normalising_network(), loss, SCHEDULE, checkpoint=tmp_path / "state")
+    torch.testing.assert_close(resumed.network.state_dict(), whole.network.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("own", [
+    {"optimizer": "adamw", "weight_decay": 0.1}, {"optimizer": "sgd", "betas": (0.9, 0.0)},
+    {"optimizer": "sgd", "betas": (0.0, 0.0)}, {"warm_up": 20, "flat": 0.0, "lowest": 0.0},
+], ids=str)  # fmt: skip
+def test_optimisers_and_schedules_learn_and_go_on(tmp_path, own):
+    schedule = replace(SCHEDULE, learning_rate=0.05, **own)
+    whole = train(network(), loss, schedule, checkpoint=tmp_path / "whole")
+    assert loss(whole.network, 0).item() < 0.5 * loss(network(), 0).item()
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), stopping(31), schedule, checkpoint=tmp_path / "parts")
+    train(network(), loss, schedule, checkpoint=tmp_path / "parts")
+    same_states(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_the_learning_rate_rises_for_as_long_as_told_and_falls_to_what_is_told(tmp_path):
+    schedule = replace(SCHEDULE, steps=100, warm_up=40, flat=0.5, lowest=0.2, validate_every=1, patience=1)
+    better = count(0, -1)  # always, or it would fall earlier
+    train(network(), loss, schedule, validate=lambda net: float(next(better)), log=tmp_path)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
+    rates = {int(row[0]): float(row[4]) / 0.1 for row in rows}
+    assert rates[19] == pytest.approx(0.5)
+    assert rates[39] == rates[50] == pytest.approx(1.0)
+    assert rates[75] == pytest.approx(0.6)
+    assert rates[100] == pytest.approx(0.2)
+
+
+def test_an_unknown_optimiser_names_the_nearest():
+    with pytest.raises(SettingsError, match="'sgd'"):
+        train(network(), loss, replace(SCHEDULE, optimizer="sgdm"))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_batches_are_made_by_number_and_ahead_where_the_network_is_elsewhere(monkeypatch, ahead):
+    made, names = [], set()
+
+    def make(number):
+        made.append(number)
+        names.add(threading.current_thread().name)
+        return slice(number % 4 * 16, number % 4 * 16 + 16)
+
+    def on(net, part):
+        return ((net(INPUTS[part]) - TARGETS[part]) ** 2).mean()
+
+    whole = train(network(), loss, SCHEDULE)
+    if ahead:  # as on a GPU
+        monkeypatch.setattr(loop, "_ahead", lambda batches, device: Prefetched(batches))
+    trained = train(network(), on, SCHEDULE, batches=make)
+    assert torch.equal(trained.network.weight, whole.network.weight)
+    assert made[:60] == list(range(60))
+    assert all(("prefetch" in name) == ahead for name in names)

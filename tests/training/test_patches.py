@@ -8,7 +8,6 @@ import pytest
 from ruska.engine import ArraySource
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.training import PatchSampler
-from ruska.training.patches import mirrored
 
 
 def source(*shape):
@@ -40,11 +39,6 @@ def test_small_images_give_small_patches_and_tiny_ones_an_error():
     assert PatchSampler([source(40, 27)], 64, multiple=8).batch(0, 1)[0].shape == (1, 1, 24, 24)
     with pytest.raises(GeometryError, match="7 pixels"):
         PatchSampler([source(7, 40)], 64, multiple=8)
-
-
-@pytest.mark.parametrize(("index", "size", "place"), [(-1, 5, 1), (5, 5, 3), (0, 5, 0), (9, 3, 1), (-7, 1, 0)])
-def test_mirrored(index, size, place):
-    assert mirrored(index, size) == place
 
 
 def test_held_out_pixels_stay_where_they_are_whatever_the_patch():

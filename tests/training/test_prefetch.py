@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ruska.engine import ArraySource
-from ruska.training import PatchSampler, Prefetched, Schedule, train
+from ruska.training import PatchSampler, Schedule, train
+from ruska.training.prefetch import Prefetched
 
 
 def threads():

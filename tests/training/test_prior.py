@@ -20,9 +20,9 @@ from ruska.networks.denoiser import Denoiser
 from ruska.physics import PoissonGaussian, cell_phantom
 from ruska.pipeline.prior_training import curve
 from ruska.training import prior
-from ruska.training.checkpoint import load_weights
 from ruska.training.prior import PRESETS, WEIGHTS, main, settings_of, train_prior
 from ruska.weights import load_model
+from ruska.weights.tensors import load_weights
 
 TINY = {"widths": "[16, 32]", "blocks": "[1, 1]", "patch": "64", "batch": "4", "learning_rate": "0.002",
         "restoring": "0"}  # fmt: skip  # walks are slow; tests of them ask for them

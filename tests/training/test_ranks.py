@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from ruska.errors import ResourceError
-from ruska.training import load_weights, train
+from ruska.training import train
 from ruska.training.ranks import Ranks, join
+from ruska.weights.tensors import load_weights
 
 JOB = Path(__file__).with_name("together.py")
 

@@ -11,7 +11,8 @@ if "RANK" in os.environ:  # a rented machine with GPUs has torch, numpy and safe
 
 import torch
 
-from ruska.training import Schedule, save_weights, train
+from ruska.training import Schedule, train
+from ruska.weights.tensors import save_weights
 
 INPUTS = torch.linspace(-1, 1, 64 * 8).sin().reshape(64, 8).roll(3, 1) + torch.eye(8).repeat(8, 1)
 TARGETS = INPUTS @ torch.linspace(-1, 1, 8)[:, None]

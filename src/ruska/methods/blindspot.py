@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import InputError, SettingsError
 from ruska.methods.about import DENOISE, About
-from ruska.methods.blindspot_learning import Hidden, learn
+from ruska.methods.blindspot_learning import Hidden, learn, level_of
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
-from ruska.methods.sampling import Readable, Workplace, sample_planes, sample_stacks, typical_noise
+from ruska.methods.sampling import Readable, Workplace, sample_stacks, typical_noise
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
     from ruska.methods.blindspot_learning import Learned
-    from ruska.physics import NoiseLevel
     from ruska.physics.noise_statistics import NoiseEstimate
     from ruska.weights import Model
 
@@ -130,8 +130,13 @@ class BlindSpot:
         method = self._method(learned, learned.notes)
         return method if budget.rehearsal else self._fitted(method, source, room)
 
-    def learn(self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None) -> Learned:
-        """Train on all of ``sources`` (normalised); resumes from ``budget.folder``."""
+    def learn(
+        self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None, overwrite: bool = True
+    ) -> Learned:
+        """Train on all of ``sources`` (normalised); resumes from ``budget.folder``.
+
+        overwrite : whether another training there may be begun anew, as in a run's work folder.
+        """
         own = self.settings
         if own.frames > 1 and min(len(s.shape) for s in sources) < 3:
             raise SettingsError(
@@ -140,7 +145,7 @@ class BlindSpot:
         spot, notes = self._spot(sources)
         start = load(own.start, self.name) if own.start else None
         hidden = Hidden(self.network, spot, own.frames, 2 if own.loss == "poisson-gaussian" else 1)
-        learned = learn(sources, hidden, own, budget, start=start, log=log)
+        learned = learn(sources, hidden, own, budget, start=start, log=log, overwrite=overwrite)
         return replace(learned, notes=(*notes, *learned.notes))
 
     def _method(self, learned: Learned, notes: tuple[str, ...]) -> BlindSpotMethod:
@@ -149,7 +154,6 @@ class BlindSpot:
         return BlindSpotMethod(learned.network, self.settings.flips, None, settings, notes, learned.seconds)
 
     def _from_model(self, source: Readable, name: str, room: float) -> BlindSpotMethod:
-        from ruska.methods.blindspot_learning import device_of_choice
 
         model = load(name, self.name)
         network = Hidden.of(model.card.network).build(0)
@@ -226,13 +230,6 @@ def load(name: str, method: str) -> Model:
         raise InputError(name, f"is a model for {model.card.method}, not for {method}",
                          f"Use --method {model.card.method}.")  # fmt: skip
     return model
-
-
-def level_of(sources: Sequence[Readable]) -> NoiseLevel:
-    """How the noise of a typical plane of the first source grows with the signal."""
-    from ruska.physics import noise_level
-
-    return noise_level(sample_planes(sources[0], count=1)[0])
 
 
 def spot_for(noise: NoiseEstimate) -> tuple[int, int]:

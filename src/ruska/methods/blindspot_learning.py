@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import ResourceError
-from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_stacks
+from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_planes, sample_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,9 +107,11 @@ def learn(
     *,
     start: Model | None = None,
     log: Path | None = None,
+    overwrite: bool = True,
 ) -> Learned:
     """Train ``hidden`` on normalised ``sources``; interrupted, it goes on from ``budget.folder``.
 
+    overwrite : begin anew where that folder holds another training; OutputError otherwise.
     With ``budget.rehearsal`` only as long as it takes to tell how long it would take.
     """
     from ruska.training import PatchSampler, Schedule, train
@@ -121,14 +124,16 @@ def learn(
     sampler = PatchSampler(sources, own.patch, frames=own.frames, multiple=network.multiple, seed=own.seed,
                            held_out=0.0 if masked else _HELD_OUT)  # fmt: skip
     batch = own.batch or max(1, round(_PIXELS / sampler.edge**2))
-    loss = _Objective(sampler, batch, hidden, own.loss, own.seed, device, _level(sources, own.loss))
+    level = level_of(sources) if own.loss == "poisson-gaussian" else None
+    batches, loss = _Batches(sampler, batch, hidden, own.seed), _Objective(own.loss, device, level)
     room = budget.room
     if device.type == "cpu":
         _check_room(room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, own.precision)
     if budget.rehearsal:
-        train(network, loss, replace(schedule, steps=1, minutes=None), device=device)  # the first step is slower
-        trained = train(network, loss, replace(schedule, steps=2, minutes=None), device=device)
+        one, two = (replace(schedule, steps=n, minutes=None) for n in (1, 2))
+        train(network, loss, one, batches=batches, device=device)  # the first step is slower
+        trained = train(network, loss, two, batches=batches, device=device)
         seconds = trained.seconds / 2 * own.steps
         seconds = min(seconds, 60 * own.minutes) if own.minutes else seconds
         return Learned(trained.network, hidden, batch, 0, seconds, str(device), [])
@@ -137,7 +142,7 @@ def learn(
                      [s.shape for s in sources], start.card.sha256 if start else None))  # fmt: skip
     judge = _Judge(places, own.frames, room, budget.tidy) if places else None
     trained = train(
-        network, loss, schedule, device=device, validate=judge,
+        network, loss, schedule, batches=batches, device=device, validate=judge, overwrite=overwrite,
         checkpoint=budget.folder / "training.safetensors" if budget.folder else None, identity=identity,
         progress=budget.progress, log=log,
     )  # fmt: skip
@@ -156,35 +161,42 @@ def _check_room(room: float, needed: float) -> None:
                             "--set patch=64).")  # fmt: skip
 
 
-def device_of_choice() -> torch.device:
-    """The processor a network is run on."""
-    from ruska.training.loop import device_of_choice as choose
+Batch = tuple["Tensor", "Tensor", "Tensor"]
+"""What the network sees (b, frames, Y, X), what it should say (b, 1, Y, X), and where to aim at: the same, bool."""
 
-    return choose()
+
+@dataclass(frozen=True)
+class _Batches:
+    """The batch of a step, where the files are read: on the processor."""
+
+    sampler: PatchSampler
+    size: int
+    hidden: Hidden
+    seed: int
+
+    def __call__(self, step: int) -> Batch:
+        noisy, aim = self.sampler.batch(step, self.size)
+        middle = self.hidden.frames // 2
+        target, seen = noisy[:, middle : middle + 1], noisy
+        if self.hidden.kind == "noise2void":
+            seen, aim = masked(noisy, self.hidden.spot, (self.seed, step))
+        return seen, target, aim
 
 
 @dataclass(frozen=True)
 class _Objective:
-    """The loss of step ``step``: how far the network is from noisy pixels it has not seen."""
+    """The loss of a batch: how far the network is from noisy pixels it has not seen."""
 
-    sampler: PatchSampler
-    batch: int
-    hidden: Hidden
     loss: str
-    seed: int
     device: torch.device
     level: NoiseLevel | None
 
-    def __call__(self, network: nn.Module, step: int) -> Tensor:
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         import torch
 
-        noisy, aim = self.sampler.batch(step, self.batch)
-        middle = self.hidden.frames // 2
-        target, seen = noisy[:, middle : middle + 1].to(self.device), noisy
-        if self.hidden.kind == "noise2void":
-            seen, aim = masked(noisy, self.hidden.spot, (self.seed, step))
+        seen, target, aim = batch
         seen = seen.to(self.device, memory_format=torch.channels_last)
-        found, aim = network(seen).float(), aim.to(self.device)
+        found, target, aim = network(seen).float(), target.to(self.device), aim.to(self.device)
         if self.level is not None:
             return _likelihood(found, target, self.level)[aim].mean()
         return _LOSSES[self.loss]((found - target)[aim])
@@ -288,7 +300,8 @@ def _judged(source: Readable, frames: int, sampler: PatchSampler) -> list[tuple[
     return [(stack, held) for stack, held in chosen if held.sum() >= _FEWEST_JUDGED]
 
 
-def _level(sources: Sequence[Readable], loss: str) -> NoiseLevel | None:
-    from ruska.methods.blindspot import level_of
+def level_of(sources: Sequence[Readable]) -> NoiseLevel:
+    """How the noise of a typical plane of the first source grows with the signal."""
+    from ruska.physics import noise_level
 
-    return level_of(sources) if loss == "poisson-gaussian" else None
+    return noise_level(sample_planes(sources[0], count=1)[0])

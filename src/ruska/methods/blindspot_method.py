@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from ruska.compute.mirroring import mirrored
+from ruska.compute.padding import cropped, padded
 from ruska.image import Output
 from ruska.methods.folding import REACH
 
@@ -74,8 +76,6 @@ class BlindSpotMethod:
         """The image: (b, c, Y, X), or (b, c, frames, Y, X) for a network of several frames."""
         import torch
 
-        from ruska.training.patches import mirrored
-
         y = inputs["image"]
         frames = self.network.frames
         noisy, out = y.cpu().numpy(), np.empty(y.shape, np.float32)
@@ -95,14 +95,12 @@ class BlindSpotMethod:
         The second is the variance of the prediction's error, where the network says it.
         """
         import torch
-        from torch.nn import functional
 
-        height, width = stack.shape[-2:]
-        step = self.network.multiple
+        size = stack.shape[-2:]
         x = torch.from_numpy(np.ascontiguousarray(stack, dtype=np.float32))[None]
-        x = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
+        x = padded(x, (self.network.multiple,) * 2)
         with torch.inference_mode():
-            restored = self._restore(x.to(next(self.network.parameters()).device))[:, :height, :width].cpu().numpy()
+            restored = cropped(self._restore(x.to(next(self.network.parameters()).device)), size).cpu().numpy()
         mean = np.float32(self.slope) * restored[0] + np.float32(self.offset)
         return mean, np.float32(self.slope**2) * np.exp(restored[1]) if len(restored) > 1 else None
 

@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from ruska.compute.devices import device_of_choice
+from ruska.compute.mirroring import MIRRORS, Mirrored
+from ruska.compute.padding import cropped, padded
+from ruska.compute.precision import autocast
 from ruska.image import Output
 from ruska.methods.em_generalist import (
     PASSES,
@@ -26,7 +30,6 @@ from ruska.methods.em_generalist import (
     sampled,
 )
 from ruska.methods.network_memory import FIRST_CALL, ITERATED, Arrays
-from ruska.methods.orientations import MIRRORS, Mirrored
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
 from ruska.methods.sampling import Readable
 
@@ -80,7 +83,6 @@ def ready(
     """The method that undoes ``operator``, told of the noise of ``source``."""
     from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE
     from ruska.physics.operators import Decimation
-    from ruska.training.loop import device_of_choice
 
     network, about = load(settings.model)
     network = network.eval().to(device_of_choice())
@@ -245,15 +247,10 @@ class PosteriorMethod:
     ) -> Tensor:
         """The prior on (n, 1, Y, X), of any size."""
         import torch
-        from torch.nn import functional
 
-        from ruska.training.loop import autocast
-
-        height, width = x.shape[-2:]
-        step = self.network.multiple
-        padded = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate").flip(mirrored)
+        whole = padded(x, (self.network.multiple,) * 2).flip(mirrored)
         sigma = torch.full((1, 1, 1, 1), level, device=x.device)
         told = None if averaged is None else torch.tensor(averaged, device=x.device).view(1, 2, 1, 1)
         with autocast(x.device, self.own.precision):
-            parts = [self.network(p, sigma.expand(len(p), -1, -1, -1), None, told) for p in padded.split(_BATCH)]
-        return torch.cat(parts).flip(mirrored)[..., :height, :width]
+            parts = [self.network(p, sigma.expand(len(p), -1, -1, -1), None, told) for p in whole.split(_BATCH)]
+        return cropped(torch.cat(parts).flip(mirrored), x.shape[-2:])

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ruska.compute.devices import device_of_choice
+from ruska.compute.mirroring import averaged
+from ruska.compute.padding import cropped, padded
+from ruska.compute.precision import autocast
+from ruska.compute.smoothing import smooth
 from ruska.errors import InputError
 from ruska.image import Output
 from ruska.methods.about import DENOISE, About
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
-from ruska.methods.orientations import averaged
 from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import FileRef, Settings
 
@@ -97,8 +101,6 @@ class Prior:
     name: ClassVar[str] = "prior"
 
     def prepare(self, source: Readable, normalisation: object, budget: object) -> PriorMethod:
-        from ruska.training.loop import device_of_choice
-
         network, about = load(self.settings.model)
         network = network.eval().to(device_of_choice())
         told, note = look(source, self.settings)
@@ -151,15 +153,11 @@ class PriorMethod:
     def __call__(self, inputs: Mapping[str, Tensor], random: object) -> dict[str, Tensor]:
         """The image: (b, c, Y, X), normalised."""
         import torch
-        from torch.nn import functional
 
         y = inputs["image"]
-        height, width = y.shape[-2:]
-        planes = y.reshape(-1, 1, height, width).to(torch.float32)
-        step = self.network.multiple
-        padded = functional.pad(planes, (0, -width % step, 0, -height % step), mode="replicate")
+        planes = padded(y.reshape(-1, 1, *y.shape[-2:]).to(torch.float32), self.multiple)
         with torch.inference_mode():
-            restored = torch.cat([self.restore(plane[None]) for plane in padded])[..., :height, :width]
+            restored = cropped(torch.cat([self.restore(plane[None]) for plane in planes]), y.shape[-2:])
         return {"mean": restored.reshape(y.shape).to(y.dtype)}
 
     def restore(self, plane: Tensor) -> Tensor:
@@ -178,8 +176,6 @@ class PriorMethod:
         """
         import torch
 
-        from ruska.training.loop import autocast
-
         device = next(self.network.parameters()).device
         told, signal = self.told, self.told.signal
         x = ((plane - told.mean) / signal).to(device)
@@ -193,8 +189,6 @@ class PriorMethod:
     def noise_map(self, plane: Tensor) -> Tensor:
         """Standard deviation of the noise at each pixel; (1, 1, 1, 1) where it is the same everywhere."""
         import torch
-
-        from ruska.training.noising import smooth
 
         level = self.told.level
         if level is None:

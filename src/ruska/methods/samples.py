@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from ruska.compute.padding import padded
 from ruska.errors import SettingsError
 from ruska.image import Output
 from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod
@@ -164,7 +165,7 @@ def _spreads(method: PriorMethod | PosteriorMethod, source: Readable) -> tuple[f
     dimensions = len(method.halo)
     sizes = [ceil(_LOOK[dimensions] / float(s)) for s in method.scale]
     part = _middle(source, [ceil(n / m) * m for n, m in zip(sizes, method.multiple, strict=True)])
-    y = _padded(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))[None, None], method.multiple)
+    y = padded(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))[None, None], method.multiple)
     shape = [int(n * s) for n, s in zip(y.shape[2:], method.scale, strict=True)]
 
     def white(step: int) -> Tensor:
@@ -184,14 +185,6 @@ def _middle(source: Readable, sizes: Sequence[int]) -> NDArray[Any]:
         box.append(slice(start, min(n, start + size)))
     part = source.read(tuple(box))
     return part.reshape(part.shape[len(others) :])
-
-
-def _padded(y: Tensor, multiple: Sequence[int]) -> Tensor:
-    """(1, 1, *spatial) with edges repeated, to sizes that are multiples."""
-    from torch.nn import functional
-
-    pads = [(0, -n % m) for n, m in zip(y.shape[2:], multiple, strict=True)]
-    return functional.pad(y, [p for pair in reversed(pads) for p in pair], mode="replicate")
 
 
 def _white(field: Field, number: int, channel: int, b: int, known: dict[int, Tensor], last: bool) -> Noise:

@@ -9,6 +9,7 @@ from weakref import ref
 
 import numpy as np
 
+from ruska.compute.mirroring import mirrored
 from ruska.image.grid import place_of
 
 if TYPE_CHECKING:
@@ -131,8 +132,6 @@ def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray
     """
     if frames == 1:
         return [plane[None] for plane in sample_planes(source, count=count)]
-    from ruska.training.patches import mirrored
-
     *leading, length, height, width = source.shape
     starts = [max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width)]
     window = [slice(s, s + min(n, SAMPLE_EDGE)) for s, n in zip(starts, (height, width), strict=True)]

@@ -57,7 +57,7 @@ def train_prior(
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
         weights = _start(start) if start else None
-        found = train_prior(corpus, folder, own, start=weights, progress=progress)
+        found = train_prior(corpus, folder, own, start=weights, overwrite=overwrite, progress=progress)
         if not first_of_many():
             return None
         return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))
@@ -74,8 +74,8 @@ def _start(name: str) -> Path:
 
 def _begun(folder: Path, own: PriorSettings) -> bool:
     """Whether `ruska.training.prior` alone, which keeps no request, trained into ``folder`` with these settings."""
-    from ruska.training.checkpoint import load_weights
     from ruska.training.prior import CHECKPOINT
+    from ruska.weights.tensors import load_weights
 
     left = folder / CHECKPOINT
     return left.exists() and load_weights(left)[1].get("identity") == own.identity()

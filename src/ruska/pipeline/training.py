@@ -79,7 +79,7 @@ def train(
             statistics = measure_intensities(whole, image.name, told)
             sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
             facts.append(_facts(image))
-        learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder)
+        learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
         if not first_of_many():
             return None
         watch.check()

@@ -1,7 +1,8 @@
 """The loop every network of Ruska is trained by: steps, moving average of the weights, checkpoints, resume.
 
-Started by ``torchrun --nproc-per-node=N``, N processes train together: each takes its own batches, all take the same
-steps, and the first one judges, reports and writes.
+What is trained is a `Trainee`: a network, or several that belong together. Started by ``torchrun
+--nproc-per-node=N``, N processes train together: each takes its own batches, all take the same steps, and the first
+one judges, reports and writes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,29 +19,36 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ruska.errors import ResourceError, SettingsError, did_you_mean
-from ruska.training.checkpoint import fill, load_weights, save_weights
+from ruska.compute.precision import autocast
+from ruska.errors import JobCancelledError, OutputError, ResourceError, SettingsError, did_you_mean
 from ruska.training.log import Log
-from ruska.training.ranks import if_usable, join, local_gpu, machine
+from ruska.training.prefetch import Prefetched
+from ruska.training.ranks import Ranks, join, machine
+from ruska.training.trainee import Objective, Single, Trainee
+from ruska.weights.tensors import fill, load_weights, save_weights
 
 Progress = Callable[[str, int, int], None]
 Precision = Literal["fp32", "bf16", "fp16"]
+Optimizer = Literal["adam", "adamw", "sgd"]
 SMOOTHED = 50  # steps over which the reported loss is averaged
-_FORM = 2  # of a saved state; counts up when what it holds changes
-_FLAT = 0.3  # share of a training after which the learning rate falls
+_FORM = 3  # of a saved state; counts up when what it holds changes
+_READS = (2, 3)  # forms that are gone on from; 2 knew one network and Adam
 _STUCK = 4  # judgements without a better one, after which it falls at once
-_RISE = 50  # steps over which the learning rate rises, or a tenth of a short training
+_RISE = 50  # steps over which the learning rate rises unless given, or a tenth of a short training
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how hard to train.
 
-    steps : optimiser steps; the learning rate rises over the first, stays, and falls along a cosine over the last 70 %.
-        Where judgements get worse before it falls, it goes back to the best weights and falls from there, and the
-        training ends with the fall: more time is then no use.
+    steps : optimiser steps; the learning rate rises over the first, stays, and falls along a cosine over the last 70 %,
+        to ``lowest`` times what it was. Where judgements get worse before it falls, it goes back to the best weights
+        and falls from there, and the training ends with the fall: more time is then no use.
     minutes : stop earlier when this much training time is spent; the fall of the learning rate is fitted to it.
-    decay : ``flat`` keeps the learning rate where it is after its rise.
+    decay : ``flat`` keeps the learning rate where it is after its rise. flat : share of the training before it falls.
+    warm_up : steps of the rise; None: 50, or a tenth of a short training.
+    optimizer : ``adam``, ``adamw`` (weight decay apart from the gradient) or ``sgd``, whose momentum is the first of
+        ``betas``. weight_decay : of all parameters whose group says nothing else.
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
         fp16 scales the loss so that small gradients survive.
     clip : largest norm of the gradient. accumulate : batches a step, in each process.
@@ -57,6 +66,12 @@ class Schedule:
     average: float = 0.999
     validate_every: int = 50
     patience: float = 0.4
+    optimizer: Optimizer = "adam"
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    warm_up: int | None = None
+    flat: float = 0.3
+    lowest: float = 0.01
     checkpoint_seconds: float = 60.0
 
 
@@ -79,103 +94,91 @@ class Trained:
 
 
 def train(
-    network: nn.Module,
-    loss: Callable[[nn.Module, int], Tensor],
+    network: nn.Module | Trainee,
+    loss: Objective | None,
     schedule: Schedule,
     *,
+    batches: Callable[[int], Any] | None = None,
     validate: Callable[[nn.Module], float] | None = None,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     identity: str = "",
+    overwrite: bool = False,
     start: Mapping[str, Tensor] | Path | None = None,
     log: Path | None = None,
     progress: Progress | None = None,
     watch: Callable[[nn.Module, int], None] | None = None,
     stage: str = "training",
 ) -> Trained:
-    """Minimise ``loss(network, batch)``, which must be the same whenever it is asked for the same batch number.
+    """Minimise ``loss(network, batch)``, which must be the same whenever it is asked for the same batch.
 
+    network, loss : or a `Trainee`, which has its own loss, and None.
+    batches : makes a batch of its number, ahead of time where the network is not on the processor (`Prefetched`);
+        without it the loss is handed the number.
     validate : judges the averaged network, lower is better; the weights it liked best are returned. Without it, the
         last ones. No truth is needed: an error on pixels that training did not aim at will do.
-    checkpoint : file to go on from when it exists and holds ``identity``, and to leave the state in; also when the
-        user interrupts. Several processes must all see it.
+    checkpoint : file to go on from when it exists, and to leave the state in; also when the user interrupts, and when
+        ``validate``, ``progress`` or ``watch`` raise anything. Several processes must all see it.
     identity : names everything that makes this training another one: network, data, settings. Not how long it is:
         with more steps or minutes than it was saved with a training goes on, with fewer it stops at once.
+    overwrite : begin anew where ``checkpoint`` is that of another training.
     start : weights to begin with instead of the network's own, as a state dict or a file of `save_weights`.
     log : folder for ``log.csv`` and, where TensorBoard is installed, its files.
     progress : called as ``progress(stage, done, total)``.
     watch : shown the averaged network after every step, with the number of steps; it must leave it as it is.
 
-    Raises ResourceError when the loss is no longer a number, InputError when ``start`` does not fit.
+    Raises ResourceError when the loss is no longer a number, InputError when ``start`` does not fit, OutputError when
+    ``checkpoint`` is that of another training.
     """
     if schedule.precision not in get_args(Precision):
         raise SettingsError("training.precision", f"is {schedule.precision}",
                             did_you_mean(schedule.precision, get_args(Precision)))  # fmt: skip
+    trainee = _trainee(network, loss)
     ranks = join(torch.device(device))
-    network = network.to(ranks.device)
-    if start is not None:
-        fill(network, start)
-    ranks.copy(network.state_dict().values())
-    optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=schedule.precision == "fp16")
-    state = _State(network, copy.deepcopy(network).requires_grad_(False).eval(), optimizer, scaler)
+    state = _begin(trainee, schedule, ranks, start)
     if checkpoint is not None and checkpoint.exists():
-        state.load(checkpoint, identity)
+        state.load(checkpoint, identity, overwrite=overwrite)
     ranks.must_agree(state.step)
     kept = checkpoint if ranks.first else None
     book = Log(log, state.step) if log is not None and ranks.first else None
-    network.train()
+    state.network.train()
     here = machine(ranks.device)
     saved = time.perf_counter()
     begun = saved - state.seconds
+    between = True  # two steps: the state is that of a training that was not interrupted
     try:
-        while True:
-            # The learning rate and the end may depend on the time: all processes go by the first one's clock.
-            state.seconds = ranks.same(time.perf_counter() - begun)
-            if validate is not None and _due(state, schedule):
-                state.judge(ranks.same(validate(state.average) if ranks.first else 0.0))
-                if _stuck(state, schedule):
-                    state.return_to_best()
-            rate = schedule.learning_rate * _rate(state, schedule)
-            if book is not None and (state.judged or state.step % SMOOTHED == 0):
-                score = state.scores[-1][1] if state.judged else None
-                book.write(state.step, state.seconds, state.recent_loss, score, rate)
-            if _over(state, schedule):
-                break
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            total = torch.zeros((), device=ranks.device)
-            for part in range(schedule.accumulate):
-                batch = (state.step * schedule.accumulate + part) * ranks.world + ranks.rank
-                with autocast(ranks.device, schedule.precision):
-                    found = loss(network, batch)
-                found = found.float() / schedule.accumulate
-                scaler.scale(found).backward()
-                total += found.detach()
-            value = ranks.mean_gradients(network, total)
-            if not math.isfinite(value):
-                raise ResourceError("training", f"the loss became {value} at step {state.step}",
-                                    "Lower the learning rate, or use precision fp32.")  # fmt: skip
-            scaler.unscale_(optimizer)  # the limit is for true gradients
-            nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
-            state.torn = True
-            scaler.step(optimizer)
-            scaler.update()
-            ranks.copy(network.buffers())
-            state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
-            state.torn, state.machine = False, here
-            if progress is not None and ranks.first:
-                progress(stage, *_share(state, schedule))
-            if watch is not None and ranks.first:
-                watch(state.average, state.step)
-            if kept is not None and time.perf_counter() - saved > schedule.checkpoint_seconds:
-                state.save(kept, identity)
-                saved = time.perf_counter()
+        with _ahead(batches, ranks.device) as batch_of:
+            while True:
+                # The learning rate and the end may depend on the time: all processes go by the first one's clock.
+                state.seconds = ranks.same(time.perf_counter() - begun)
+                if validate is not None and _due(state, schedule):
+                    state.judge(ranks.same(validate(state.average) if ranks.first else 0.0))
+                    if _stuck(state, schedule):
+                        state.return_to_best()
+                rate = schedule.learning_rate * _rate(state, schedule)
+                if book is not None and (state.judged or state.step % SMOOTHED == 0):
+                    score = state.scores[-1][1] if state.judged else None
+                    book.write(state.step, state.seconds, state.recent_loss, score, rate)
+                if _over(state, schedule):
+                    break
+                between = False
+                value = _gradients(state, schedule, ranks, batch_of)
+                state.torn = True
+                _take(state, schedule, ranks, rate, value)
+                state.torn, state.machine, between = False, here, True
+                if progress is not None and ranks.first:
+                    progress(stage, *_share(state, schedule))
+                if watch is not None and ranks.first:
+                    watch(state.average, state.step)
+                if kept is not None and time.perf_counter() - saved > schedule.checkpoint_seconds:
+                    state.save(kept, identity)
+                    saved = time.perf_counter()
         if kept is not None:
             state.save(kept, identity)
-    except KeyboardInterrupt:
-        if kept is not None and not state.torn:
+    except BaseException as error:
+        # Any end between two steps is as good as another. In one, only where nothing was wrong with the step.
+        whole = between or (isinstance(error, KeyboardInterrupt | JobCancelledError) and not state.torn)
+        if kept is not None and whole:
             state.undo_half_step()
             state.save(kept, identity)
         raise
@@ -188,34 +191,81 @@ def train(
                    book.notes if book is not None else (), state.machine)  # fmt: skip
 
 
-def device_of_choice() -> torch.device:
-    """CUDA where there is a GPU, else Apple's Metal, else the processor; the processor, too, where the GPU is full."""
-    if torch.cuda.is_available():
-        return if_usable(local_gpu())
-    if torch.backends.mps.is_available():
-        return if_usable(torch.device("mps"))
-    return torch.device("cpu")
+def _trainee(network: nn.Module | Trainee, loss: Objective | None) -> Trainee:
+    if isinstance(network, nn.Module):
+        assert loss is not None, "a network has no loss of its own"
+        return Single(network, loss)
+    assert loss is None, "a trainee has its own loss"
+    return network
 
 
-def autocast(device: torch.device | str, precision: str) -> torch.autocast:
-    """Mixed precision for the forward pass: ``bf16`` only where it can be multiplied, fp32 elsewhere."""
-    kind = torch.device(device).type
-    half = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(kind, half, enabled=precision == "fp16" or (precision == "bf16" and multiplies_bf16(kind)))
+def _begin(trainee: Trainee, schedule: Schedule, ranks: Ranks, start: Mapping[str, Tensor] | Path | None) -> _State:
+    """Everything on the device, the same in all processes, before the first step."""
+    trainee.network.to(ranks.device)
+    if start is not None:
+        fill(trainee.network, start)
+    shipped = trainee.ships().to(ranks.device)
+    ranks.copy(trainee.network.state_dict().values())
+    ranks.copy(trainee.state().values())
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=schedule.precision == "fp16")
+    average = copy.deepcopy(shipped).requires_grad_(False).eval()
+    return _State(trainee, average, _optimizer(trainee, schedule), scaler, schedule.optimizer)
 
 
-def multiplies_bf16(kind: str) -> bool:
-    """Whether a kind of device has convolutions in bf16 that are not slower than in fp32.
+def _optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+    groups, own, decay = trainee.groups(), schedule.optimizer, schedule.weight_decay
+    if own == "adam":
+        return torch.optim.Adam(groups, betas=schedule.betas, weight_decay=decay)
+    if own == "adamw":
+        return torch.optim.AdamW(groups, betas=schedule.betas, weight_decay=decay)
+    if own == "sgd":
+        return torch.optim.SGD(groups, momentum=schedule.betas[0], weight_decay=decay)
+    raise SettingsError("training.optimizer", f"is {own}", did_you_mean(own, get_args(Optimizer)))
 
-    Processors without AVX-512 have none: there, PyTorch falls back on plain loops, and a training took five times as
-    long as in fp32. Neither have PyTorch's builds without oneDNN.
-    """
-    if kind != "cpu":
-        return True
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # no oneDNN in this build, or another name in a later one
-        return False
+
+@contextmanager
+def _ahead(batches: Callable[[int], Any] | None, device: torch.device) -> Iterator[Callable[[int], Any]]:
+    """What makes a batch of its number; while the network is busy, where it is not on the processor itself."""
+    if batches is None:
+        yield lambda number: number
+    elif device.type == "cpu":
+        yield batches
+    else:
+        with Prefetched(batches) as prefetched:
+            yield prefetched
+
+
+def _gradients(state: _State, schedule: Schedule, ranks: Ranks, batch_of: Callable[[int], Any]) -> float:
+    """The loss of the next step, the mean over all processes, and its gradients; ResourceError when it is no number."""
+    device, trainee = ranks.device, state.trainee
+    state.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=device)
+    for part in range(schedule.accumulate):
+        batch = batch_of((state.step * schedule.accumulate + part) * ranks.world + ranks.rank)
+        with autocast(device, schedule.precision):
+            found = trainee.loss(batch, state.step)
+        found = found.float() / schedule.accumulate
+        state.scaler.scale(found).backward()
+        total += found.detach()
+    value = ranks.mean_gradients(state.network, total)
+    if not math.isfinite(value):
+        raise ResourceError("training", f"the loss became {value} at step {state.step}",
+                            "Lower the learning rate, or use precision fp32.")  # fmt: skip
+    state.scaler.unscale_(state.optimizer)  # the limit is for true gradients
+    nn.utils.clip_grad_norm_(state.network.parameters(), schedule.clip)
+    return value
+
+
+def _take(state: _State, schedule: Schedule, ranks: Ranks, rate: float, value: float) -> None:
+    """The step itself, and all that follows it."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.trainee.after_step(state.step)
+    ranks.copy(state.network.buffers())
+    ranks.copy(state.trainee.state().values())
+    state.advance(value, min(schedule.average, (1 + state.step) / (10 + state.step)))
 
 
 def _share(state: _State, schedule: Schedule) -> tuple[int, int]:
@@ -228,7 +278,7 @@ def _share(state: _State, schedule: Schedule) -> tuple[int, int]:
 def _over(state: _State, schedule: Schedule) -> bool:
     spent = schedule.minutes is not None and state.seconds >= 60 * schedule.minutes
     stale = bool(state.scores) and state.step - state.best_step > schedule.patience * schedule.steps
-    return state.step >= schedule.steps or spent or stale or _early_fall(state) >= 1
+    return state.step >= schedule.steps or spent or stale or _early_fall(state, schedule) >= 1
 
 
 def _due(state: _State, schedule: Schedule) -> bool:
@@ -238,16 +288,16 @@ def _due(state: _State, schedule: Schedule) -> bool:
 
 def _stuck(state: _State, schedule: Schedule) -> bool:
     """Whether the learning rate has not begun to fall, and judgements get worse."""
-    waiting = schedule.decay == "cosine" and not state.fell and _done(state, schedule) < _FLAT
+    waiting = schedule.decay == "cosine" and not state.fell and _done(state, schedule) < schedule.flat
     return waiting and state.best_step > 0 and state.step - state.best_step >= _STUCK * schedule.validate_every
 
 
-def _early_fall(state: _State) -> float:
+def _early_fall(state: _State, schedule: Schedule) -> float:
     """How far a fall that began early has come, 0 to 1: it is as long as if the training had been planned so."""
     if not state.fell:
         return 0.0
     begin, best = state.fell
-    return (state.step - begin) * _FLAT / ((1 - _FLAT) * best)
+    return (state.step - begin) * schedule.flat / ((1 - schedule.flat) * best)
 
 
 def _done(state: _State, schedule: Schedule) -> float:
@@ -256,20 +306,22 @@ def _done(state: _State, schedule: Schedule) -> float:
 
 
 def _rate(state: _State, schedule: Schedule) -> float:
-    fall = max((_done(state, schedule) - _FLAT) / (1 - _FLAT), _early_fall(state))
+    fall = max((_done(state, schedule) - schedule.flat) / (1 - schedule.flat), _early_fall(state, schedule))
     fall = min(1.0, max(0.0, fall)) if schedule.decay == "cosine" else 0.0
-    rise = min(_RISE, max(1, schedule.steps // 10))
-    return min(1.0, (state.step + 1) / rise) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
+    rise = min(_RISE, max(1, schedule.steps // 10)) if schedule.warm_up is None else max(1, schedule.warm_up)
+    low = schedule.lowest
+    return min(1.0, (state.step + 1) / rise) * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 @dataclass
 class _State:
     """Everything a resumed training needs."""
 
-    network: nn.Module
+    trainee: Trainee
     average: nn.Module
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    kind: str = "adam"  # of the optimiser
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -280,6 +332,24 @@ class _State:
     torn: bool = False  # in the middle of a change: some weights are of this step, some of the next
     machine: Mapping[str, str] = field(default_factory=dict)  # that took the last step
     _window: list[float] = field(default_factory=list)
+    _sound: list[Tensor] = field(default_factory=list)  # buffers of the network after the last whole step
+
+    def __post_init__(self) -> None:
+        self._remember()
+
+    @property
+    def network(self) -> nn.Module:
+        return self.trainee.network
+
+    def _remember(self) -> None:
+        """The average has the network's buffers already where it is the network's."""
+        own = self.trainee.ships() is self.network
+        self._sound = list(self.average.buffers()) if own else [b.clone() for b in self._touched()]
+
+    def _touched(self) -> list[Tensor]:
+        """What a forward pass may change: running statistics of the network, and of another module that ships."""
+        shipped = self.trainee.ships()
+        return [*self.network.buffers(), *(() if shipped is self.network else shipped.buffers())]
 
     @property
     def judged(self) -> bool:
@@ -300,17 +370,20 @@ class _State:
         self.scores.append((self.step, score))
 
     def return_to_best(self) -> None:
-        """Go on from the best weights, with a falling learning rate."""
-        self.network.load_state_dict(self.best)
-        self.average.load_state_dict(self.best)
+        """Go on from the best weights, with a falling learning rate; with that alone where what is judged is another
+        module than the one that learns."""
+        if self.trainee.ships() is self.network:
+            self.network.load_state_dict(self.best)
+            self.average.load_state_dict(self.best)
         self.fell = (self.step, self.best_step)
 
     @torch.no_grad()
     def advance(self, loss: float, decay: float) -> None:
-        for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+        for kept, new in zip(self.average.parameters(), self.trainee.ships().parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
-        for buffer, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+        for buffer, now in zip(self.average.buffers(), self.trainee.ships().buffers(), strict=True):
             buffer.copy_(now)  # running statistics are averages already, counters cannot be averaged
+        self._remember()
         self.step += 1
         self._window.append(loss)
         if len(self._window) == SMOOTHED:
@@ -320,7 +393,7 @@ class _State:
     @torch.no_grad()
     def undo_half_step(self) -> None:
         """Take back what a forward pass without its step did: running statistics."""
-        for kept, touched in zip(self.average.buffers(), self.network.buffers(), strict=True):
+        for kept, touched in zip(self._sound, self._touched(), strict=True):
             touched.copy_(kept)
 
     def save(self, path: Path, identity: str) -> None:
@@ -328,17 +401,23 @@ class _State:
         for name, module in (("network", self.network), ("average", self.average)):
             tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
         tensors |= {f"best/{key}": value for key, value in self.best.items()}
+        tensors |= {f"trainee/{key}": value for key, value in self.trainee.state().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
+            known = {key: value for key, value in moments.items() if isinstance(value, Tensor)}
+            tensors |= {f"optimizer/{index}/{key}": value for key, value in known.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
                  "window": self._window, "scores": self.scores, "best_step": self.best_step, "fell": self.fell,
-                 "scaler": self.scaler.state_dict(), "form": _FORM, "machine": self.machine}  # fmt: skip
+                 "scaler": self.scaler.state_dict(), "form": _FORM, "machine": self.machine,
+                 "optimizer": self.kind}  # fmt: skip
         save_weights(path, tensors, facts)
 
-    def load(self, path: Path, identity: str) -> None:
+    def load(self, path: Path, identity: str, *, overwrite: bool = False) -> None:
+        """Go on from ``path``. OutputError where it is of another training, unless it may be begun anew."""
         tensors, facts = load_weights(path)
-        if (facts.get("identity"), facts.get("form")) != (identity, _FORM):
-            return  # another training, or one begun by another version of this file
+        if other := self._another(facts, identity):
+            if overwrite:
+                return
+            raise OutputError(path, other, "Choose another folder, pass --overwrite, or delete the file to begin anew.")
         self.network.load_state_dict(_under(tensors, "network/"))
         self.average.load_state_dict(_under(tensors, "average/"))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -353,6 +432,18 @@ class _State:
         self.scores = [(step, score) for step, score in facts["scores"]]
         self.best, self.best_step = _under(tensors, "best/"), facts["best_step"]
         self.fell, self.machine = tuple(facts.get("fell", ())), facts.get("machine", {})
+        self.trainee.load_state(_under(tensors, "trainee/"))
+        self._remember()
+
+    def _another(self, facts: Mapping[str, Any], identity: str) -> str:
+        """Why a saved state is not one of this training; empty where it is."""
+        if facts.get("form") not in _READS:
+            return f"was left by another version of Ruska (form {facts.get('form')}, expected {_FORM})"
+        if facts.get("identity") != identity:
+            return "holds a training that was begun with another network, other settings or other data"
+        if facts.get("optimizer", "adam") != self.kind:
+            return f"holds a training with the optimiser {facts.get('optimizer', 'adam')}, not {self.kind}"
+        return ""
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:

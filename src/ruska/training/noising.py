@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ruska.compute.smoothing import smooth
+
 _MIDDLE, _SPREAD = -0.6, 1.15  # of the normal distribution of log sigma
 _FAINTEST, _STRONGEST = 0.06, 50.0  # fainter noise is never told (see `Denoiser`), and made losses of thousands
 _ABOVE = 2.5  # how many times stronger than a target's own noise is what is added to it
 _MOST_SHOT = 0.95  # share of the variance: where nothing is bright there is read noise still
 _REACH = 2  # pixels up to which neighbours share noise, along each axis
-_SMOOTH = 2.0  # pixels by which a noisy image is smoothed to see how bright it is
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,6 @@ def correlate(white: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     x = sum(kernels[0][:, k].view(-1, 1, 1, 1) * x[..., k : k + width] for k in range(_REACH + 1))
     lags = [(taps[:, lag:] * taps[:, : _REACH + 1 - lag]).sum(1) for taps in kernels for lag in (1, 2)]
     return x, torch.stack(lags, 1)[:, :, None, None]
-
-
-def smooth(y: Tensor, sigma: float = _SMOOTH) -> Tensor:
-    """Gaussian smoothing of (b, 1, Y, X), edges repeated."""
-    reach = int(3 * sigma)
-    at = torch.arange(-reach, reach + 1, device=y.device, dtype=y.dtype)
-    taps = torch.exp(-(at**2) / (2 * sigma**2))
-    taps = taps / taps.sum()
-    y = functional.conv2d(functional.pad(y, (reach, reach, 0, 0), mode="replicate"), taps.view(1, 1, 1, -1))
-    return functional.conv2d(functional.pad(y, (0, 0, reach, reach), mode="replicate"), taps.view(1, 1, -1, 1))
 
 
 def _normal(shape: tuple[int, ...] | torch.Size, random: torch.Generator) -> Tensor:

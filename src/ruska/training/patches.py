@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from ruska.compute.mirroring import mirrored
 from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image.grid import place_of
 
@@ -75,8 +76,7 @@ class PatchSampler:
         sizes = np.array([p.pixels for p in self.places])
         self.share = sizes / sizes.sum()
         self._judged = np.random.default_rng((seed, 1)).random((_TILES, _TILES)) < held_out
-        whole = sum(np.prod(s.shape, dtype=np.float64) for s in sources)
-        self.sources = [_Kept(s) for s in sources] if whole <= _IN_MEMORY else list(sources)
+        self.sources = in_memory(sources)
 
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Patches (size, frames, edge, edge), float32, and where to aim at them: (size, 1, edge, edge), bool."""
@@ -194,13 +194,10 @@ def _worth(patch: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     return float(valid.mean()) * (0.5 if flat else 1.0), valid
 
 
-def mirrored(index: int, size: int) -> int:
-    """``index`` reflected into ``range(size)`` without repeating the edge."""
-    if size == 1:
-        return 0
-    period = 2 * (size - 1)
-    index %= period
-    return min(index, period - index)
+def in_memory(sources: Sequence[Readable]) -> list[Readable]:
+    """The sources, read once where all of them together are small."""
+    whole = sum(np.prod(s.shape, dtype=np.float64) for s in sources)
+    return [_Kept(s) for s in sources] if whole <= _IN_MEMORY else list(sources)
 
 
 class _Kept:

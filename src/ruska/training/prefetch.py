@@ -14,7 +14,9 @@ class Prefetched(Generic[T]):
     """``make(number)``, made ahead of time by one thread when the numbers come at equal steps.
 
         with Prefetched(lambda step: sampler.batch(step, 16)) as batches:
-            train(network, lambda net, step: criterion(net, *batches(step)), schedule)
+            first = batches(0)
+
+    `train` does so with its ``batches`` where the network is not on the processor.
 
     The results are those of ``make``, whatever is asked for and in whatever order; its errors are raised where its
     result is asked for. At most ``ahead`` results wait. The thread ends with the ``with`` block.

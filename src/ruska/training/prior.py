@@ -17,18 +17,19 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ruska.compute.devices import device_of_choice
 from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
 from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
-from ruska.training.checkpoint import fill, load_weights, save_weights
-from ruska.training.loop import Schedule, Trained, device_of_choice, train
+from ruska.training.loop import Schedule, Trained, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
 from ruska.training.restoring import EDGE, Met, walk
 from ruska.training.samples import Samples
+from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
 _SAMPLES = 3  # patches that are drawn while it is trained
@@ -79,12 +80,13 @@ PRESETS: dict[str, PriorSettings] = {
 
 
 def train_prior(
-    corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None,
+    corpus: Path, folder: Path, own: PriorSettings, *, start: Path | None = None, overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:  # fmt: skip
     """Train on the packed ``corpus``; leaves ``training.safetensors`` to go on from, and the averaged weights.
 
     start : weights to begin with, of the same network or of a shallower one (see `deepened`).
+    overwrite : begin anew where ``folder`` holds another training; OutputError otherwise.
     """
     device = device_of_choice()
     packed = Packed.load(corpus, device)
@@ -118,7 +120,7 @@ def train_prior(
                         checkpoint_seconds=180)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=own.identity(), progress=progress,
+                  identity=own.identity(), overwrite=overwrite, progress=progress,
                   watch=_samples(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):
@@ -158,12 +160,14 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the preset")
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds another training")
     options = parser.parse_args()
     given = dict(text.partition("=")[::2] for text in options.set)
     if options.minutes is not None:
         given["minutes"] = str(options.minutes)
     try:
-        found = train_prior(options.corpus, options.output, settings_of(options.preset, given), start=options.start)
+        own = settings_of(options.preset, given)
+        found = train_prior(options.corpus, options.output, own, start=options.start, overwrite=options.overwrite)
     except RuskaError as error:
         sys.exit(f"ruska: {error}")
     except KeyboardInterrupt:

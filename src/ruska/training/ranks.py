@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,9 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ruska.compute.devices import local_gpu
 from ruska.errors import ResourceError
 
-_LITTLE = 64 << 20  # bytes that a GPU must have left: the weights and the images of a small batch
 _PATIENCE = timedelta(hours=1)  # how long the others wait while the first process judges
 
 
@@ -89,31 +88,9 @@ def join(device: torch.device) -> Ranks:
     return Ranks(device, dist.get_rank(), dist.get_world_size())
 
 
-def local_gpu() -> torch.device:
-    """This process's own GPU; the first one when torchrun did not start it."""
-    # Some launchers show each process one GPU only.
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-
-
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def if_usable(device: torch.device) -> torch.device:
-    """``device``, or the processor where not even a little fits on it, or its driver is too old.
-
-    One of several processes keeps its GPU, whose error it then raises: the others would wait for it.
-    """
-    if "LOCAL_RANK" in os.environ:
-        return device
-    try:
-        torch.empty(_LITTLE, dtype=torch.uint8, device=device)
-    except RuntimeError as error:
-        warnings.warn(f"the processor is used, because {device} is not usable: {str(error).partition(chr(10))[0]}",
-                      stacklevel=3)  # fmt: skip
-        return torch.device("cpu")
-    return device
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ruska.weights.architecture import facts_of, shapes_of
 from ruska.weights.bounded import size_of
 from ruska.weights.card import MOST_CARD, ModelCard
 from ruska.weights.header import check_header, largest
+from ruska.weights.tensors import fill, load_weights, save_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +34,6 @@ class Model:
 
     def fill(self, network: Any) -> None:
         """Load the weights into ``network``; InputError names the first that does not fit."""
-        from ruska.training.checkpoint import fill
-
         try:
             fill(network, self.tensors)
         except InputError as error:
@@ -43,8 +42,6 @@ class Model:
 
 def save_model(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> ModelCard:
     """Write weights and card (``facts`` are its fields without ``sha256``); the card last, when all is there."""
-    from ruska.training.checkpoint import save_weights
-
     folder.mkdir(parents=True, exist_ok=True)
     weights, card_file = folder / WEIGHTS, folder / CARD
     card_file.unlink(missing_ok=True)
@@ -73,8 +70,6 @@ def _text(card: ModelCard) -> str:
 
 def read_model(folder: Path) -> Model:
     """Read a model and check it against its card; InputError when it is none, is changed or is damaged."""
-    from ruska.training.checkpoint import load_weights
-
     card = verify(folder)
     tensors, _ = load_weights(folder / WEIGHTS)
     for name, value in tensors.items():

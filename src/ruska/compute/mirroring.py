@@ -1,4 +1,6 @@
-"""Orientations in which a network may see an image: its errors differ between them, and average out.
+"""Mirrored images and indices, and the orientations in which a network may see an image.
+
+Its errors differ between orientations, and average out.
 
 Source: Timofte et al. (2016), "Seven ways to improve example-based single image super resolution", section 3.6.
 """
@@ -25,11 +27,17 @@ def averaged(
     """
     total = None
     for k in range(count):
-        mirrored = MIRRORS[k % len(MIRRORS)]
-        if k < len(MIRRORS):
-            seen = upright(image.flip(mirrored)).flip(mirrored)
-        else:
-            seen = across(image.mT.flip(mirrored)).flip(mirrored).mT
+        axes = MIRRORS[k % len(MIRRORS)]
+        seen = upright(image.flip(axes)).flip(axes) if k < len(MIRRORS) else across(image.mT.flip(axes)).flip(axes).mT
         total = seen if total is None else total + seen
     assert total is not None
     return total / count
+
+
+def mirrored(index: int, size: int) -> int:
+    """``index`` reflected into ``range(size)`` without repeating the edge."""
+    if size == 1:
+        return 0
+    period = 2 * (size - 1)
+    index %= period
+    return min(index, period - index)

@@ -1,4 +1,7 @@
-"""Weights and the state of an unfinished training as safetensors; nothing is ever unpickled."""
+"""Named tensors and a few facts in one safetensors file; nothing is ever unpickled.
+
+Needs PyTorch, NumPy and safetensors only, and these when a function is called.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ruska.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

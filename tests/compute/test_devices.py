@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ruska.training import ranks
-from ruska.training.loop import device_of_choice
+from ruska.compute.devices import device_of_choice
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def a_gpu(monkeypatch):
     def empty(size, dtype, device):
         asked.append((size, str(device)))
 
-    monkeypatch.setattr(ranks.torch, "empty", empty)
+    monkeypatch.setattr(torch, "empty", empty)
     return asked
 
 
@@ -34,7 +33,7 @@ def test_a_gpu_that_is_full_or_broken_leaves_the_work_to_the_processor(a_gpu, mo
     def empty(size, dtype, device):
         raise error
 
-    monkeypatch.setattr(ranks.torch, "empty", empty)
+    monkeypatch.setattr(torch, "empty", empty)
     with pytest.warns(UserWarning, match=r"the processor is used, because cuda:0 .*(out of memory|too old)$"):
         assert str(device_of_choice()) == "cpu"
     monkeypatch.setenv("LOCAL_RANK", "0")

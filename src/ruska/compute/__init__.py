@@ -1,0 +1,4 @@
+"""What running a network and training one share: devices, precision, padding, mirroring, smoothing.
+
+Knows no image, method or training. PyTorch is imported when a function is called.
+"""
