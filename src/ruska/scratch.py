@@ -61,7 +61,12 @@ class Owner:
     @classmethod
     def here(cls) -> Owner:
         """This process."""
-        return cls(_host(), os.getpid(), _start(os.getpid()) or 0)
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """A process of this computer that was started a moment ago."""
+        return cls(_host(), pid, _start(pid) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:

@@ -267,7 +267,45 @@ def _lags(found: NoiseEstimate) -> tuple[float, float, float, float]:
 
 
 def load(folder: str | None) -> tuple[Denoiser, str]:
-    """The network of the prior in ``folder``, or of the embedded one, and what to say of it."""
+    """The network of the prior in ``folder``, or of the embedded one, and what to say of it.
+
+    Raises InputError where there is none, or it is damaged.
+    """
+    if _kept is None:
+        return _load(folder)
+    from ruska.weights import locate
+    from ruska.weights.embedded import EMBEDDED
+
+    where = _state_of(locate(folder) if folder is not None else EMBEDDED)
+    if where is None or where not in _kept:
+        found = _load(folder)
+        _kept.clear()
+        if where is not None:
+            _kept[where] = found
+        return found
+    return _kept[where]
+
+
+_kept: dict[tuple[object, ...], tuple[Denoiser, str]] | None = None
+"""The network that was loaded last, by what its files were then; None: none is kept."""
+
+
+def keep_network() -> None:
+    """Keep the network that is loaded last for the next image: for a process that does nothing else."""
+    global _kept
+    _kept = {} if _kept is None else _kept
+
+
+def _state_of(folder: Path) -> tuple[object, ...] | None:
+    """What differs when the files of a model were changed, or are others; None where they cannot be looked at."""
+    try:
+        found = [(folder / name).stat() for name in ("weights.safetensors", "card.json")]
+    except OSError:
+        return None
+    return (str(folder.absolute()), *((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found))
+
+
+def _load(folder: str | None) -> tuple[Denoiser, str]:
     from ruska.networks.denoiser import Denoiser
     from ruska.weights import load_model
     from ruska.weights.embedded import EMBEDDED

@@ -62,6 +62,7 @@ class Result:
     std : standard deviation of the error, grey levels, float32, as the method or its samples tell it; else None.
     samples : images that the measurement and the prior allow as well as ``image``, float32.
     outputs : everything else that the method gives, by name. tables : rows (n, columns), by name.
+    first : name of the output that ``image`` is.
     """
 
     image: Image
@@ -72,6 +73,7 @@ class Result:
     samples: tuple[Image, ...] = ()
     outputs: Mapping[str, Image] = field(default_factory=dict)
     tables: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    first: str = "mean"
 
 
 def restore(request: Request, images: Mapping[str, Image], context: Context | None = None) -> Result:
@@ -137,7 +139,8 @@ class _Run:
         made = Made.of(job, sinks, outcome, drawn, record)
         further = {name: replace(found, data=found.numpy()) for name, found in made.further.items()}
         first = replace(made.first, data=made.first.numpy())
-        return _result(first, record, further, outcome)
+        found = _result(first, record, further, outcome)
+        return replace(found, first=job.plan.outputs[0].name)
 
     def _prepared(self, progress: Progress, **more: Any) -> Prepared:
         own = self.request
@@ -411,7 +414,8 @@ class _Delivery:
             first = replace(made.first, data=Told(made.first.data, self._tick(target.name)))
             lost = io.write(target, first, overwrite=self.overwrite, before_placing=before_placing, placing=placing)
         further = {name: io.read(_named(file, target)) for name, file in files.items()}
-        return _result(io.read(target), self.record, further, made.outcome, html[0] if html else None, lost)
+        found = _result(io.read(target), self.record, further, made.outcome, html[0] if html else None, lost)
+        return replace(found, first=self.job.plan.outputs[0].name)
 
     def _write_further(self, inside: Path | None) -> dict[str, Path]:
         """Every output but the first: a file beside it, or an image inside a Zarr store."""

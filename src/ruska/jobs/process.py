@@ -1,0 +1,319 @@
+"""The process of a job: takes its folder, does what is asked, and leaves there what became of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ruska.errors import InputError, JobCancelledError, OutputError, RuskaError
+from ruska.jobs.events import EventLog
+from ruska.jobs.folder import CANCEL, EVENTS, LOG, RECORD, RESULTS, TERMS, claimed, patiently, read_object, write_json
+from ruska.jobs.state import write_failure, write_state
+from ruska.jobs.workflow import (
+    ONLY,
+    Made,
+    Step,
+    delivered,
+    done_before,
+    is_begun,
+    key_of,
+    made_of,
+    note_begun,
+    note_done,
+    placed,
+    read_steps,
+    resolved,
+)
+from ruska.pipeline.request import Request, checked
+from ruska.plain_text import one_line
+from ruska.scratch import Owner
+
+_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGBREAK": 130}
+_LOOK_EVERY = 0.2
+"""Seconds between two looks for the cancel file."""
+
+
+class Terms(BaseModel):
+    """How a job is run. directory : where relative paths start; None: where the process is.
+
+    memory_bytes, workers : limits that no request may pass.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: str | None = None
+    memory_bytes: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1)
+
+
+@dataclass
+class Stop:
+    """Why the process is to end. signal : name of the first one that came. asked : by its parent, without a signal."""
+
+    signal: str | None = None
+    asked: bool = False
+    over: bool = True
+
+    @property
+    def code(self) -> int:
+        return _CODES.get(self.signal or "SIGINT", 130)
+
+
+@contextmanager
+def signals() -> Iterator[Stop]:
+    """Make the first signal a `KeyboardInterrupt` while a job runs; the second ends the process, whose work resumes."""
+    stop, before = Stop(), {}
+
+    def take(number: int, _: FrameType | None) -> None:
+        if stop.signal is not None:
+            os._exit(stop.code)
+        stop.signal = signal.Signals(number).name
+        if not stop.over:
+            raise KeyboardInterrupt
+
+    for name in _CODES:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            before[number] = signal.signal(number, take)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class JobContext:
+    """What a run is told and asked from outside, when the outside is a folder. See `pipeline.Context`."""
+
+    folder: Path
+    log: EventLog
+    memory_bytes: int | None
+    workers: int | None
+    stop: Stop
+    own_process: bool = True
+    _looked: float = field(default=0.0, init=False)
+    _unwanted: bool = field(default=False, init=False)
+
+    def event(self, stage: str, done: int, total: int, note: str = "") -> None:
+        self.log.event(stage, done, total, note)
+
+    def cancelled(self) -> bool:
+        now = time.monotonic()
+        if not self._unwanted and now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            self._unwanted = os.path.lexists(self.folder / CANCEL)
+        return self._unwanted or self.stop.asked or self.stop.signal is not None
+
+
+def work(folder: Path, stop: Stop) -> int:
+    """Do what the job in ``folder`` asks, and return the exit code, as the command line has it.
+
+    One line on the error stream says what went wrong; state.json says it too, unless the folder cannot be had.
+    """
+    try:
+        with claimed(folder):
+            return _attended(folder.absolute(), stop)
+    except RuskaError as error:
+        complain(error)
+        return error.exit_code
+    except OSError as error:
+        failed = OutputError(folder, f"cannot be written ({error.strerror or error})",
+                             "Check free space and permissions; the job goes on when it is resumed.")  # fmt: skip
+        complain(failed)
+        return failed.exit_code
+
+
+def _attended(folder: Path, stop: Stop) -> int:
+    """Run it, and write how it ended. Raises OSError where that it runs cannot be written."""
+    if (folder / RECORD).exists():
+        return 0
+    write_state(folder, "running", owner=Owner.here())
+    error: BaseException | None = None
+    stop.over = False
+    try:
+        with logged(folder / LOG) as is_elsewhere:
+            try:
+                _run(folder, stop)
+            except BaseException as found:
+                error = found
+                _say(found)
+            stop.over = True
+    except KeyboardInterrupt as late:
+        error, is_elsewhere = late, False
+    stop.over = True
+    code = _end(folder, stop, error)
+    if error is not None and is_elsewhere:
+        _say(error, trace=False)
+    return code
+
+
+def _end(folder: Path, stop: Stop, error: BaseException | None) -> int:
+    """Write the last state; the exit code."""
+    if error is None or (folder / RECORD).exists():
+        with suppress(OSError):  # the record says it, too
+            write_state(folder, "done")
+        return 0
+    if isinstance(error, KeyboardInterrupt | JobCancelledError):
+        with suppress(OSError):
+            patiently(lambda: (folder / CANCEL).unlink(missing_ok=True))
+            write_state(folder, "cancelled", message="it goes on when it is resumed", exit_code=stop.code)
+        return stop.code
+    code = error.exit_code if isinstance(error, RuskaError) else 5 if isinstance(error, MemoryError) else 1
+    write_failure(folder, error, code)
+    return code
+
+
+def _run(folder: Path, stop: Stop) -> None:
+    steps = read_steps(folder)
+    given = read_object(folder / TERMS) if (folder / TERMS).exists() else {}
+    terms: Terms = checked(Terms, given, TERMS)
+    patiently((folder / EVENTS).open("wb").close)
+    with _standing_in(terms.directory):
+        records = _run_steps(folder, steps, terms, stop)
+    try:
+        write_json(folder / RECORD, records[ONLY] if set(records) == {ONLY} else {"steps": records})
+    except OSError as error:
+        raise OutputError(folder / RECORD, f"could not be written ({error.strerror or error})",
+                          "Check free space; the job goes on when it is resumed.") from error  # fmt: skip
+
+
+def _run_steps(folder: Path, steps: tuple[Step, ...], terms: Terms, stop: Stop) -> dict[str, Any]:
+    done: dict[str, tuple[Request, Made]] = {}
+    keys: dict[str, str] = {}
+    for step in steps:
+        keys[step.name] = key_of(step, keys)
+        log = EventLog(folder / EVENTS, "" if step.name == ONLY else step.name)
+        context = JobContext(folder, log, terms.memory_bytes, terms.workers, stop)
+        request = resolved(placed(folder, step), done)
+        try:
+            done[step.name] = request, _made(folder, step.name, keys[step.name], request, context)
+        finally:
+            log.close()
+    return {name: dict(made.record) for name, (_, made) in done.items()}
+
+
+def _made(folder: Path, name: str, key: str, request: Request, context: JobContext) -> Made:
+    """What a step makes, or has made before."""
+    from ruska import pipeline
+
+    begun = is_begun(folder, name, key)
+    before = done_before(folder, name, key, request) or (delivered(request) if begun else None)
+    if before is not None:
+        return before
+    if context.cancelled():
+        raise JobCancelledError("the job", "was cancelled", "It goes on when it is resumed.")
+    try:
+        if request.output is not None:
+            target = Path(request.output)
+            if target.parent == folder / RESULTS:
+                target.parent.mkdir(exist_ok=True)
+            if not begun and not os.path.lexists(target):
+                note_begun(folder, name, key)
+            elif begun and request.task in ("evaluate", "noise"):  # what is there is of the process that was ended
+                request = request.model_copy(update={"run": request.run.model_copy(update={"overwrite": True})})
+        made = made_of(pipeline.run(request, context))
+        note_done(folder, name, key, made)
+    except OSError as error:
+        raise OutputError(folder, f"cannot be written ({error.strerror or error})",
+                          "Check free space and permissions; the job resumes.") from error  # fmt: skip
+    return made
+
+
+@contextmanager
+def _standing_in(directory: str | None) -> Iterator[None]:
+    """Relative paths start there."""
+    if directory is None:
+        yield
+        return
+    before = os.getcwd()
+    try:
+        os.chdir(directory)
+    except (OSError, ValueError) as error:
+        raise InputError(directory, f"cannot be entered ({getattr(error, 'strerror', None) or error})",
+                         "Relative paths of the job start there.") from error  # fmt: skip
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(before)
+
+
+@contextmanager
+def logged(file: Path) -> Iterator[bool]:
+    """Lead what is printed into ``file``; whether the error stream led elsewhere before."""
+    log = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    is_elsewhere = not _is_open_as(2, log)
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        _flush()
+        for number in kept:
+            os.dup2(log, number)
+        yield is_elsewhere
+    finally:
+        _flush()
+        for number, before in kept.items():
+            os.dup2(before, number)
+            os.close(before)
+        os.close(log)
+
+
+def _is_open_as(number: int, other: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), os.fstat(other))
+    except OSError:
+        return False
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
+def _say(error: BaseException, *, trace: bool = True) -> None:
+    if isinstance(error, RuskaError):
+        complain(error)
+    elif isinstance(error, KeyboardInterrupt):
+        complain("interrupted. The job goes on when it is resumed.")
+    else:
+        if trace:
+            with suppress(OSError, ValueError):
+                traceback.print_exception(error)
+        complain(f"{type(error).__name__}: {error}")
+
+
+def complain(problem: object) -> None:
+    """One line on the error stream, where there is one."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"ruska: {one_line(problem)}\n")
+        sys.stderr.flush()
+
+
+def leave(code: int, stop: Stop) -> None:
+    """End at once after an interruption: threads of libraries would abort an ordinary end."""
+    if stop.signal is not None or stop.asked:
+        _flush()
+        os._exit(code)
+
+
+def stand_on_open_streams() -> None:
+    """Lead closed streams to nowhere; else the next file that is opened takes their place."""
+    with suppress(OSError):
+        while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(spare, True)
+        os.close(spare)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the program
