@@ -4,7 +4,9 @@ from ruska.methods.about import TRAIN, About
 from ruska.methods.auto import RULES, Rule, choose
 from ruska.methods.registry import (
     METHODS,
+    TRAININGS,
     about,
+    broken,
     create,
     describe,
     learns,
@@ -13,16 +15,24 @@ from ruska.methods.registry import (
     takes_prior,
     task,
     tasks,
+    training,
+    trainings,
     unregister,
 )
+from ruska.methods.settings import CodeRef, FileRef, Settings
 
 __all__ = [
     "METHODS",
     "RULES",
     "TRAIN",
+    "TRAININGS",
     "About",
+    "CodeRef",
+    "FileRef",
     "Rule",
+    "Settings",
     "about",
+    "broken",
     "choose",
     "create",
     "describe",
@@ -32,5 +42,7 @@ __all__ = [
     "takes_prior",
     "task",
     "tasks",
+    "training",
+    "trainings",
     "unregister",
 ]
