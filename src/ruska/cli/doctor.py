@@ -21,6 +21,7 @@ _OPTIONAL = {
 def examine() -> tuple[dict[str, Any], bool]:
     """Findings by topic, and whether all is well."""
     import ruska
+    from ruska import methods
     from ruska.engine.memory import available_memory, format_bytes, usable_cores
     from ruska.io.formats import FORMATS, broken_plug_ins, plug_ins
 
@@ -40,6 +41,11 @@ def examine() -> tuple[dict[str, Any], bool]:
         "formats": ", ".join(known.name for known in FORMATS),
         "plug-in readers": {**{f.name: f"from {f.module}" for f in plug_ins()},
                             **{name: f"left out: {why}" for name, why in broken_plug_ins().items()}} or "none",
+        "plug-in methods": {**{name: f"from {methods.about(name).record.__module__}" for name in methods.names()
+                               if name not in methods.METHODS},
+                            **{name: f"from {methods.training(name).record.__module__}, to train"
+                               for name in methods.trainings() if name not in methods.TRAININGS},
+                            **{name: f"left out: {why}" for name, why in methods.broken().items()}} or "none",
         "processor": _try("torch", _devices),
         "cores": usable_cores(),
         "free_memory": format_bytes(available_memory()),

@@ -48,9 +48,10 @@ class Commands(TyperGroup):
         return [first, *(name for name in summaries() if name not in rest), *rest]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        known = summaries()
+        written = super().get_command(ctx, cmd_name)  # no task of another package stands before it
+        known = {} if written is not None else summaries()
         if cmd_name not in known:
-            return super().get_command(ctx, cmd_name)
+            return written
         if self._listing:
             return TyperCommand(cmd_name, help=known[cmd_name])
         return command_of(cmd_name, known[cmd_name])
@@ -66,7 +67,10 @@ def summaries() -> dict[str, str]:
         return TASKS
     from ruska import methods
 
-    more = {task: methods.about(methods.names(task)[0]).summary for task in methods.tasks() if task not in TASKS}
+    more: dict[str, str] = {}
+    for name in methods.names():
+        if name not in methods.METHODS and (known := methods.about(name)).task not in TASKS:
+            more.setdefault(known.task, known.summary)
     return {**TASKS, **more}
 
 
@@ -77,11 +81,14 @@ def command_of(task: str, summary: str) -> Any:
 
     names = methods.names(task)
     usual = "auto" if task == "denoise" else task if task in names else names[0]
-    own = [] if usual == "auto" else _setting_options(methods.about(usual).record)
-    roles = methods.other_inputs(task)
-    options = [*_fixed_options(usual, names), *own, *(_role_option(role) for role in roles),
-               *_run_options(RunOptions.model_json_schema()["properties"])]  # fmt: skip
-    settings = {name for name, _, _ in own}
+    fixed = [*_fixed_options(usual, names), *_run_options(RunOptions.model_json_schema()["properties"])]
+    roles = [role for role in methods.other_inputs(task) if role not in _names(fixed)]
+    fixed += [_role_option(role) for role in roles]
+    # a setting whose name is that of another option goes by --set
+    own = [] if usual == "auto" else _setting_options(methods.about(usual).record, _names(fixed))
+    first = sum(name not in RunOptions.model_fields and name not in roles for name, *_ in fixed)
+    options = [*fixed[:first], *own, *fixed[first:]]
+    settings = _names(own)
 
     def call(**given: Any) -> None:
         run_command(task, given, settings, roles)
@@ -112,11 +119,15 @@ def _fixed_options(usual: str, names: tuple[str, ...]) -> list[Option]:
     ]  # fmt: skip
 
 
-def _setting_options(record: Any) -> list[Option]:
+def _names(options: list[Option]) -> set[str]:
+    return {name for name, *_ in options}
+
+
+def _setting_options(record: Any, taken: set[str]) -> list[Option]:
     """The basic settings of a method; the others go by ``--set``. Values are checked by the record, in one place."""
     found: list[Option] = []
     for name, about in record.model_json_schema().get("properties", {}).items():
-        if about["level"] == "basic" and name != "model":
+        if about["level"] == "basic" and name not in taken:
             option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
             found.append((name, Annotated[str | None, option], None))
     return found

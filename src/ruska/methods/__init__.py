@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from ruska.methods.about import TRAIN, About
 from ruska.methods.registry import (
     METHODS,
+    TRAININGS,
     about,
+    broken,
     create,
     describe,
     learns,
@@ -17,8 +19,11 @@ from ruska.methods.registry import (
     takes_prior,
     task,
     tasks,
+    training,
+    trainings,
     unregister,
 )
+from ruska.methods.settings import CodeRef, FileRef, Settings
 
 if TYPE_CHECKING:
     from ruska.methods.auto import RULES, Rule, choose
@@ -27,9 +32,14 @@ __all__ = [
     "METHODS",
     "RULES",
     "TRAIN",
+    "TRAININGS",
     "About",
+    "CodeRef",
+    "FileRef",
     "Rule",
+    "Settings",
     "about",
+    "broken",
     "choose",
     "create",
     "describe",
@@ -40,6 +50,8 @@ __all__ = [
     "takes_prior",
     "task",
     "tasks",
+    "training",
+    "trainings",
     "unregister",
 ]
 

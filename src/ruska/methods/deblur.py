@@ -11,22 +11,22 @@ from pydantic import Field, model_validator
 
 from ruska.errors import GeometryError, SettingsError
 from ruska.methods.about import DEBLUR, About
-from ruska.methods.posterior import HALO, PosteriorMethod, PosteriorSettings, ready
+from ruska.methods.posterior import HALO, VOLUME_HALO, PosteriorMethod, PosteriorSettings, ready
 from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
-from ruska.methods.settings import FileRef
+from ruska.methods.settings import CodeRef, FileRef
 from ruska.methods.slices import SliceMethod
 from ruska.physics.operators.families import BlurShape, Family, blur_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WAYS = ("sigma", "psf", "blind", "radius", "astigmatism", "kernel")
+_WAYS = ("sigma", "psf", "blind", "radius", "astigmatism", "kernel", "operator")
 
 
 class DeblurSettings(PosteriorSettings):
     """Settings of `Deblur`."""
 
-    basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "blind", "steps", "step_size", "model")
+    basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "blind", "operator", "steps", "step_size", "model")
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
                                 "20; none: another blur is given.")  # fmt: skip
     psf: FileRef | None = Field(None, description="File of a measured point spread function, odd sizes.")
@@ -36,6 +36,8 @@ class DeblurSettings(PosteriorSettings):
     astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
                                     "in pixels, and degrees from X towards Y.")  # fmt: skip
     kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
+    operator: CodeRef | None = Field(None, description="An instrument of your own, path/to/file.py:Name or an entry "
+                                     "point; the file is run.")  # fmt: skip
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -66,6 +68,8 @@ class Deblur:
             return self._find(source, budget)
         if (shape := self.settings.given()) is not None:
             return ready(shape.operator(), _halo(shape), self.settings, source, 2)
+        if self.settings.operator is not None:
+            return own_operator(self.settings.operator, self.settings, source)
         assert self.settings.psf is not None
         operator = Blur(_read_psf(self.settings.psf, budget))
         return ready(operator, (max(operator.psf.shape) // 2 + HALO,) * 2, self.settings, source, 2)
@@ -89,6 +93,19 @@ class Deblur:
         own = self.settings.model_copy(update={"blind": None, **found.shape.settings()})
         shape = own.given() or found.shape
         return replace(method, operator=shape.operator(), halo=_halo(shape), own=own, notes=notes)
+
+
+def own_operator(name: str, settings: DeblurSettings, source: Readable) -> PosteriorMethod:
+    """The method that undoes a user's operator, on slices or on volumes, by the length of its ``scale``."""
+    from ruska.physics.operators import load_operator
+
+    operator = load_operator(name)
+    dimensions = len(operator.scale)
+    if dimensions == 3 and len(source.shape) < 3:
+        raise GeometryError("image", f"is a single slice, and {name} is for volumes", "Give a volume (ZYX).")
+    context = {2: HALO, 3: VOLUME_HALO}[dimensions] + operator.reach
+    halo = tuple(ceil(context * s) for s in operator.scale)
+    return ready(operator, halo, settings, source, dimensions)
 
 
 def _halo(shape: BlurShape) -> tuple[int, ...]:

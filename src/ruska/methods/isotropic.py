@@ -12,12 +12,11 @@ from pydantic import Field
 
 from ruska.errors import GeometryError
 from ruska.methods.about import ISOTROPIC, About
-from ruska.methods.posterior import PosteriorMethod, PosteriorSettings, ready
+from ruska.methods.posterior import VOLUME_HALO, PosteriorMethod, PosteriorSettings, ready
 from ruska.methods.sampling import Readable
 from ruska.methods.settings import Factor
 
 _FINEST = 12  # denominator of a factor that is told from voxel sizes
-_HALO = 40  # output voxels of context
 
 
 class IsotropicSettings(PosteriorSettings):
@@ -41,7 +40,7 @@ class Isotropic:
             raise GeometryError("image", "is a single slice, isotropic voxels need a stack", "Give a volume (ZYX).")
         factor = Fraction(self.settings.factor or anisotropy(getattr(budget, "voxel_size_nm", {})))
         own = self.settings.model_copy(update={"factor": str(factor)})  # so that the record says it
-        halo = (ceil(_HALO / factor), _HALO, _HALO)
+        halo = (ceil(VOLUME_HALO / factor), VOLUME_HALO, VOLUME_HALO)
         return ready(Decimation((factor, Fraction(1), Fraction(1))), halo, own, source, 3)
 
 

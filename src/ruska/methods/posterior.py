@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ruska.physics.operators import Operator
 
 HALO = 96  # output pixels of context, beyond which nothing was seen to matter
+VOLUME_HALO = 40  # the same of a volume, in voxels
 # What is told of the noise that is found; measured on micrographs. After a blur the statistics are 0.92 to 1.00 of the
 # truth, and a third too little costs 0.4 dB, a third too much 0.02 to 0.1. Of coarse pixels the prior finds 1.1 to 1.6.
 _BLURRED, _COARSE = 1.1, 0.9
@@ -82,12 +83,11 @@ def ready(
 ) -> PosteriorMethod:
     """The method that undoes ``operator``, told of the noise of ``source``."""
     from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE
-    from ruska.physics.operators import Decimation
 
     network, about = load(settings.model)
     network = network.eval().to(device_of_choice())
     told, note = look(source, settings)
-    coarse = isinstance(operator, Decimation)
+    coarse = coarsens(operator)
     if settings.noise_std is None:
         if coarse or told.texture > _BLURRED_TEXTURE:
             told = likelier(network, told, source) or without_texture(told)
@@ -95,6 +95,11 @@ def ready(
         note += f" Without texture, and to be safe, it was taken for {told.std:.3g} (--set noise_std=.. if known)."
     trust = TRUST_COARSE if coarse else TRUST
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions, trust=trust)
+
+
+def coarsens(operator: Operator) -> bool:
+    """Whether it makes fewer pixels, as means over cells do; a blur keeps their number."""
+    return any(s < 1 for s in operator.scale)
 
 
 def without_texture(told: Told) -> Told:

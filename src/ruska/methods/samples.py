@@ -17,7 +17,7 @@ import numpy as np
 from ruska.compute.padding import padded
 from ruska.errors import SettingsError
 from ruska.image import Output
-from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod
+from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod, coarsens
 from ruska.methods.prior import PriorMethod
 from ruska.methods.sampling import Readable
 
@@ -218,7 +218,6 @@ def _denoising(method: PriorMethod, y: Tensor, white: Noise) -> Chain:
 
 def _restoring(method: PosteriorMethod, y: Tensor, white: Noise) -> Chain:
     from ruska.diffusion import DataTerm, ProximalGuide, guess_error, start
-    from ruska.physics.operators import Decimation
 
     measured = method.measured(y)
 
@@ -226,7 +225,7 @@ def _restoring(method: PosteriorMethod, y: Tensor, white: Noise) -> Chain:
         return white(step).to(measured.device)
 
     data = DataTerm(method.operator, method.noise, _ITERATIONS, _TOLERANCE)
-    size, most = method.own.step_size, _ERROR_COARSE if isinstance(method.operator, Decimation) else _ERROR
+    size, most = method.own.step_size, _ERROR_COARSE if coarsens(method.operator) else _ERROR
     error = guess_error(method.noise, step_size=size) if size else lambda level: most * level
     prior = ProximalGuide(_Restorer(method), data, error, measured)
     return Chain(prior, start(noise, _RESTORING[0]), _RESTORING, noise, method.image)
