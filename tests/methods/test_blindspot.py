@@ -14,6 +14,7 @@ from ruska.engine.memory import resident_memory
 from ruska.errors import ResourceError, SettingsError
 from ruska.image import Image
 from ruska.methods.blindspot import parse_spot, spot_for
+from ruska.methods.blindspot_learning import LEFT_BY_TRAINING
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.metrics import psnr
 from ruska.networks.blindspot import BlindSpotNet
@@ -73,8 +74,10 @@ def test_a_prediction_in_parts_is_that_of_the_whole(outputs, monkeypatch):
     monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
     for room, parts in ((1e12, 1), (0, 12), (0.6 * method.working_bytes((400, 300), True), 4)):
         seen.clear()
-        found = method.predict_within(stack, room)
+        tidied = []
+        found = method.predict_within(stack, room, lambda tidied=tidied: tidied.append(len(seen)))
         assert len(seen) == parts
+        assert tidied == list(range(parts + 1))  # before each part and after the last
         np.testing.assert_allclose(found[0], whole[0], atol=1e-5)
         if outputs == 2:
             np.testing.assert_allclose(found[1], whole[1], rtol=1e-4)
@@ -89,21 +92,32 @@ def test_training_that_would_not_fit_is_refused_with_what_it_needs(method, monke
     monkeypatch.setattr("ruska.methods.blindspot_learning.device_of_choice", lambda: torch.device("cpu"))
     image = Image(np.random.default_rng(0).normal(100, 10, (3, 256, 256)).astype(np.float32), "TYX")
     limit = f"{resident_memory() + 100_000_000}"
-    with pytest.raises(ResourceError, match=r"GB for training, which needs (0\.46|4\.1) GB.*GB more"):
+    with pytest.raises(ResourceError, match=r"GB for training, which needs (0\.5|4\.2) GB.*GB more"):
         prepare(image, method, {"steps": 1}, RunOptions(memory=limit), rehearsal=True)
+
+
+def test_what_follows_a_small_training_must_fit_too(monkeypatch):
+    """A prediction of the smallest part that is made, beside what training left."""
+    monkeypatch.setattr("ruska.methods.blindspot_learning.device_of_choice", lambda: torch.device("cpu"))
+    image = Image(np.random.default_rng(0).normal(100, 10, (512, 512)).astype(np.float32), "YX")
+    least = BlindSpotMethod(BlindSpotNet(), flips=False).least_bytes((512, 512)) + LEFT_BY_TRAINING
+    own = {"steps": 1, "batch": 1, "patch": 64, "spot": "1x1"}  # whose training takes 70 MB
+    with pytest.raises(ResourceError, match="GB for training"):
+        prepare(image, "blindspot", own, RunOptions(memory=f"{resident_memory() + 0.8 * least:.0f}"), rehearsal=True)
 
 
 def test_the_grey_scale_is_found_within_the_memory_that_is_allowed(monkeypatch):
     image = Image(np.random.default_rng(0).normal(100, 10, (512, 512)).astype(np.float32), "YX")
     seen, predict = [], BlindSpotMethod.predict
     monkeypatch.setattr(BlindSpotMethod, "predict", lambda m, part: seen.append(part.shape) or predict(m, part))
-    limit = f"{resident_memory() + 650_000_000}"
+    allowed = 650e6
+    limit = f"{resident_memory() + allowed + LEFT_BY_TRAINING:.0f}"  # what training leaves is taken still
     ready = prepare(
         image, "blindspot", {**QUICK, "steps": 1, "batch": 1}, RunOptions(memory=limit), report=False
     ).method
     assert ready.offset != 0
     assert len(seen) > 1
-    assert all(ready.working_bytes(shape, True) < 650e6 < ready.working_bytes((512, 512), True) for shape in seen)
+    assert all(ready.working_bytes(shape, True) < allowed < ready.working_bytes((512, 512), True) for shape in seen)
 
 
 def test_pure_noise_becomes_flat():

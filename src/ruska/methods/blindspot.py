@@ -6,7 +6,7 @@ signal. Pixels that share the noise of the one predicted are hidden too: the spo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -122,13 +122,14 @@ class BlindSpot:
     network: ClassVar[str] = "halfplane"
 
     def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> BlindSpotMethod:
-        own, room = self.settings, budget.room  # what training takes is free again after it
+        from ruska.methods.blindspot_learning import LEFT_BY_TRAINING
+
+        own, room = self.settings, budget.room  # most of what training takes is free again after it
         if own.model is not None:
-            return self._from_model(source, own.model, room)
+            return self._from_model(source, own.model, budget)
         learned = self.learn([source], budget)
-        budget.tidy()  # what training took lies in pieces, into which what follows would not fit
         method = self._method(learned, learned.notes)
-        return method if budget.rehearsal else self._fitted(method, source, room)
+        return method if budget.rehearsal else self._fitted(method, source, room - LEFT_BY_TRAINING, budget.tidy)
 
     def learn(
         self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None, overwrite: bool = True
@@ -153,7 +154,7 @@ class BlindSpot:
         settings = {**self.settings.model_dump(), "spot": f"{spot[0]}x{spot[1]}", "batch": learned.batch}
         return BlindSpotMethod(learned.network, self.settings.flips, None, settings, notes, learned.seconds)
 
-    def _from_model(self, source: Readable, name: str, room: float) -> BlindSpotMethod:
+    def _from_model(self, source: Readable, name: str, budget: Workplace) -> BlindSpotMethod:
 
         model = load(name, self.name)
         network = Hidden.of(model.card.network).build(0)
@@ -165,13 +166,16 @@ class BlindSpot:
         settings = {**self.settings.model_dump(), **model.card.settings, "model": str(model.folder),
                     "fold": self.settings.fold, "flips": self.settings.flips, "start": None}  # fmt: skip
         notes = (f"Model {model.card.name} ({model.card.sha256[:12]}), trained on {model.card.trained_on}.",)
-        return self._fitted(BlindSpotMethod(network, self.settings.flips, None, settings, notes), source, room)
+        method = BlindSpotMethod(network, self.settings.flips, None, settings, notes)
+        return self._fitted(method, source, budget.room, budget.tidy)
 
-    def _fitted(self, method: BlindSpotMethod, source: Readable, room: float) -> BlindSpotMethod:
+    def _fitted(
+        self, method: BlindSpotMethod, source: Readable, room: float, tidy: Callable[[], None]
+    ) -> BlindSpotMethod:
         """The method with its grey scale, and what it folds in, measured on ``source`` within ``room`` bytes."""
         stacks = sample_stacks(source, method.network.frames)
         middle = method.network.frames // 2
-        pairs = [(*method.predict_within(stack, room), stack[middle]) for stack in stacks]
+        pairs = [(*method.predict_within(stack, room, tidy), stack[middle]) for stack in stacks]
         slope, offset = calibrate([(predicted, noisy) for predicted, _, noisy in pairs])
         method = replace(method, slope=slope, offset=offset)
         if not self.settings.fold or self.network == "noise2void":

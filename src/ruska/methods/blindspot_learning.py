@@ -29,6 +29,9 @@ _WIDTHS = (16, 32, 64, 64)
 _PIXELS = 1 << 16  # of a batch
 _TRAINING = {"halfplane": 7000.0, "noise2void": 2900.0, "udvd": 31500.0, "shine": 12300.0}
 """Bytes a pixel of a batch, on the processor; measured 4700 to 7000, 2700 to 2900, 30700 to 31100, 9800 to 12300."""
+_FIRST_STEP = 40 << 20  # code and kernels, taken by the first step; measured 30 to 40
+LEFT_BY_TRAINING = 140 << 20
+"""Bytes that are not free again after a step: code, kernels, weights and their averages; measured 90 to 125."""
 _HELD_OUT = 0.1  # of the pixels, to see when the network begins to learn the noise by heart
 _JUDGED_EDGE, _MOST_JUDGED, _FEWEST_JUDGED = 512, 2, 500
 _MASKED_EVERY = 8  # rows and columns to one masked pixel of Noise2Void: its 1.6 %
@@ -128,7 +131,10 @@ def learn(
     batches, loss = _Batches(sampler, batch, hidden, own.seed), _Objective(own.loss, device, level)
     room = budget.room
     if device.type == "cpu":
-        _check_room(room, _TRAINING[hidden.kind] * batch * sampler.edge**2)
+        from ruska.methods.blindspot_method import BlindSpotMethod
+
+        after = LEFT_BY_TRAINING + BlindSpotMethod(network, flips=False).least_bytes(sources[0].shape)
+        _check_room(room, max(after, _FIRST_STEP + _TRAINING[hidden.kind] * batch * sampler.edge**2))
     schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, own.precision)
     if budget.rehearsal:
         one, two = (replace(schedule, steps=n, minutes=None) for n in (1, 2))
@@ -140,7 +146,7 @@ def learn(
     places = [] if masked else _judged(sources[0], own.frames, sampler)
     identity = repr((sorted(own.model_dump(exclude={"steps", "minutes"}).items()), hidden,
                      [s.shape for s in sources], start.card.sha256 if start else None))  # fmt: skip
-    judge = _Judge(places, own.frames, room, budget.tidy) if places else None
+    judge = _Judge(places, own.frames, room - LEFT_BY_TRAINING, budget.tidy) if places else None
     trained = train(
         network, loss, schedule, batches=batches, device=device, validate=judge, overwrite=overwrite,
         checkpoint=budget.folder / "training.safetensors" if budget.folder else None, identity=identity,
@@ -281,10 +287,9 @@ class _Judge:
     def __call__(self, network: nn.Module) -> float:
         from ruska.methods.blindspot_method import BlindSpotMethod
 
-        self.tidy()  # of what the last step took
         shown = BlindSpotMethod(cast("Network", network), flips=False)
-        errors = [shown.predict_within(stack, self.room)[0] - stack[self.frames // 2] for stack, _ in self.places]
-        self.tidy()
+        found = [shown.predict_within(stack, self.room, self.tidy)[0] for stack, _ in self.places]
+        errors = [mean - stack[self.frames // 2] for mean, (stack, _) in zip(found, self.places, strict=True)]
         return float(np.mean([np.mean(e[held] ** 2) for e, (_, held) in zip(errors, self.places, strict=True)]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -104,10 +104,18 @@ class BlindSpotMethod:
         mean = np.float32(self.slope) * restored[0] + np.float32(self.offset)
         return mean, np.float32(self.slope**2) * np.exp(restored[1]) if len(restored) > 1 else None
 
+    def least_bytes(self, shape: Sequence[int]) -> float:
+        """Of the smallest part that `predict_within` makes of (.., Y, X)."""
+        return self.working_bytes([min(n, _SMALLEST + 2 * self.halo[-1]) for n in shape[-2:]], True)
+
     def predict_within(
-        self, stack: NDArray[Any], room: float
+        self, stack: NDArray[Any], room: float, tidy: Callable[[], None]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """`predict`, in parts that see what the whole would where it takes more than ``room`` bytes."""
+        """`predict`, in parts that see what the whole would where it takes more than ``room`` bytes.
+
+        tidy : gives freed memory back, which is called between parts: they differ in size, and do not fit into what the
+        one before left.
+        """
         edge, step, halo = max(stack.shape[-2:]), self.network.multiple, self.halo[-1]
         while edge > _SMALLEST and self.working_bytes([min(n, edge + 2 * halo) for n in stack.shape[-2:]], True) > room:
             edge = -(-edge // (2 * step)) * step
@@ -117,12 +125,14 @@ class BlindSpotMethod:
         for corner in product(range(0, height, edge), range(0, width, edge)):
             core = tuple(slice(c, min(c + edge, n)) for c, n in zip(corner, mean.shape, strict=True))
             seen = tuple(slice(max(0, c.start - halo), c.stop + halo) for c in core)
+            tidy()
             found, spread = self.predict(stack[:, *seen])
             inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
             mean[core] = found[inner]
             if spread is not None:
                 variance = np.empty_like(mean) if variance is None else variance
                 variance[core] = spread[inner]
+        tidy()
         return mean, variance
 
     def _restore(self, x: Tensor) -> Tensor:
