@@ -34,7 +34,7 @@ from ruska.jobs.folder import (
 from ruska.jobs.process import Terms
 from ruska.jobs.state import State, state_of, write_state
 from ruska.jobs.workflow import ONLY, Step, checked_steps, write_steps
-from ruska.pipeline.request import Request
+from ruska.pipeline.request import Request, checked
 from ruska.scratch import Owner
 
 _LOOK_EVERY = 0.05
@@ -107,7 +107,8 @@ def make(
 ) -> Job:
     """The folder of a job that is not started. See `submit`."""
     steps = checked_steps(_named(request))
-    terms = Terms(directory=os.getcwd(), memory_bytes=memory_bytes, workers=workers)
+    limits = {"directory": os.getcwd(), "memory_bytes": memory_bytes, "workers": workers}
+    terms: Terms = checked(Terms, limits, "limits")
     place = _new_folder(root) if folder is None else Path(folder).absolute()
     try:
         place.mkdir(0o700, parents=True, exist_ok=True)

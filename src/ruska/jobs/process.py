@@ -295,10 +295,10 @@ def _say(error: BaseException, *, trace: bool = True) -> None:
 
 
 def complain(problem: object) -> None:
-    """One line on the error stream, where there is one."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"ruska: {one_line(problem)}\n")
-        sys.stderr.flush()
+    """One line on the error stream as it leads now, whatever stands in for it in this program."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    with suppress(OSError, ValueError):
+        os.write(2, f"ruska: {one_line(problem)}\n".encode(encoding, "backslashreplace"))
 
 
 def leave(code: int, stop: Stop) -> None:
