@@ -118,7 +118,7 @@ def test_an_operator_for_volumes_runs_on_volumes_alone(mine):
 
 
 def test_a_run_in_blocks_resumes_unless_the_file_was_edited(mine, tmp_path, monkeypatch):
-    monkeypatch.setattr("ruska.methods.deblur.HALO", 4)
+    monkeypatch.setattr("ruska.methods.deblur.HALO", 1)
     monkeypatch.setattr("ruska.engine.plan._PREFERRED_EDGE", {2: 24, 3: 24})
     ruska.write(tmp_path / "in.tif", image())
     asked = pipeline.Request(
