@@ -19,7 +19,7 @@ from ruska.methods.about import DENOISE, About
 from ruska.methods.blindspot_learning import Hidden, learn
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
-from ruska.methods.sampling import Readable, Workplace, sample_planes, sample_stacks, typical_noise
+from ruska.methods.looking import Readable, Workplace, planes_to_look_at, stacks_to_look_at, typical_noise
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class BlindSpot:
 
     def _fitted(self, method: BlindSpotMethod, source: Readable, room: float) -> BlindSpotMethod:
         """The method with its grey scale, and what it folds in, measured on ``source`` within ``room`` bytes."""
-        stacks = sample_stacks(source, method.network.frames)
+        stacks = stacks_to_look_at(source, method.network.frames)
         middle = method.network.frames // 2
         pairs = [(*method.predict_within(stack, room), stack[middle]) for stack in stacks]
         slope, offset = calibrate([(predicted, noisy) for predicted, _, noisy in pairs])
@@ -232,7 +232,7 @@ def level_of(sources: Sequence[Readable]) -> NoiseLevel:
     """How the noise of a typical plane of the first source grows with the signal."""
     from ruska.physics import noise_level
 
-    return noise_level(sample_planes(sources[0], count=1)[0])
+    return noise_level(planes_to_look_at(sources[0], count=1)[0])
 
 
 def spot_for(noise: NoiseEstimate) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from ruska.errors import ResourceError
-from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_stacks
+from ruska.methods.looking import LOOKED_AT, Readable, Workplace, stacks_to_look_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,9 +279,9 @@ class _Judge:
 def _judged(source: Readable, frames: int, sampler: PatchSampler) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
     """Places (frames, Y, X) and which pixels of them training does not aim at; few, because it is done often."""
     height, width = source.shape[-2:]
-    top, left = (max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width))
+    top, left = (max(0, (n - LOOKED_AT) // 2) for n in (height, width))
     chosen = []
-    for stack in sample_stacks(source, frames)[:_MOST_JUDGED]:
+    for stack in stacks_to_look_at(source, frames)[:_MOST_JUDGED]:
         held = sampler.judged(top, left, *stack.shape[-2:])
         near = [slice(0, min(n, _JUDGED_EDGE)) for n in held.shape]
         chosen.append((stack[:, near[0], near[1]], held[near[0], near[1]]))

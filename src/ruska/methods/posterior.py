@@ -25,10 +25,10 @@ from ruska.methods.em_generalist import (
     check_passes,
     sampled,
 )
+from ruska.methods.looking import Readable
 from ruska.methods.network_memory import FIRST_CALL, ITERATED, Arrays
 from ruska.methods.orientations import MIRRORS, Mirrored
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
-from ruska.methods.sampling import Readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
