@@ -8,7 +8,7 @@ import pytest
 import ruska
 from ruska import methods
 from ruska.engine import ArraySource
-from ruska.methods.sampling import sample_planes, typical_noise
+from ruska.methods.looking import planes_to_look_at, typical_noise
 from ruska.physics import PoissonGaussian
 from ruska.physics.phantom import cell_phantom
 
@@ -41,7 +41,7 @@ def test_samples_are_spread_over_a_stack_and_cheap():
             return part
 
     stack = np.broadcast_to(np.arange(100, dtype=np.float32)[:, None, None], (100, 3000, 3000))
-    planes = sample_planes(Counting(stack, "ZYX"), edge=64, count=5)
+    planes = planes_to_look_at(Counting(stack, "ZYX"), edge=64, count=5)
     assert [p[0, 0] for p in planes] == [10, 30, 50, 70, 90]
     assert Counting.voxels == 5 * 64 * 64
 

@@ -19,7 +19,8 @@ from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.metrics import psnr
 from ruska.networks.blindspot import BlindSpotNet
 from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise
-from ruska.pipeline import RunOptions, prepare
+from ruska.pipeline import RunOptions
+from ruska.pipeline.prepare import prepare
 
 QUICK = {"steps": 80, "batch": 4, "patch": 64, "precision": "fp32", "learning_rate": 3e-3, "flips": False}
 

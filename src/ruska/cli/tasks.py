@@ -44,8 +44,8 @@ class Commands(TyperGroup):
             self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
-        first, *rest = super().list_commands(ctx)
-        return [first, *(name for name in summaries() if name not in rest), *rest]
+        written = super().list_commands(ctx)
+        return [written[0], *(name for name in summaries() if name not in written), *written[1:]]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         written = super().get_command(ctx, cmd_name)  # no task of another package stands before it
@@ -81,7 +81,10 @@ def command_of(task: str, summary: str) -> Any:
 
     names = methods.names(task)
     usual = "auto" if task == "denoise" else task if task in names else names[0]
-    fixed = [*_fixed_options(usual, names), *_run_options(RunOptions.model_json_schema()["properties"])]
+    fixed = [
+        *_fixed_options(usual, alone=names == (task,)),
+        *_run_options(RunOptions.model_json_schema()["properties"]),
+    ]
     roles = [role for role in methods.other_inputs(task) if role not in _names(fixed)]
     fixed += [_role_option(role) for role in roles]
     # a setting whose name is that of another option goes by --set
@@ -91,7 +94,7 @@ def command_of(task: str, summary: str) -> Any:
     settings = _names(own)
 
     def call(**given: Any) -> None:
-        run_command(task, given, settings, roles)
+        run_command(task, {"method": usual, **given}, settings, roles)
 
     app = typer.Typer(add_completion=False)
     app.command(task, help=summary)(_with_options(call, options))
@@ -107,10 +110,11 @@ def _with_options(call: Callable[..., None], options: list[Option]) -> Callable[
     return call
 
 
-def _fixed_options(usual: str, names: tuple[str, ...]) -> list[Option]:
+def _fixed_options(usual: str, *, alone: bool) -> list[Option]:
+    """alone : the only method of its task has the task's name, so there is nothing to choose."""
     from ruska.cli import options as known
 
-    chosen = [] if names == (usual,) else [("method", known.Method, usual)]
+    chosen = [] if alone else [("method", known.Method, usual)]
     return [
         ("file", known.Input, inspect.Parameter.empty), ("output", known.Output, None), *chosen,
         ("set_", known.Set, None), ("model", known.Model, None), ("axes", known.Axes, None),
@@ -200,7 +204,7 @@ def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: S
     asked = {name: given[name] for name in RunOptions.model_fields if given.get(name) is not None}
     if "roi" in asked:
         asked["roi"] = parse_roi(asked["roi"])
-    return Request(task=task, method=given.get("method", task), settings=own, inputs={"image": image, **others},
+    return Request(task=task, method=given["method"], settings=own, inputs={"image": image, **others},
                    run=checked(RunOptions, asked, "options"))  # fmt: skip
 
 

@@ -29,7 +29,7 @@ _THIN, _LARGE = 8, 256 << 20  # slices; bytes
 _PER_SHOWN = 53  # bytes a pixel of the input's plane, and of the result's
 _PER_DOUBT = 20  # bytes a pixel of the standard deviation, and of each of two samples
 _BETWEEN = 0.15  # of a network's working memory, which is left in pieces where other blocks are read and written beside
-_SELDOM = 0.5  # blending beside blocks that are computed, which are seldom at their most
+_SELDOM = 0.5  # of the memory that blending takes, counted beside computing: both are seldom at their peak together
 _BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
 _SPREADING = 52  # bytes a voxel of the standard deviation of samples, made in memory
 

@@ -21,7 +21,8 @@ class Output:
     values : ``intensity`` gets the image's offset and scale back, ``spread`` (a standard deviation) its scale alone,
         ``raw`` nothing.
     merge : ``cut``: every voxel comes from one block. ``mean``: overlapping blocks are blended. ``labels``: objects
-        that meet at a border become one, and numbers are made consecutive. ``table``: rows of (n, columns), joined.
+        that meet at a border become one, and numbers are made consecutive; ``values`` must be raw and ``dtype`` a whole
+        number. ``table``: rows of (n, columns), joined.
     columns : of a table. Those named z, y, x are places in voxels of the block, which the engine makes those of the
         image; rows outside the block's own voxels are dropped.
     """

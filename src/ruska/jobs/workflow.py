@@ -19,9 +19,9 @@ from ruska.errors import InputError, RuskaError, SettingsError, did_you_mean
 from ruska.image import Output
 from ruska.io.names import is_there
 from ruska.jobs.folder import REQUEST, RESULTS, STEPS, WORKFLOW, read_json, read_object, write_json
+from ruska.pipeline.door import TOOLS, record_of
 from ruska.pipeline.request import Input, Request
 from ruska.pipeline.restore import Result, check_request, with_model
-from ruska.pipeline.run import TOOLS, record_of
 from ruska.pipeline.samples import companion, drawn_names
 from ruska.report import beside
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ruska.methods.sampling import Readable, typical_noise
+from ruska.methods.looking import Readable, typical_noise
 
 if TYPE_CHECKING:
     from ruska.physics.noise_statistics import NoiseEstimate

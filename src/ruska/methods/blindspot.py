@@ -20,7 +20,7 @@ from ruska.methods.about import DENOISE, About
 from ruska.methods.blindspot_learning import Hidden, learn, level_of
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
-from ruska.methods.sampling import Readable, Workplace, sample_stacks, typical_noise
+from ruska.methods.looking import Readable, Workplace, stacks_to_look_at, typical_noise
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class BlindSpot:
         self, method: BlindSpotMethod, source: Readable, room: float, tidy: Callable[[], None]
     ) -> BlindSpotMethod:
         """The method with its grey scale, and what it folds in, measured on ``source`` within ``room`` bytes."""
-        stacks = sample_stacks(source, method.network.frames)
+        stacks = stacks_to_look_at(source, method.network.frames)
         middle = method.network.frames // 2
         pairs = [(*method.predict_within(stack, room, tidy), stack[middle]) for stack in stacks]
         slope, offset = calibrate([(predicted, noisy) for predicted, _, noisy in pairs])

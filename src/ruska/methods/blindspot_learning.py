@@ -10,7 +10,7 @@ import numpy as np
 
 from ruska.compute.devices import device_of_choice
 from ruska.errors import ResourceError
-from ruska.methods.sampling import SAMPLE_EDGE, Readable, Workplace, sample_planes, sample_stacks
+from ruska.methods.looking import LOOKED_AT, Readable, Workplace, planes_to_look_at, stacks_to_look_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,9 +296,9 @@ class _Judge:
 def _judged(source: Readable, frames: int, sampler: PatchSampler) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
     """Places (frames, Y, X) and which pixels of them training does not aim at; few, because it is done often."""
     height, width = source.shape[-2:]
-    top, left = (max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width))
+    top, left = (max(0, (n - LOOKED_AT) // 2) for n in (height, width))
     chosen = []
-    for stack in sample_stacks(source, frames)[:_MOST_JUDGED]:
+    for stack in stacks_to_look_at(source, frames)[:_MOST_JUDGED]:
         held = sampler.judged(top, left, *stack.shape[-2:])
         near = [slice(0, min(n, _JUDGED_EDGE)) for n in held.shape]
         chosen.append((stack[:, near[0], near[1]], held[near[0], near[1]]))
@@ -309,4 +309,4 @@ def level_of(sources: Sequence[Readable]) -> NoiseLevel:
     """How the noise of a typical plane of the first source grows with the signal."""
     from ruska.physics import noise_level
 
-    return noise_level(sample_planes(sources[0], count=1)[0])
+    return noise_level(planes_to_look_at(sources[0], count=1)[0])

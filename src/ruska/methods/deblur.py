@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from ruska.errors import GeometryError, SettingsError
 from ruska.methods.about import DEBLUR, About
+from ruska.methods.looking import Readable, Workplace, planes_to_look_at, typical_plane
 from ruska.methods.posterior import HALO, VOLUME_HALO, PosteriorMethod, PosteriorSettings, ready
-from ruska.methods.sampling import Readable, Workplace, sample_planes, typical_plane
 from ruska.methods.settings import CodeRef, FileRef
 from ruska.methods.slices import SliceMethod
 from ruska.physics.operators.families import BlurShape, Family, blur_shape
@@ -84,7 +84,7 @@ class Deblur:
         if budget.rehearsal:
             return method
         plane = typical_plane(source)
-        plane = sample_planes(source)[0] if plane is None else plane
+        plane = planes_to_look_at(source)[0] if plane is None else plane
         found = find_blur(plane, method, self.settings.blind, budget.progress)
         notes = (*method.notes, str(found))
         if found.shape is None:

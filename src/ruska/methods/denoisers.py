@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from ruska.errors import MissingExtraError, SettingsError, did_you_mean
 from ruska.methods.about import DENOISE, About
-from ruska.methods.sampling import Readable, typical_noise, typical_plane
+from ruska.methods.looking import Readable, typical_noise, typical_plane
 from ruska.methods.settings import Settings
 from ruska.methods.shrinkage import measure, white
 from ruska.methods.slices import SliceMethod

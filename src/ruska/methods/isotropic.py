@@ -12,8 +12,8 @@ from pydantic import Field
 
 from ruska.errors import GeometryError
 from ruska.methods.about import ISOTROPIC, About
+from ruska.methods.looking import Readable
 from ruska.methods.posterior import VOLUME_HALO, PosteriorMethod, PosteriorSettings, ready
-from ruska.methods.sampling import Readable
 from ruska.methods.settings import Factor
 
 _FINEST = 12  # denominator of a factor that is told from voxel sizes

@@ -29,9 +29,9 @@ from ruska.methods.em_generalist import (
     check_passes,
     sampled,
 )
+from ruska.methods.looking import Readable
 from ruska.methods.network_memory import FIRST_CALL, ITERATED, Arrays
 from ruska.methods.prior import PriorSettings, Told, likelier, load, look
-from ruska.methods.sampling import Readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

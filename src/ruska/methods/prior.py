@@ -23,8 +23,8 @@ from ruska.compute.smoothing import smooth
 from ruska.errors import InputError
 from ruska.image import Output
 from ruska.methods.about import DENOISE, About
+from ruska.methods.looking import Readable, planes_to_look_at, typical_noise, typical_plane
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
-from ruska.methods.sampling import Readable, sample_planes, typical_noise, typical_plane
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     """What the prior has to be told of ``source``, and a sentence for the user."""
     from ruska.physics import noise_level
 
-    planes, given = sample_planes(source), settings.noise_std
+    planes, given = planes_to_look_at(source), settings.noise_std
     mean = float(np.mean([p.mean() for p in planes]))
     variance = float(np.mean([((p - mean) ** 2).mean() for p in planes]))
     plane = typical_plane(source)

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Output
 from ruska.methods.about import DEBLUR, About
-from ruska.methods.sampling import Readable, Workplace
+from ruska.methods.looking import Readable, Workplace
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import numpy as np
 from ruska.compute.padding import padded
 from ruska.errors import SettingsError
 from ruska.image import Output
+from ruska.methods.looking import Readable
 from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod, coarsens
 from ruska.methods.prior import PriorMethod
-from ruska.methods.sampling import Readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

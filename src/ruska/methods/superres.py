@@ -10,8 +10,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from ruska.methods.about import SUPERRES, About
+from ruska.methods.looking import Readable
 from ruska.methods.posterior import HALO, PosteriorMethod, PosteriorSettings, ready
-from ruska.methods.sampling import Readable
 from ruska.methods.settings import Factor
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruska.pipeline.calls import deblur, denoise, evaluate, isotropic, register, superres, train
     from ruska.pipeline.context import Context, Here, progress_of
+    from ruska.pipeline.door import TOOLS, Tool, record_of, run
     from ruska.pipeline.evaluating import Evaluation
     from ruska.pipeline.inspect import describe, foresee, predict_job
     from ruska.pipeline.opening import as_image, correct_detector, open_input, open_inputs
-    from ruska.pipeline.prepare import Prepared, prepare
+    from ruska.pipeline.prepare import Prepared
     from ruska.pipeline.request import Blank, Input, Request, RunOptions
     from ruska.pipeline.restore import Result
-    from ruska.pipeline.run import TOOLS, Tool, record_of, run
 
 _HOMES = {
     "Blank": "request",
@@ -29,8 +29,8 @@ _HOMES = {
     "Request": "request",
     "Result": "restore",
     "RunOptions": "request",
-    "TOOLS": "run",
-    "Tool": "run",
+    "TOOLS": "door",
+    "Tool": "door",
     "as_image": "opening",
     "correct_detector": "opening",
     "deblur": "calls",
@@ -42,11 +42,10 @@ _HOMES = {
     "open_input": "opening",
     "open_inputs": "opening",
     "predict_job": "inspect",
-    "prepare": "prepare",
     "progress_of": "context",
-    "record_of": "run",
+    "record_of": "door",
     "register": "calls",
-    "run": "run",
+    "run": "door",
     "superres": "calls",
     "train": "calls",
 }
@@ -74,7 +73,6 @@ __all__ = [
     "open_input",
     "open_inputs",
     "predict_job",
-    "prepare",
     "progress_of",
     "record_of",
     "register",

@@ -12,9 +12,9 @@ import numpy as np
 
 from ruska.image import Image
 from ruska.pipeline.context import Context, Here
+from ruska.pipeline.door import run
 from ruska.pipeline.opening import as_image
 from ruska.pipeline.request import DTypes, Input, Request, RunOptions, checked
-from ruska.pipeline.run import run
 
 if TYPE_CHECKING:
     from ruska.engine import Progress

@@ -127,7 +127,7 @@ class _Seen:
 
 def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | None:
     from ruska.methods.blindspot import spot_for
-    from ruska.methods.sampling import sample_planes, typical_noise
+    from ruska.methods.looking import planes_to_look_at, typical_noise
     from ruska.physics import find_defects, measure_stripes, noise_level
 
     source = ArraySource(image.data, image.axes)
@@ -143,12 +143,12 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
         "blind_spot": list(spot_for(found)),
         "reason": found.reason,
     }
-    plane = sample_planes(source, count=1)[0]
+    plane = planes_to_look_at(source, count=1)[0]
     level = noise_level(plane) if min(plane.shape) >= 64 else None
     if level is not None:
         facts |= {"gain": level.gain, "intercept": level.intercept}
     movie = image.axes == "TYX" and image.size("T") > 2
-    defects = find_defects(np.stack(sample_planes(source)) if movie else plane, level)
+    defects = find_defects(np.stack(planes_to_look_at(source)) if movie else plane, level)
     facts |= {
         "defects": {"hot": defects.hot, "dead": defects.dead, "of": defects.mask.size},
         "clipped": {"low": defects.clipped_low, "high": defects.clipped_high},

@@ -33,8 +33,8 @@ from ruska.engine.layout import in_stack_order
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image, crop
 from ruska.io.stamps import check_unchanged
+from ruska.methods.looking import typical_noise
 from ruska.methods.samples import SampleMethod, samples_of
-from ruska.methods.sampling import typical_noise
 from ruska.pipeline.claims import worked_on
 from ruska.pipeline.request import RunOptions
 
@@ -295,7 +295,7 @@ def _strange_pixels(here: float | None, trained: tuple[float, float] | None) -> 
 
 
 def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, task: str) -> list[str]:
-    from ruska.methods.sampling import typical_plane
+    from ruska.methods.looking import typical_plane
     from ruska.physics.appearance import appearance
 
     plane = typical_plane(source)

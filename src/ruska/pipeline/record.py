@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,7 @@ from ruska.io.names import shown_name
 from ruska.methods.settings import parse
 from ruska.methods.settings import references as references_in
 from ruska.pipeline.prepare import card_of
-from ruska.pipeline.request import PASSING, RunOptions
+from ruska.pipeline.request import PASSING, Input, RunOptions
 from ruska.pipeline.samples import companion, companions
 from ruska.plain_text import command_line, no_option
 
@@ -48,6 +49,7 @@ def job_identity(
         "modified": _modified(image) if digest.startswith("sha256-sampled:") else None,
         "model": card.sha256 if card else None,
         "files": _files(request),
+        "code": _code_of(request.method),
         "detector": image.provenance.get("detector"),
         "name": image.name,
         "shape": image.shape,
@@ -76,6 +78,14 @@ def _files(request: Request) -> dict[str, str]:
     return found
 
 
+def _code_of(method: str) -> str | None:
+    """Digest of the file that a method of another package is written in; None of those that come with Ruska."""
+    if method == "auto" or method in methods.METHODS:
+        return None
+    file = getattr(sys.modules.get(methods.about(method).record.__module__), "__file__", None)
+    return digest_path(Path(file)) if file is not None and Path(file).is_file() else None
+
+
 def _modified(image: Image) -> int:
     """When a file was changed last, of which the digest is of a part only."""
     assert image.path is not None
@@ -87,7 +97,7 @@ def make_record(
 ) -> dict[str, Any]:
     """The record of a finished run, JSON-like. ``names`` : the output and what is beside it, None in memory."""
     image, output = job.image, names.target if names else None
-    settings = dict(getattr(job.method, "settings", {}))
+    settings = dict(getattr(job.method, "settings", None) or _resolved(request))
     warnings = [*image.notes, *job.warnings, *outcome.notes, *(drawn.notes if drawn else ())]
     if outcome.clipped:
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
@@ -160,6 +170,9 @@ def command(request: Request, job: Prepared, output: Path | None, settings: Mapp
             words += ["--set", f"{name}={value}"]
     for name, path in references(image).items():
         words += [f"--{name}", no_option(path)]
+    for role, one in request.inputs.items():
+        if role != "image" and isinstance(one, Input):
+            words += [f"--{role}", no_option(one.path or f"({role} in memory)")]
     words += ["--axes", image.axes]
     words += _run_words(own, {"samples": 0, "seed": 0, "memory": None, "roi": None})
     return command_line(words)

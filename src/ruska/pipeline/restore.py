@@ -161,6 +161,8 @@ class _Run:
             elif _is_zarr(target) and not (folder / _STORE).exists():
                 ledger.restart()  # a run was killed before it had made the store, or when the store had its name
             job = self._prepared(told, remembered=ledger.entries.get("plan"), folder=folder)
+            if not ledger.resumed:
+                _check_further(self.image, job, beside(target, whole=run.whole_names), overwrite=run.overwrite)
             if "plan" not in ledger.entries:
                 ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
                            sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
@@ -249,6 +251,19 @@ def _restored(
     elif output.values == "raw" and output.name != "mean":
         changes |= {"meaning": "grey"}
     return job.image.with_data(data, **changes)
+
+
+def _check_further(image: Image, job: Prepared, names: Beside, *, overwrite: bool) -> None:
+    """Refuse to write over what stands where a further output or a table will be, before any work is done."""
+    for output in job.plan.outputs[1:]:
+        if output.merge == "table":
+            check_beside(names, [_table_file(names, output)], overwrite=overwrite, inputs=files_of(image))
+        elif not _is_zarr(names.target):
+            check_target(image, companion(names, output.name), overwrite=overwrite)
+
+
+def _table_file(names: Beside, output: Output) -> Path:
+    return names.file(f"_{output.name}.csv")
 
 
 def _check_again(image: Image, target: Path, overwrite: bool) -> None:
@@ -394,7 +409,7 @@ class _Delivery:
 
         def before_placing(lost: tuple[str, ...]) -> None:
             self.record["output"]["not_kept"] = list(lost)
-            if self.report:
+            if self.report and self.job.plan.outputs[0].values == "intensity":  # labels are no picture to compare
                 html.append(self._draw([*files.values(), *tables.values()]))
             place(self.names.record, json_text(self.record).encode())
 
@@ -436,7 +451,7 @@ class _Delivery:
         files = {}
         for output in self.job.plan.outputs:
             if output.merge == "table":
-                files[output.name] = self.names.file(f"_{output.name}.csv")
+                files[output.name] = _table_file(self.names, output)
                 rows = [",".join(output.columns)]
                 rows += [",".join(f"{v:.9g}" for v in row) for row in self.made.outcome.tables[output.name]]
                 place(files[output.name], ("\n".join(rows) + "\n").encode())

@@ -177,7 +177,7 @@ def first_of_many() -> bool:
 def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bool = False) -> Iterator[None]:
     """The folder for this training alone; OutputError when it holds another one, or something else.
 
-    begun : it holds a part of this training that knows no request.
+    begun : what it holds of this training was started by another command.
     """
     from filelock import FileLock, Timeout
 

@@ -18,7 +18,7 @@ from ruska.report.beside import Beside, place
 from ruska.report.pictures import Explained, Shown, choose_shown, draw
 from ruska.report.verdict import Verdict, judge
 
-_BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Do not trust unseen"}
+_BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Check before you trust"}
 
 
 @dataclass(frozen=True)

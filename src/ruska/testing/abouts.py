@@ -27,6 +27,8 @@ def check_about(
     image, axes : to prepare on; a phantom when None. rehearsal : only predict, which methods that learn do quickly.
     prepare : False: the entry alone, as of a way to train; None is returned.
     """
+    from pydantic import ValidationError
+
     from ruska.methods import Settings
     from ruska.methods.settings import parse
 
@@ -44,13 +46,14 @@ def check_about(
     except SettingsError as error:
         given = "these settings are" if settings else "the defaults are"
         raise AssertionError(f"{given} not valid: {error} Give check_about settings that are.") from error
+    kept = json.loads(own.model_dump_json())
     try:
-        parse(about.record, about.name, {**(settings or {}), "no_such_setting": 1})
-    except SettingsError:
+        about.record.model_validate({**kept, "no_such_setting": 1})
+    except (ValidationError, SettingsError):
         pass
     else:
         raise AssertionError("an unknown setting was taken; keep model_config as ruska.methods.Settings has it")
-    again = about.record.model_validate(json.loads(own.model_dump_json()))
+    again = about.record.model_validate(kept)
     assert again == own, f"settings changed on their way through JSON: {own!r} became {again!r}"
     if not prepare:
         return None

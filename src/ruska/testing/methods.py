@@ -217,16 +217,14 @@ def _compare_labels(what: str, whole: NDArray[Any], parts: NDArray[Any], exact: 
     if exact:
         count = len(np.unique(whole)), len(np.unique(parts))
         assert np.array_equal(whole, parts), (
-            f"{what}: other objects in blocks ({count[1]}) than whole ({count[0]}): the halo is too small, or the method "
-            "is not local (then say locality = 'approximate')"
+            f"{what}: other objects in blocks ({count[1]}) than whole ({count[0]}): the halo is too small, or the "
+            "method is not local (then say locality = 'approximate')"
         )
         return
     from skimage.metrics import adapted_rand_error
 
     error = float(adapted_rand_error(whole.astype(np.int64), parts.astype(np.int64))[0])
-    assert error <= seam, (
-        f"{what}: blocks differ from the whole by {error:.2g} (adapted Rand), expected {seam:g} at most"
-    )
+    assert error <= seam, f"{what}: blocks differ from the whole by {error:.2g} (adapted Rand), expected {seam:g}"
 
 
 def _check_same(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]], where: str) -> None:

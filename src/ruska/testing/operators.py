@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +20,9 @@ def check_operator(
 ) -> None:
     """Raise AssertionError unless ``operator`` is one that Ruska can undo.
 
-    Checked: scale; shapes of ``forward`` and ``adjoint`` on both grids; float32 in, float32 out; linear; the same twice;
-    inputs left as they are; the adjoint is the transpose, by norm; and where it has ``reach`` (pixels of the specimen
-    that it looks away from a place), that it looks no further, and the same at every place: blocks rely on it.
+    Checked: scale; shapes of ``forward`` and ``adjoint`` on both grids; float32 in, float32 out; linear; the same
+    twice; inputs left as they are; the adjoint is the transpose, by norm; and where it has ``reach`` (pixels of the
+    specimen that it looks away from a place), that it looks no further, and the same at every place: blocks rely on it.
 
     shape : spatial shape of the specimen; a small one that fits the scale when None. reach : instead of the operator's.
     """
@@ -28,9 +30,7 @@ def check_operator(
 
     from ruska.physics.operators.custom import adjoint_error, scale_of, whole_shape
 
-    assert len(operator.scale) in (2, 3), (
-        f"scale has {len(operator.scale)} numbers, expected one for each of 2 or 3 axes"
-    )
+    assert len(operator.scale) in (2, 3), f"scale has {len(operator.scale)} numbers, expected 2 or 3"
     scale = scale_of(operator)
     assert all(s > 0 for s in scale), f"scale is {scale}, expected numbers above 0"
     shape = shape or whole_shape(scale)
@@ -56,7 +56,7 @@ def check_operator(
     assert error < tolerance, f"adjoint is not the transpose of forward: relative error {error:.2g} over {tolerance:g}"
     reach = getattr(operator, "reach", None) if reach is None else reach
     if reach is not None:
-        _check_reach(operator, shape, scale, int(np.ceil(reach)))
+        _check_reach(operator, shape, scale, ceil(reach))
 
 
 def _check_reach(operator: Operator, shape: tuple[int, ...], scale: tuple[Fraction, ...], reach: int) -> None:
@@ -66,20 +66,25 @@ def _check_reach(operator: Operator, shape: tuple[int, ...], scale: tuple[Fracti
     large = tuple(-(-(n + 2 * reach + 8) // s.denominator) * s.denominator + 2 * start
                   for n, s, start in zip(shape, scale, starts, strict=True))  # fmt: skip
     x = _random(1, 1, *large).double()
-    part = x[(..., *(slice(start, None) for start in starts))]
+    part = _from(x, starts)
     whole, seen = operator.forward(x), operator.forward(part)
     moved = tuple(int(start * s) for start, s in zip(starts, scale, strict=True))
-    rim = tuple(int(np.ceil((reach + 1) * s)) for s in scale)
-    inside = whole[(..., *(slice(m + r, None) for m, r in zip(moved, rim, strict=True)))]
-    same = seen[(..., *(slice(r, None) for r in rim))]
-    assert inside.shape == same.shape, (
-        f"forward gave {tuple(seen.shape)} for a part {tuple(part.shape)} of the specimen"
-    )
+    rim = tuple(ceil((reach + 1) * s) for s in scale)
+    inside = _from(whole, [m + r for m, r in zip(moved, rim, strict=True)])
+    same = _from(seen, rim)
+    assert inside.shape == same.shape, f"forward gave {tuple(seen.shape)} for a specimen {tuple(part.shape)}"
     wrong = float((inside - same).abs().max() / whole.abs().max().clamp(min=1e-30))
     assert wrong < 1e-6, (
         f"what forward gives further than reach = {reach} pixels from a cut changed by {wrong:.2g}, relative: it looks "
         "further than it says, or differently from place to place"
     )
+
+
+def _from(x: Tensor, starts: Sequence[int]) -> Tensor:
+    """``x`` from a place on, along its spatial axes."""
+    for axis, start in enumerate(starts, 2):
+        x = x.narrow(axis, start, x.shape[axis] - start)
+    return x
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:

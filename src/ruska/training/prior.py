@@ -27,8 +27,8 @@ from ruska.plain_text import one_line
 from ruska.training.loop import Schedule, Trained, train
 from ruska.training.noising import Noised, add_noise
 from ruska.training.packed import Packed
+from ruska.training.previews import Previews
 from ruska.training.restoring import EDGE, Met, walk
-from ruska.training.samples import Samples
 from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
@@ -43,7 +43,7 @@ class PriorSettings:
     """How a prior is built and trained.
 
     widths, blocks : of the U-Net (see `UNet`). patch, batch : pixels and number of the patches of one step.
-    samples : minutes between drawings of what it makes of a few patches (see `Samples`); 0: none.
+    samples : minutes between drawings of what it makes of a few patches (see `Previews`); 0: none.
     restoring : share of the steps that learn from images between the passes of a restoration (see `walk`), of
         ``walks`` patches each.
     """
@@ -121,7 +121,7 @@ def train_prior(
     folder.mkdir(parents=True, exist_ok=True)
     found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
                   identity=own.identity(), overwrite=overwrite, progress=progress,
-                  watch=_samples(folder, packed, own))  # fmt: skip
+                  watch=_previews(folder, packed, own))  # fmt: skip
     with torch.inference_mode(), Bounds(found.network):
         for step in range(_LOOKS):
             given, _ = batch(own.steps + step)  # not seen in training
@@ -135,11 +135,11 @@ def train_prior(
     return found
 
 
-def _samples(folder: Path, packed: Packed, own: PriorSettings) -> Samples | None:
+def _previews(folder: Path, packed: Packed, own: PriorSettings) -> Previews | None:
     if not own.samples:
         return None
     clean, _ = packed.draw(_SAMPLES, own.patch, torch.Generator(packed.pixels.device).manual_seed(own.seed))
-    return Samples(folder / "samples", clean, own.samples)
+    return Previews(folder / "samples", clean, own.samples)
 
 
 def vary(x: Tensor, noise: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ruska.engine import ArraySource
-from ruska.methods import sampling
-from ruska.methods.sampling import sample_planes, typical_noise, typical_plane
+from ruska.methods import looking
+from ruska.methods.looking import planes_to_look_at, typical_noise, typical_plane
 from ruska.physics import noise_statistics
 
 
@@ -50,16 +50,16 @@ def test_a_single_plane_is_read_without_an_estimate(estimates):
 
 
 def test_what_was_found_leaves_with_its_source(estimates):
-    before = len(sampling._found)
+    before = len(looking._found)
     array = stack((1, 2, 3))
     source, gone = ArraySource(array, "ZYX"), ref(array)
     typical_noise(source)
-    assert len(sampling._found) == before + 1
+    assert len(looking._found) == before + 1
     estimates.clear()
     del source, array
     gc.collect()
     assert gone() is None
-    assert len(sampling._found) == before
+    assert len(looking._found) == before
 
 
 def test_sources_that_follow_at_the_same_place_in_memory_have_their_own_noise():
@@ -72,7 +72,7 @@ def test_sources_that_follow_at_the_same_place_in_memory_have_their_own_noise():
 def test_an_answer_kept_for_another_source_is_not_given():
     quiet, loud = (ArraySource(plane, "YX") for plane in stack((1, 10)))
     level = typical_noise(quiet).std
-    sampling._found[id(loud)] = sampling._found[id(quiet)]
+    looking._found[id(loud)] = looking._found[id(quiet)]
     assert typical_noise(loud).std > 5 * level
 
 
@@ -81,5 +81,5 @@ def test_threads_find_the_same():
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: typical_noise(source), range(16)))
     assert all(noise == found[0] for noise in found)
-    expected = sorted(noise_statistics.estimate_noise(p).white_equivalent_std for p in sample_planes(source))[1]
+    expected = sorted(noise_statistics.estimate_noise(p).white_equivalent_std for p in planes_to_look_at(source))[1]
     assert found[0].white_equivalent_std == expected

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ruska.physics.noise_statistics import NoiseEstimate
 
 
-SAMPLE_EDGE = 1024  # pixels of a plane that are looked at, each way
+LOOKED_AT = 1024  # pixels of a plane that are looked at, each way
 
 
 class Readable(Protocol):
@@ -49,12 +49,12 @@ class Workplace(Protocol):
         """Give freed memory back, so that what comes next finds the room that there was."""
 
 
-def sample_planes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[NDArray[Any]]:
+def planes_to_look_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[NDArray[Any]]:
     """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes."""
     return [_plane(source, box) for box in _boxes(source, edge, count)]
 
 
-def _boxes(source: Readable, edge: int = SAMPLE_EDGE, count: int = 5) -> list[tuple[slice, ...]]:
+def _boxes(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[tuple[slice, ...]]:
     leading = source.shape[:-2]
     total = math.prod(leading)
     window = []
@@ -125,16 +125,16 @@ def typical_plane(source: Readable) -> NDArray[Any] | None:
     return None if typical is None else _plane(source, boxes[typical.index])
 
 
-def sample_stacks(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
-    """Like `sample_planes`, each between its neighbours along the last leading axis, mirrored at the ends.
+def stacks_to_look_at(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
+    """Like `planes_to_look_at`, each between its neighbours along the last leading axis, mirrored at the ends.
 
     Each is (frames, Y, X).
     """
     if frames == 1:
-        return [plane[None] for plane in sample_planes(source, count=count)]
+        return [plane[None] for plane in planes_to_look_at(source, count=count)]
     *leading, length, height, width = source.shape
-    starts = [max(0, (n - SAMPLE_EDGE) // 2) for n in (height, width)]
-    window = [slice(s, s + min(n, SAMPLE_EDGE)) for s, n in zip(starts, (height, width), strict=True)]
+    starts = [max(0, (n - LOOKED_AT) // 2) for n in (height, width)]
+    window = [slice(s, s + min(n, LOOKED_AT)) for s, n in zip(starts, (height, width), strict=True)]
     total = math.prod([*leading, length])
     stacks = []
     for part in range(min(total, count)):

@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 import torch
 
-from ruska.training import samples as room
+from ruska.training import previews as room
 from ruska.training.loop import Schedule, train
-from ruska.training.samples import LEVELS, Samples
+from ruska.training.previews import LEVELS, Previews
 
 EDGE = 24
 
@@ -45,21 +45,21 @@ def pixels(file):
 
 def test_the_numbers_are_errors_in_standard_deviations_of_the_signal(tmp_path):
     clean = patches()
-    unchanged = Samples(tmp_path, clean, 5).draw(Unchanged(), 0)
-    nothing = Samples(tmp_path, clean, 5).draw(Nothing(), 0)
+    unchanged = Previews(tmp_path, clean, 5).draw(Unchanged(), 0)
+    nothing = Previews(tmp_path, clean, 5).draw(Nothing(), 0)
     for level in LEVELS:
         assert unchanged[f"error_{level:g}"] == pytest.approx(level, rel=0.05)
         assert unchanged[f"invented_{level:g}"] == pytest.approx(level, rel=0.1)
         assert nothing[f"error_{level:g}"] == pytest.approx(clean.std().item(), rel=0.02)
         assert nothing[f"invented_{level:g}"] == 0
-    wiener = Samples(tmp_path, clean, 5).draw(Wiener(), 0)
+    wiener = Previews(tmp_path, clean, 5).draw(Wiener(), 0)
     assert wiener["error_1"] == pytest.approx(0.5**0.5, rel=0.1)
     assert wiener["invented_3"] == pytest.approx(0.3, rel=0.1)
 
 
 def test_the_picture_has_clean_noisy_and_denoised_side_by_side(tmp_path):
     clean = patches()
-    Samples(tmp_path, clean, 5).draw(Nothing(), 1500)
+    Previews(tmp_path, clean, 5).draw(Nothing(), 1500)
     drawn = pixels(tmp_path / "step-0001500.png")
     assert drawn.shape == (14 + 4 * EDGE, 9 * EDGE)
     cells = drawn[14:].reshape(4, EDGE, 9, EDGE).swapaxes(1, 2)
@@ -73,7 +73,7 @@ def test_the_picture_has_clean_noisy_and_denoised_side_by_side(tmp_path):
 
 def test_the_same_numbers_are_there_for_tensorboard(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    watch = Samples(tmp_path, patches(), 5)
+    watch = Previews(tmp_path, patches(), 5)
     numbers = watch.draw(Unchanged(), 10)
     watch.draw(Nothing(), 20)
     found = events.EventAccumulator(str(tmp_path))
@@ -90,7 +90,7 @@ class Clock:
     def __init__(self, monkeypatch, cost):
         self.now, self.cost, self.drawn = 0.0, cost, []
         monkeypatch.setattr(room.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(Samples, "draw", lambda *_: self.draw())
+        monkeypatch.setattr(Previews, "draw", lambda *_: self.draw())
 
     def draw(self):
         self.drawn.append(self.now)
@@ -105,21 +105,21 @@ class Clock:
 
 def test_drawings_are_minutes_apart(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, cost=0.5)
-    clock.run(Samples(tmp_path, patches(), 5), 1000)
+    clock.run(Previews(tmp_path, patches(), 5), 1000)
     assert np.diff(clock.drawn) == pytest.approx(300, abs=2)
     assert len(clock.drawn) == 4
 
 
 def test_drawings_never_take_a_hundredth_of_the_time(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, cost=20)
-    clock.run(Samples(tmp_path, patches(), 5), 40_000)
+    clock.run(Previews(tmp_path, patches(), 5), 40_000)
     assert len(clock.drawn) > 5
     assert 20 * len(clock.drawn) < 0.01 * 40_000
 
 
 def test_drawings_of_a_long_training_are_further_apart(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, cost=0.1)
-    clock.run(Samples(tmp_path, patches(), 5), 200_000)
+    clock.run(Previews(tmp_path, patches(), 5), 200_000)
     assert len(clock.drawn) < 120
     assert clock.drawn[-1] - clock.drawn[-2] > 6000
 
@@ -127,7 +127,7 @@ def test_drawings_of_a_long_training_are_further_apart(tmp_path, monkeypatch):
 def test_without_other_packages_nothing_is_drawn_and_nothing_fails(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert Samples(tmp_path / "out", patches(), 5).draw(Unchanged(), 0)["error_1"] > 0.9
+    assert Previews(tmp_path / "out", patches(), 5).draw(Unchanged(), 0)["error_1"] > 0.9
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -21,7 +21,7 @@ _SHOWN = 2.5  # standard deviations of the signal from black to mid-grey
 _HEAD = 14  # pixels of the line of text above the pictures
 
 
-class Samples:
+class Previews:
     """Draws ``folder/step-0001500.png`` and writes the same numbers for TensorBoard, each where its package is there.
 
     One row a patch, and one of nothing: pure noise in, what is made of it out. Columns: the clean patch, then noisy and
