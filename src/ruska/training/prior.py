@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,13 @@ from ruska.networks.growth import deepened
 from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
-from ruska.training.loop import Schedule, Trained, train
+from ruska.training.loop import Schedule, Trained
 from ruska.training.noising import Levels, Noised, add_noise, usual_levels
 from ruska.training.packed import Packed
+from ruska.training.recipe import Prepared, follow
 from ruska.training.restoring import EDGE, Met, walk
 from ruska.training.samples import Samples
+from ruska.training.trainee import Single
 from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
@@ -109,51 +111,78 @@ def train_prior(
     start : weights to begin with, of the same network or of a shallower one (see `deepened`).
     overwrite : begin anew where ``folder`` holds another training; OutputError otherwise.
     """
-    device = device_of_choice()
-    packed = Packed.load(corpus, device)
-    torch.manual_seed(own.seed)
-    network, levels = own.build(), _levels(own)
-    if start is not None:
-        fill(network, deepened(load_weights(start)[0], network) or start)
-        Bounds(network).lift()  # what training needs is measured anew at its end
-
-    def batch(step: int) -> tuple[Noised, Tensor]:
-        with torch.autocast(device.type, enabled=False):
-            random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
-            x, noise = packed.draw(own.batch, own.patch, random)
-            x, noise = vary(x, noise, random)
-            return add_noise(x, noise, random, levels), x
-
-    def loss(net: nn.Module, step: int) -> Tensor:
-        assert isinstance(net, Denoiser)
-        if step % _CYCLE < round(own.restoring * _CYCLE):
-            met = walked(net, step)
-            return net.loss(met.y, met.sigma, None, met.x, met.spread)
-        given, x = batch(step)
-        return net.loss(given.y, given.sigma, given.lags, x)
-
-    def walked(net: Denoiser, step: int) -> Met:
-        random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
-        x, _ = vary(*packed.draw(own.walks, EDGE, random), random)
-        return walk(net, x, random)
-
-    schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
-                        checkpoint_seconds=180)  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=own.identity(), overwrite=overwrite, progress=progress,
-                  watch=_samples(folder, packed, own))  # fmt: skip
-    with torch.inference_mode(), Bounds(found.network):
-        for step in range(_LOOKS):
-            given, _ = batch(own.steps + step)  # not seen in training
-            found.network(given.y, given.sigma, given.lags)
-            if own.restoring and step % 6 == 0:
-                assert isinstance(found.network, Denoiser)
-                met = walked(found.network, own.steps + step)
-                found.network(met.y, met.sigma, None, met.spread)
-    facts = {"network": own.network(), "steps": found.steps, "seconds": found.seconds}
-    save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
+    recipe = PriorRecipe(own, start)
+    found = follow(recipe, corpus, folder, device_of_choice(), checkpoint=CHECKPOINT, overwrite=overwrite,
+                   progress=progress)  # fmt: skip
+    save_weights(folder / WEIGHTS, found.network.state_dict(), recipe.card(found))
     return found
+
+
+@dataclass(frozen=True)
+class PriorRecipe:
+    """A `TrainingRecipe` for packed corpora. start : weights to begin with, see `train_prior`."""
+
+    own: PriorSettings
+    start: Path | None = None
+    record: ClassVar[type] = PriorSettings
+
+    def prepare(self, data: Path, folder: Path, device: torch.device) -> Prepared:
+        own, packed = self.own, Packed.load(data, device)
+        torch.manual_seed(own.seed)
+        network = own.build()
+        if self.start is not None:
+            fill(network, deepened(load_weights(self.start)[0], network) or self.start)
+            Bounds(network).lift()  # what training needs is measured anew at its end
+        lessons = _Lessons(packed, own, _levels(own))
+        schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
+                            checkpoint_seconds=180)  # fmt: skip
+        return Prepared(Single(network, lessons.loss), schedule, own.identity(), watch=_samples(folder, packed, own),
+                        finish=lessons.bound)  # fmt: skip
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        return {"network": self.own.network(), "steps": trained.steps, "seconds": trained.seconds}
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """What a prior is asked, by number of the step."""
+
+    packed: Packed
+    own: PriorSettings
+    levels: Levels
+
+    def loss(self, network: nn.Module, step: int) -> Tensor:
+        assert isinstance(network, Denoiser)
+        if step % _CYCLE < round(self.own.restoring * _CYCLE):
+            met = self.walked(network, step)
+            return network.loss(met.y, met.sigma, None, met.x, met.spread)
+        given, x = self.batch(step)
+        return network.loss(given.y, given.sigma, given.lags, x)
+
+    def batch(self, step: int) -> tuple[Noised, Tensor]:
+        with torch.autocast(self.packed.pixels.device.type, enabled=False):
+            random = self._random(step)
+            x, noise = vary(*self.packed.draw(self.own.batch, self.own.patch, random), random)
+            return add_noise(x, noise, random, self.levels), x
+
+    def walked(self, network: Denoiser, step: int) -> Met:
+        random = self._random(step)
+        x, _ = vary(*self.packed.draw(self.own.walks, EDGE, random), random)
+        return walk(network, x, random)
+
+    def bound(self, network: nn.Module, steps: int) -> None:
+        """Set the limits of a trained network, by batches that were not seen in training."""
+        assert isinstance(network, Denoiser)
+        with torch.inference_mode(), Bounds(network):
+            for step in range(steps, steps + _LOOKS):
+                given, _ = self.batch(step)
+                network(given.y, given.sigma, given.lags)
+                if self.own.restoring and (step - steps) % 6 == 0:
+                    met = self.walked(network, step)
+                    network(met.y, met.sigma, None, met.spread)
+
+    def _random(self, step: int) -> torch.Generator:
+        return torch.Generator(self.packed.pixels.device).manual_seed(self.own.seed * 1_000_003 + step)
 
 
 def _samples(folder: Path, packed: Packed, own: PriorSettings) -> Samples | None:
