@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import torch
+from tests.diffusion.gaussian import GaussianPrior, StationaryCovariance
 
-from ruska.diffusion.gaussian import GaussianPrior, StationaryCovariance
 from ruska.physics.operators import Composition, Decimation, GaussianBlur, Identity, Mask
 
 SHAPE = (4, 6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.diffusion.closed_form import SHAPE, covariance_of, exact_law, generator_noise, only, relative, smooth_prior
+from tests.diffusion.gaussian import GaussianPrior, StationaryCovariance
 
-from ruska.diffusion.gaussian import GaussianPrior, StationaryCovariance
 from ruska.diffusion.levels import rho_levels, start_level, trailing_levels, uniform_levels
 from ruska.diffusion.path import EM_GENERALIST, EMDIFFUSE_SAMPLING, FlowPath, ddpm_path, level_at
 from ruska.diffusion.solvers import ancestral, ddim, euler, heun, solve, start

@@ -150,7 +150,8 @@ def test_files_are_packed_on_the_way(tmp_path):
 @pytest.mark.parametrize(("name", "value", "said"), [
     ("batchsize", "4", "batch"), ("batch", "many", "not valid"), ("batch", "0", "positive"),
     ("patch", "100", "multiple"), ("widths", "[16]", "as many"), ("decay", "cosin", "cosine"),
-    ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"),
+    ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"), ("prediction", "eps", "epsilon"),
+    ("path", "flows", "flow"), ("path", "3", "flow"),
 ])  # fmt: skip
 def test_a_wrong_setting_is_named(corpus, tmp_path, name, value, said):
     with pytest.raises(SettingsError, match=said):
@@ -245,3 +246,36 @@ def test_the_weights_of_every_preset_fit_into_a_small_file(preset):
     halves = 2 * sum(value.numel() for value in network.parameters())
     embedded = preset in ("cpu", "gpu-30min")  # the others make files of their own
     assert halves < (14e6 if embedded else 16e6)
+
+
+@pytest.mark.parametrize(("path", "prediction"), [
+    ("exploding", "epsilon"), ("flow", "velocity"), ("ddpm", "epsilon"), ("cosine", "x0"), ("zero-terminal-snr", "v"),
+])  # fmt: skip
+def test_every_path_and_prediction_learns(corpus, tmp_path, path, prediction):
+    own = settings_of("cpu", {**TINY, "steps": 30, "samples": "0", "path": path, "prediction": prediction})
+    torch.manual_seed(own.seed)
+    before, after = own.build(), train_prior(corpus, tmp_path, own).network
+    x, noise = (torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    x = torch.nn.functional.avg_pool2d(x, 9, 1, 4) * 9  # smooth, of unit variance
+    sigma = torch.full((2, 1, 1, 1), 0.7)
+    with torch.inference_mode():
+        losses = [float(net.loss(x + sigma * noise, sigma, None, x)) for net in (before, after)]
+        errors = [float((net(x + sigma * noise, sigma) - x).square().mean()) for net in (before, after)]
+    assert losses[1] < 0.9 * losses[0]
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_the_card_says_path_and_prediction_and_the_prior_is_used_as_any(corpus, tmp_path):
+    given = {**TINY, "steps": 2, "path": "flow", "prediction": "velocity"}
+    card = ruska.train([corpus], tmp_path / "m", method="prior", settings=given)
+    assert (card.network["path"], card.network["prediction"]) == ("flow", "velocity")
+    assert {"path=flow", "prediction=velocity"} <= set(shlex.split(card.training["command"]))
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    result = ruska.denoise(image, method="prior", settings={"model": str(tmp_path / "m")})
+    assert np.isfinite(result.image.numpy()).all()
+    start = {**TINY, "steps": 2, "start": str(tmp_path / "m")}
+    with pytest.raises(InputError, match="prediction is velocity, that of this training x0"):
+        ruska.train([corpus], tmp_path / "n", method="prior", settings=start)
+    usual = settings_of("cpu", TINY)
+    assert set(usual.network()) == {"widths", "blocks"}  # as cards from before
+    assert not {"path", "prediction"} & set(usual.lasting())

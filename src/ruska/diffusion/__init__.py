@@ -2,8 +2,7 @@
 
 from ruska.diffusion.analytic import analytic, measure_spreads
 from ruska.diffusion.baselines import FlowGuided, GradientGuided, dps, flow_plug_and_play
-from ruska.diffusion.consistency import DataTerm, GuessError, bounded_error, data_weight, guess_error, measured_error
-from ruska.diffusion.gaussian import DenseCovariance, GaussianPrior, StationaryCovariance
+from ruska.diffusion.consistency import DataTerm, GuessError, bounded_error, guess_error
 from ruska.diffusion.half_quadratic import enlarged, falling_levels, half_quadratic
 from ruska.diffusion.levels import flow_time, rho_levels, start_level, trailing_levels, uniform_levels
 from ruska.diffusion.path import (
@@ -21,19 +20,12 @@ from ruska.diffusion.path import (
     zero_terminal_snr,
 )
 from ruska.diffusion.posterior import (
-    GuidedSampler,
-    MomentGuide,
-    PosteriorMean,
     ProximalGuide,
     Sampler,
-    denoising_sampler,
-    exact_sampler,
-    mean_levels,
-    proximal_sampler,
     restore,
 )
 from ruska.diffusion.prediction import Prediction, convert
-from ruska.diffusion.prior import NetworkPrior, Prior
+from ruska.diffusion.prior import Prior
 from ruska.diffusion.solvers import Noise, Step, ancestral, ddim, euler, heun, solve, start
 
 __all__ = [
@@ -42,23 +34,16 @@ __all__ = [
     "EM_GENERALIST",
     "Betas",
     "DataTerm",
-    "DenseCovariance",
     "FlowGuided",
     "FlowPath",
-    "GaussianPrior",
     "GradientGuided",
     "GuessError",
-    "GuidedSampler",
-    "MomentGuide",
-    "NetworkPrior",
     "Noise",
     "Path",
-    "PosteriorMean",
     "Prediction",
     "Prior",
     "ProximalGuide",
     "Sampler",
-    "StationaryCovariance",
     "Step",
     "VariancePreservingPath",
     "analytic",
@@ -66,14 +51,11 @@ __all__ = [
     "bounded_error",
     "convert",
     "cosine_path",
-    "data_weight",
     "ddim",
     "ddpm_path",
-    "denoising_sampler",
     "dps",
     "enlarged",
     "euler",
-    "exact_sampler",
     "falling_levels",
     "flow_plug_and_play",
     "flow_time",
@@ -81,10 +63,7 @@ __all__ = [
     "half_quadratic",
     "heun",
     "level_at",
-    "mean_levels",
     "measure_spreads",
-    "measured_error",
-    "proximal_sampler",
     "restore",
     "rho_levels",
     "snr",

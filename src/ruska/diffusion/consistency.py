@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import hypot, prod, sqrt
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ruska.diffusion.levels import flow_time
 from ruska.diffusion.linear import conjugate_gradients
@@ -19,8 +17,6 @@ from ruska.physics.operators import Decimation, Identity, Mask
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ruska.diffusion.prior import Prior
-    from ruska.diffusion.solvers import Noise
     from ruska.physics.operators import Operator
 
 
@@ -119,29 +115,6 @@ def bounded_error(signal_std: float = 1.0) -> GuessError:
     ``signal_std`` instead of 1.
     """
     return lambda level: level * signal_std / hypot(level, signal_std)
-
-
-def measured_error(prior: Prior, images: Tensor, levels: Sequence[float], noise: Noise) -> GuessError:
-    """What the guess did miss on clean ``images`` (b, c, *spatial), between ``levels`` (> 0, rising) interpolated.
-
-    Below the first level the error falls with the level, above the last it stays. Measured once, kept with the weights.
-    """
-    errors = [
-        float((prior.denoise(images + level * noise(k), level) - images).square().mean().sqrt())
-        for k, level in enumerate(levels)
-    ]
-
-    def error(level: float) -> float:
-        if level <= levels[0]:
-            return errors[0] * level / levels[0]
-        return float(np.exp(np.interp(np.log(level), np.log(levels), np.log(errors))))
-
-    return error
-
-
-def data_weight(noise_std: float, guess_std: float) -> float:
-    """Share of the measurement in the mean of measurement and guess, where nothing is blurred."""
-    return guess_std**2 / (guess_std**2 + noise_std**2)
 
 
 def manual_error(step_size: float, noise_std: float) -> GuessError:

@@ -2,7 +2,7 @@
 
 Flow matching and diffusion are two clocks on it, and what a network predicts (epsilon, v, velocity, x0) is a choice of
 coordinates. Two paths with the same ratio sigma / alpha, the *level*, hold the same image up to its scale, so priors
-and solvers speak of levels alone and only `NetworkPrior` knows which path its network was trained on.
+and solvers speak of levels alone and only `Coordinates` know which path its network was trained on.
 
 Source: Kingma & Gao (2023), "Understanding diffusion objectives as the ELBO with simple data augmentation", sec. 2;
 Karras, Aittala, Aila & Laine (2022), "Elucidating the design space of diffusion-based generative models", sec. 2.

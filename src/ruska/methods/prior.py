@@ -306,8 +306,8 @@ def _state_of(folder: Path) -> tuple[object, ...] | None:
 
 
 def _load(folder: str | None) -> tuple[Denoiser, str]:
-    from ruska.networks.denoiser import Denoiser
     from ruska.weights import load_model
+    from ruska.weights.architecture import PriorFacts
     from ruska.weights.embedded import EMBEDDED
 
     if folder is None and not EMBEDDED.exists():
@@ -317,7 +317,7 @@ def _load(folder: str | None) -> tuple[Denoiser, str]:
     if model.card.method != "prior":
         raise InputError(folder or "the embedded model", f"is a model for {model.card.method}, not for prior",
                          f"Use --method {model.card.method}.")  # fmt: skip
-    network = Denoiser(**model.card.network)
+    network = PriorFacts.model_validate(model.card.network).build()
     model.fill(network)
     return network, f"Prior {model.card.name} ({model.card.sha256[:12]}), trained on {model.card.trained_on}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,14 @@ _OFF = 1.5  # times the variance of the noise, as which no image with noise of t
 _MOST = 5.0  # standard deviations of the noise by which a pixel may be off
 
 
+class Coordinates(Protocol):
+    """Another way to show the network a noisy image and to read what it says: `diffusion.coordinates`."""
+
+    def seen(self, y: Tensor, sigma: Tensor) -> Tensor: ...
+    def clean(self, said: Tensor, y: Tensor, sigma: Tensor) -> Tensor: ...
+    def wanted(self, x: Tensor, y: Tensor, sigma: Tensor) -> Tensor: ...
+
+
 class Denoiser(nn.Module):
     """Mean of the clean image given y = x + noise, where x has mean near 0 and standard deviation near 1.
 
@@ -28,10 +36,13 @@ class Denoiser(nn.Module):
     map, and the noise may be correlated: then the network is also told its correlation (b, 4, 1, 1) at x + 1, x + 2,
     y + 1, y + 2. Between the passes of a restoration errors are no noise: then it is told over how many pixels the
     instrument averaged along Y and X (b, 2, 1, 1), as `physics.operators.spread` has it.
+
+    coordinates : of another path or prediction; what goes in and comes out of this module is the same.
     """
 
-    def __init__(self, **network: Any) -> None:
+    def __init__(self, coordinates: Coordinates | None = None, **network: Any) -> None:
         super().__init__()
+        self.coordinates = coordinates
         self.network = UNet(told=TOLD, **network)
         self.facts: Mapping[str, Any] = network
 
@@ -63,8 +74,14 @@ class Denoiser(nn.Module):
     def say(
         self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the network says, and the square root of 1 + sigma^2."""
+        """What the network says, as EDM reads it, and the square root of 1 + sigma^2."""
         total = torch.sqrt(1 + sigma**2)
+        if self.coordinates is None:
+            return self._said(y / total, sigma, lags, spread), total
+        said = self._said(self.coordinates.seen(y, sigma), sigma, lags, spread)
+        return (total**2 * self.coordinates.clean(said, y, sigma) - y) / (sigma * total), total
+
+    def _said(self, y: Tensor, sigma: Tensor, lags: Tensor | None, spread: Tensor | None) -> Tensor:
         if lags is None:
             lags = y.new_zeros(y.shape[0], _LAGS, 1, 1)
         if spread is None:
@@ -72,8 +89,8 @@ class Denoiser(nn.Module):
         known = [part.expand(y.shape[0], -1, *sigma.shape[-2:]) for part in (sigma.log() / 2, lags, spread)]
         told = torch.cat(known, 1)
         memory = torch.channels_last
-        said = self.network((y / total).contiguous(memory_format=memory), told.contiguous(memory_format=memory))
-        return said.to(y.dtype), total
+        said = self.network(y.contiguous(memory_format=memory), told.contiguous(memory_format=memory))
+        return said.to(y.dtype)
 
     def loss(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor, spread: Tensor | None = None) -> Tensor:
         """Squared error in what the network says: that of the image, over what is at best left of the noise.
@@ -81,7 +98,11 @@ class Denoiser(nn.Module):
         Images that are further off than ``sigma`` count by how much less they are off afterwards: between the passes of
         a restoration some are off by ten times as much, and would be all that is learned from.
         """
-        said, total = self.say(y, sigma, lags, spread)
-        wanted = (total**2 * x - y) / (sigma * total)
+        if self.coordinates is None:
+            said, total = self.say(y, sigma, lags, spread)
+            wanted = (total**2 * x - y) / (sigma * total)
+        else:
+            said = self._said(self.coordinates.seen(y, sigma), sigma, lags, spread)
+            wanted = self.coordinates.wanted(x, y, sigma)
         off = (((y - x) / sigma) ** 2).mean((1, 2, 3), keepdim=True).clamp(min=_OFF)
         return ((said - wanted) ** 2 * (_OFF / off)).mean()

@@ -56,19 +56,24 @@ def train_prior(
     request = {"method": "prior", "settings": own.lasting(), "data": sorted(map(str, paths)), "start": start}
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
-        weights = _start(start) if start else None
+        weights = _start(start, own) if start else None
         found = train_prior(corpus, folder, own, start=weights, overwrite=overwrite, progress=progress)
         if not first_of_many():
             return None
         return save_model(folder, _halved(found.network), _card(folder.name, own, found, corpus, start))
 
 
-def _start(name: str) -> Path:
+def _start(name: str, own: PriorSettings) -> Path:
     """The weights of the prior to start from; InputError when it is no whole model, or one of another method."""
     folder = locate(name)
     card = verify(folder)
     if card.method != "prior":
         raise InputError(name, f"is a model for {card.method}, not for prior", "Start from a prior, or without.")
+    for what, usual in (("prediction", "x0"), ("path", "exploding")):
+        theirs, ours = card.network.get(what, usual), getattr(own, what)
+        if theirs != ours:
+            raise InputError(name, f"its {what} is {theirs}, that of this training {ours}",
+                             f"Pass --set {what}={theirs}, or start without.")  # fmt: skip
     return folder / WEIGHTS
 
 
@@ -108,7 +113,7 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
     return {
         "name": name,
         "method": "prior",
-        "network": {"widths": own.widths, "blocks": own.blocks},
+        "network": own.network(),
         "settings": own.lasting(),
         "training": {
             "steps": found.steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,13 +31,22 @@ class Noised:
     lags: Tensor
 
 
-def add_noise(x: Tensor, own_noise: Tensor, random: torch.Generator) -> Noised:
+Levels = Callable[[int, torch.Generator], Tensor]
+"""Draws as many noise levels (count,)."""
+
+
+def usual_levels(count: int, random: torch.Generator) -> Tensor:
+    """Normal in logarithms, around half the signal."""
+    return torch.exp(_MIDDLE + _SPREAD * _normal((count,), random))
+
+
+def add_noise(x: Tensor, own_noise: Tensor, random: torch.Generator, levels: Levels = usual_levels) -> Noised:
     """Each batch is of one of four kinds: even or growing with the signal, white or correlated.
 
     x : (b, 1, Y, X), signal with mean near 0 and standard deviation near 1. own_noise : (b,), what is left in it.
     """
     count = x.shape[0]
-    level = torch.exp(_MIDDLE + _SPREAD * _normal((count, 1, 1, 1), random)).clamp(_FAINTEST, _STRONGEST)
+    level = levels(count, random).view(-1, 1, 1, 1).clamp(_FAINTEST, _STRONGEST)
     level = torch.maximum(level, _ABOVE * own_noise.view(-1, 1, 1, 1))
     grows, shared = (float(_uniform((1,), random)) < share for share in (0.4, 0.4))
     white = _normal(x.shape, random)

@@ -12,29 +12,35 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ruska.compute.devices import device_of_choice
+from ruska.diffusion.coordinates import PathName, coordinates, levels_on, path_of
+from ruska.diffusion.prediction import Prediction
 from ruska.errors import RuskaError, SettingsError, did_you_mean
 from ruska.networks.denoiser import Denoiser
 from ruska.networks.growth import deepened
 from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
-from ruska.training.loop import Schedule, Trained, train
-from ruska.training.noising import Noised, add_noise
+from ruska.training.loop import Schedule, Trained
+from ruska.training.noising import Levels, Noised, add_noise, usual_levels
 from ruska.training.packed import Packed
 from ruska.training.previews import Previews
+from ruska.training.recipe import Prepared, follow
 from ruska.training.restoring import EDGE, Met, walk
+from ruska.training.trainee import Single
 from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
 _SAMPLES = 3  # patches that are drawn while it is trained
 _LOOKS = 60  # batches that tell how large values in the network become
 _CYCLE = 10  # steps in which the share of those that restore is kept to
+_COORDINATES = {"prediction": "x0", "path": "exploding"}
+_WORDS = ("decay", "prediction", "path")  # settings that are no numbers
 CHECKPOINT, WEIGHTS = "training.safetensors", "weights.safetensors"
 
 
@@ -46,6 +52,10 @@ class PriorSettings:
     samples : minutes between drawings of what it makes of a few patches (see `Previews`); 0: none.
     restoring : share of the steps that learn from images between the passes of a restoration (see `walk`), of
         ``walks`` patches each.
+    prediction : what the network says: the clean image (``x0``), the noise (``epsilon``), ``v`` or the ``velocity``.
+    path : between image and noise, on which it is trained: ``exploding`` adds noise of any strength, normal in
+        logarithms; ``flow``, ``ddpm``, ``cosine`` and ``zero-terminal-snr`` draw the time evenly (see
+        `diffusion.path`). Whatever they are, the prior is used in the same way.
     """
 
     widths: tuple[int, ...] = (48, 96, 128, 192)
@@ -61,11 +71,24 @@ class PriorSettings:
     seed: int = 0
     minutes: float | None = None
     samples: float = 5
+    prediction: Prediction = "x0"
+    path: PathName = "exploding"
 
     def lasting(self) -> dict[str, Any]:
         """What makes a training another one: not how long it is, nor how it ends."""
-        passing = ("steps", "minutes", "decay", "learning_rate", "samples")
-        return {k: v for k, v in asdict(self).items() if k not in passing}
+        passing = ("steps", "minutes", "decay", "learning_rate", "samples", *_COORDINATES)
+        return {k: v for k, v in asdict(self).items() if k not in passing} | self._coordinates()
+
+    def network(self) -> dict[str, Any]:
+        """What a card says of the network."""
+        return {"widths": self.widths, "blocks": self.blocks, **self._coordinates()}
+
+    def build(self) -> Denoiser:
+        return Denoiser(coordinates(self.path, self.prediction), widths=self.widths, blocks=self.blocks)
+
+    def _coordinates(self) -> dict[str, Any]:
+        """Those that are not the usual ones: trainings and cards from before know of no others."""
+        return {name: getattr(self, name) for name, usual in _COORDINATES.items() if getattr(self, name) != usual}
 
     def identity(self) -> str:
         return json.dumps(self.lasting(), sort_keys=True)
@@ -88,51 +111,78 @@ def train_prior(
     start : weights to begin with, of the same network or of a shallower one (see `deepened`).
     overwrite : begin anew where ``folder`` holds another training; OutputError otherwise.
     """
-    device = device_of_choice()
-    packed = Packed.load(corpus, device)
-    torch.manual_seed(own.seed)
-    network = Denoiser(widths=own.widths, blocks=own.blocks)
-    if start is not None:
-        fill(network, deepened(load_weights(start)[0], network) or start)
-        Bounds(network).lift()  # what training needs is measured anew at its end
-
-    def batch(step: int) -> tuple[Noised, Tensor]:
-        with torch.autocast(device.type, enabled=False):
-            random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
-            x, noise = packed.draw(own.batch, own.patch, random)
-            x, noise = vary(x, noise, random)
-            return add_noise(x, noise, random), x
-
-    def loss(net: nn.Module, step: int) -> Tensor:
-        assert isinstance(net, Denoiser)
-        if step % _CYCLE < round(own.restoring * _CYCLE):
-            met = walked(net, step)
-            return net.loss(met.y, met.sigma, None, met.x, met.spread)
-        given, x = batch(step)
-        return net.loss(given.y, given.sigma, given.lags, x)
-
-    def walked(net: Denoiser, step: int) -> Met:
-        random = torch.Generator(device).manual_seed(own.seed * 1_000_003 + step)
-        x, _ = vary(*packed.draw(own.walks, EDGE, random), random)
-        return walk(net, x, random)
-
-    schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
-                        checkpoint_seconds=180)  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    found = train(network, loss, schedule, device=device, checkpoint=folder / CHECKPOINT, log=folder,
-                  identity=own.identity(), overwrite=overwrite, progress=progress,
-                  watch=_previews(folder, packed, own))  # fmt: skip
-    with torch.inference_mode(), Bounds(found.network):
-        for step in range(_LOOKS):
-            given, _ = batch(own.steps + step)  # not seen in training
-            found.network(given.y, given.sigma, given.lags)
-            if own.restoring and step % 6 == 0:
-                assert isinstance(found.network, Denoiser)
-                met = walked(found.network, own.steps + step)
-                found.network(met.y, met.sigma, None, met.spread)
-    facts = {"network": {"widths": own.widths, "blocks": own.blocks}, "steps": found.steps, "seconds": found.seconds}
-    save_weights(folder / WEIGHTS, found.network.state_dict(), facts)
+    recipe = PriorRecipe(own, start)
+    found = follow(recipe, corpus, folder, device_of_choice(), checkpoint=CHECKPOINT, overwrite=overwrite,
+                   progress=progress)  # fmt: skip
+    save_weights(folder / WEIGHTS, found.network.state_dict(), recipe.card(found))
     return found
+
+
+@dataclass(frozen=True)
+class PriorRecipe:
+    """A `TrainingRecipe` for packed corpora. start : weights to begin with, see `train_prior`."""
+
+    own: PriorSettings
+    start: Path | None = None
+    record: ClassVar[type] = PriorSettings
+
+    def prepare(self, data: Path, folder: Path, device: torch.device) -> Prepared:
+        own, packed = self.own, Packed.load(data, device)
+        torch.manual_seed(own.seed)
+        network = own.build()
+        if self.start is not None:
+            fill(network, deepened(load_weights(self.start)[0], network) or self.start)
+            Bounds(network).lift()  # what training needs is measured anew at its end
+        lessons = _Lessons(packed, own, _levels(own))
+        schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
+                            checkpoint_seconds=180)  # fmt: skip
+        return Prepared(Single(network, lessons.loss), schedule, own.identity(), watch=_previews(folder, packed, own),
+                        finish=lessons.bound)  # fmt: skip
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        return {"network": self.own.network(), "steps": trained.steps, "seconds": trained.seconds}
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """What a prior is asked, by number of the step."""
+
+    packed: Packed
+    own: PriorSettings
+    levels: Levels
+
+    def loss(self, network: nn.Module, step: int) -> Tensor:
+        assert isinstance(network, Denoiser)
+        if step % _CYCLE < round(self.own.restoring * _CYCLE):
+            met = self.walked(network, step)
+            return network.loss(met.y, met.sigma, None, met.x, met.spread)
+        given, x = self.batch(step)
+        return network.loss(given.y, given.sigma, given.lags, x)
+
+    def batch(self, step: int) -> tuple[Noised, Tensor]:
+        with torch.autocast(self.packed.pixels.device.type, enabled=False):
+            random = self._random(step)
+            x, noise = vary(*self.packed.draw(self.own.batch, self.own.patch, random), random)
+            return add_noise(x, noise, random, self.levels), x
+
+    def walked(self, network: Denoiser, step: int) -> Met:
+        random = self._random(step)
+        x, _ = vary(*self.packed.draw(self.own.walks, EDGE, random), random)
+        return walk(network, x, random)
+
+    def bound(self, network: nn.Module, steps: int) -> None:
+        """Set the limits of a trained network, by batches that were not seen in training."""
+        assert isinstance(network, Denoiser)
+        with torch.inference_mode(), Bounds(network):
+            for step in range(steps, steps + _LOOKS):
+                given, _ = self.batch(step)
+                network(given.y, given.sigma, given.lags)
+                if self.own.restoring and (step - steps) % 6 == 0:
+                    met = self.walked(network, step)
+                    network(met.y, met.sigma, None, met.spread)
+
+    def _random(self, step: int) -> torch.Generator:
+        return torch.Generator(self.packed.pixels.device).manual_seed(self.own.seed * 1_000_003 + step)
 
 
 def _previews(folder: Path, packed: Packed, own: PriorSettings) -> Previews | None:
@@ -140,6 +190,18 @@ def _previews(folder: Path, packed: Packed, own: PriorSettings) -> Previews | No
         return None
     clean, _ = packed.draw(_SAMPLES, own.patch, torch.Generator(packed.pixels.device).manual_seed(own.seed))
     return Previews(folder / "samples", clean, own.samples)
+
+
+def _levels(own: PriorSettings) -> Levels:
+    """How strong noise is drawn; `add_noise` keeps it within what a network is ever told."""
+    path = path_of(own.path)
+    if path is None:
+        return usual_levels
+
+    def evenly(count: int, random: torch.Generator) -> Tensor:
+        return levels_on(path, torch.rand(count, generator=random, device=random.device))
+
+    return evenly
 
 
 def vary(x: Tensor, noise: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -187,7 +249,7 @@ def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
         if name not in kinds:
             raise SettingsError(f"prior.{name}", "is no setting", did_you_mean(name, kinds))
         try:
-            found = json.loads(value) if isinstance(value, str) and name != "decay" else value
+            found = json.loads(value) if isinstance(value, str) and name not in _WORDS else value
             values[name] = tuple(int(n) for n in found) if name in ("widths", "blocks") else found
         except (ValueError, TypeError) as error:
             raise SettingsError(f"prior.{name}", f"{value!r} is not valid", "Like --set batch=8, or "
@@ -209,6 +271,10 @@ def _check(own: PriorSettings) -> None:
         raise SettingsError("prior.restoring", f"{own.restoring!r} is not valid", "Give a share, 0 to 1.")
     if own.decay not in get_args(Decay):
         raise SettingsError("prior.decay", f"is {own.decay!r}", did_you_mean(str(own.decay), get_args(Decay)))
+    try:
+        coordinates(own.path, own.prediction)
+    except SettingsError as error:
+        raise SettingsError(f"prior.{error.subject}", error.problem, error.fix) from error
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
                             "Give as many of the one as of the other, all positive.")  # fmt: skip

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ruska.diffusion.coordinates import PathName, coordinates
+from ruska.diffusion.prediction import Prediction
 from ruska.errors import InputError, did_you_mean
 from ruska.networks.limits import MOST_BLOCKS, MOST_FRAMES, MOST_NUMBERS, MOST_SCALES, WIDEST, WIDEST_SPOT
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ruska.networks.denoiser import Denoiser
 
 KIND_OF = {"blindspot": "halfplane", "noise2void": "noise2void", "udvd": "udvd", "shine": "shine"}
 """Kind of network by method, of the methods that learn on noisy files."""
@@ -31,6 +35,8 @@ class PriorFacts(_Facts):
 
     widths: Annotated[tuple[_Width, ...], _Scales]
     blocks: Annotated[tuple[_Blocks, ...], _Scales]
+    prediction: Prediction = "x0"
+    path: PathName = "exploding"
 
     @model_validator(mode="after")
     def _fit(self) -> PriorFacts:
@@ -38,10 +44,10 @@ class PriorFacts(_Facts):
             raise ValueError(f"has {len(self.widths)} widths and {len(self.blocks)} blocks, expected as many of both")
         return self
 
-    def build(self) -> nn.Module:
+    def build(self) -> Denoiser:
         from ruska.networks.denoiser import Denoiser
 
-        return Denoiser(widths=self.widths, blocks=self.blocks)
+        return Denoiser(coordinates(self.path, self.prediction), widths=self.widths, blocks=self.blocks)
 
 
 class HiddenFacts(_Facts):

@@ -1,0 +1,87 @@
+"""In which coordinates a prior's network sees a noisy image and says what is clean: a path and a prediction.
+
+Priors and samplers speak of levels alone, ``y = x + sigma eps`` (see `path`). A network that was trained on another
+path is shown ``alpha y``, and what it predicts is turned into the clean image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ruska.diffusion.path import (
+    EM_GENERALIST,
+    FlowPath,
+    cosine_path,
+    ddpm_path,
+    level_at,
+    precise,
+    zero_terminal_snr,
+)
+from ruska.diffusion.prediction import Prediction, check_prediction, convert
+from ruska.errors import SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ruska.diffusion.path import Path
+
+PathName = Literal["exploding", "flow", "ddpm", "cosine", "zero-terminal-snr"]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """path : None where the image is shown at unit variance, ``alpha = 1 / sqrt(1 + sigma^2)``, at any level."""
+
+    path: Path | None
+    prediction: Prediction
+
+    def seen(self, y: Tensor, sigma: Tensor) -> Tensor:
+        """What the network is shown of y (b, 1, *spatial) with noise ``sigma``, broadcastable to it."""
+        return self._scales(sigma, y)[0] * y
+
+    def clean(self, said: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        """The image that a prediction stands for."""
+        alpha, std = self._scales(sigma, y)
+        return convert(said, alpha * y, alpha, std, self.prediction, "x0")
+
+    def wanted(self, x: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        """What the network should have said of ``y`` if ``x`` is the image."""
+        alpha, std = self._scales(sigma, y)
+        return convert(x, alpha * y, alpha, std, "x0", self.prediction)
+
+    def _scales(self, sigma: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha, and the noise of what is seen. Their ratio is ``sigma`` exactly, beyond the end of the path, too."""
+        level = precise(sigma)
+        alpha = (1 + level**2) ** -0.5 if self.path is None else self.path.alpha(self.path.time(level))
+        return alpha.to(like), (alpha * level).to(like)
+
+
+def coordinates(path: str, prediction: str) -> Coordinates | None:
+    """None for those that a `Denoiser` has of its own: levels of any size, and x0 as EDM preconditions it.
+
+    Raises SettingsError for an unknown name.
+    """
+    check_prediction(prediction)
+    if path not in get_args(PathName):
+        raise SettingsError("path", f"is '{path}'", did_you_mean(path, get_args(PathName)))
+    if (path, prediction) == ("exploding", "x0"):
+        return None
+    return Coordinates(path_of(path), prediction)  # type: ignore[arg-type]  # checked
+
+
+def path_of(name: str) -> Path | None:
+    """The path of a name; None for the exploding one, which has no end."""
+    if name == "flow":
+        return FlowPath()
+    if name == "cosine":
+        return cosine_path()
+    if name in ("ddpm", "zero-terminal-snr"):
+        ddpm = ddpm_path(EM_GENERALIST)
+        return ddpm if name == "ddpm" else zero_terminal_snr(ddpm)
+    return None
+
+
+def levels_on(path: Path, part: Tensor) -> Tensor:
+    """Levels at evenly drawn times ``part``, 0 to 1, as networks are trained on a path; may be infinite at its end."""
+    return level_at(path, part).to(part)
