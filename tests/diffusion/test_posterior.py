@@ -60,6 +60,7 @@ def test_the_exact_sampler_draws_from_the_posterior(name, noise):
     assert relative(found, covariance) < 0.03
 
 
+@pytest.mark.slow
 def test_its_error_is_that_of_the_solver():
     prior, operator = smooth_prior(), OPERATORS["blur"]
     y, std = measure(prior, operator)
