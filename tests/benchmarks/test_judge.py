@@ -282,6 +282,7 @@ def test_robustness_costs_nothing_where_nothing_changes(micrographs, tmp_path):
     assert "| told half the noise |  |" in text
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_peer_alone(micrographs, tmp_path):
     chosen = [case for case in cases(("superres",)) if case.quick]
     peaks = peak_memory(chosen, Notes(tmp_path), {"superres": {"cubic"}})

@@ -160,6 +160,7 @@ def test_a_damaged_chunk_tree_of_hdf5_is_an_input_error(tmp_path):
         ruska.read(source).numpy()
 
 
+@pytest.mark.slow
 def test_a_killed_command_resumes_to_the_same_bytes(tmp_path):
     source = tmp_path / "noisy.npy"
     np.save(source, np.tile(VALUES, (24, 2, 2)))

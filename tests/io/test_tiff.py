@@ -200,7 +200,7 @@ def images(draw: st.DrawFn) -> Image:
     )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     image=images(), suffix=st.sampled_from([".tif", ".ome.tiff"]), codec=st.sampled_from([None, "zlib", "zstd", "lzw"])
 )

@@ -101,7 +101,7 @@ def seen(operator, truth):
     return clean + np.random.default_rng(0).normal(0, 0.02, clean.shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [("flow-pnp", 20), ("dps", 500)])
+@pytest.mark.parametrize(("sampler", "steps"), [("flow-pnp", 20), pytest.param("dps", 500, marks=pytest.mark.slow)])
 def test_what_is_restored_explains_what_was_measured_and_the_record_says_how(truth, sampler, steps):
     blur = GaussianBlur((1.5, 1.5))
     blurred = seen(blur, truth[:32, :32])

@@ -66,13 +66,19 @@ def noisy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "method"), [(".npy", "gaussian"), (".npy", "tv"), (".ome.zarr", "gaussian"), (".mrc", "tv")]
+    ("suffix", "method"),
+    [
+        (".npy", "gaussian"),
+        pytest.param(".npy", "tv", marks=pytest.mark.slow),
+        pytest.param(".ome.zarr", "gaussian", marks=pytest.mark.slow),
+        pytest.param(".mrc", "tv", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_runs_resume_to_the_same_bytes(noisy, suffix, method):
     calm, killed = (noisy.with_name(name + suffix) for name in ("calm", "killed"))
     finish(start(noisy, calm, method, pause=0))
     chance = random.Random(suffix + method)
-    for _ in range(5):
+    for _ in range(3):
         process = start(noisy, killed, method, pause=0.03)
         await_lines(killed, chance.randint(1, 9), process)
         time.sleep(chance.uniform(0, 0.06))

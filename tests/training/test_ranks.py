@@ -60,6 +60,7 @@ def left(folder, name):
     return [load_weights(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_batches(folder, together):
     alone = train(together.network(), together.loss, replace(together.SCHEDULE, accumulate=2)).network.state_dict()
     start = together.network().state_dict()
@@ -69,6 +70,7 @@ def test_two_processes_are_one_with_twice_the_batches(folder, together):
             assert (value - start[name]).abs().max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["whole", "images", "judged", "timed", "again"])
 def test_all_processes_end_with_the_same_weights_after_the_same_steps(folder, name):
     (one, facts), (other, others) = left(folder, name)
@@ -77,21 +79,25 @@ def test_all_processes_end_with_the_same_weights_after_the_same_steps(folder, na
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_every_process_takes_its_own_batches(folder):
     assert [facts["seen"] for _, facts in left(folder, "whole")] == [list(range(0, 48, 2)), list(range(1, 48, 2))]
 
 
+@pytest.mark.slow
 def test_the_first_one_judges_and_all_stop(folder):
     for _, facts in left(folder, "judged"):
         assert (facts["best"], facts["steps"]) == (12, 29)  # 16 of 40 steps brought nothing better
 
 
+@pytest.mark.slow
 def test_the_first_one_keeps_the_log_and_says_what_is_missing(folder):
     with (folder / "log" / "log.csv").open(encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == []  # 24 steps, never judged
     assert [len(facts["notes"]) for _, facts in left(folder, "whole")] == [1, 0]
 
 
+@pytest.mark.slow
 def test_after_a_death_both_go_on_and_end_as_if_nothing_had_happened(folder):
     for (tensors, facts), (whole, _) in zip(left(folder, "again"), left(folder, "whole"), strict=True):
         assert 0 < facts["seen"][0] // 2 <= 17
