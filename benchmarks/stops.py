@@ -54,8 +54,8 @@ def main() -> int:
                     right, stopped = once(folder, executor, how, wanted, random.Random(f"{executor}{how}{k}"))
                     ended, resumed = ended + right, resumed + stopped
                 bad += asked.count - ended
-                print(f"{executor:10} {how:14} {ended} of {asked.count} to the same bytes, {resumed} stopped in the middle",
-                      flush=True)  # fmt: skip
+                said = f"{ended} of {asked.count} to the same bytes, {resumed} stopped in the middle"
+                print(f"{executor:10} {how:14} {said}", flush=True)
     return bad
 
 
@@ -86,8 +86,8 @@ def once(folder: Path, executor: str, how: str, wanted: str, chance: random.Rand
 
 
 def start(folder: Path, output: Path, executor: str) -> subprocess.Popen[str]:
-    words = ["denoise", "a.npy", "-o", output.name, "-m", "tv", "-s", "noise_std=0.1", "-s", "iterations=6", "--no-report",
-             "--executor", executor, "--workers", "2"]  # fmt: skip
+    words = ["denoise", "a.npy", "-o", output.name, "-m", "tv", "-s", "noise_std=0.1", "-s", "iterations=6",
+             "--no-report", "--executor", executor, "--workers", "2"]  # fmt: skip
     process = subprocess.Popen([sys.executable, "program.py", *words], cwd=folder, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     assert process.stdout is not None
