@@ -171,3 +171,18 @@ def test_exactly_one_way_says_what_the_blur_is(mine):
 
 def test_a_server_can_tell_that_it_is_code():
     assert references(methods.about("deblur").record, "code") == ("operator",)
+
+
+@pytest.mark.slow
+def test_other_processes_load_it_again(mine, tmp_path, monkeypatch):
+    monkeypatch.setattr("ruska.methods.deblur.HALO", 1)
+    monkeypatch.setattr("ruska.engine.plan._PREFERRED_EDGE", {2: 24, 3: 24})
+    ruska.write(tmp_path / "in.tif", image())
+    made = {}
+    for executor in ("threads", "processes"):
+        out = tmp_path / f"{executor}.tif"
+        found = ruska.deblur(tmp_path / "in.tif", out, operator=f"{mine}:Mine", settings={"steps": 1},
+                             executor=executor, workers=2, report=False)  # fmt: skip
+        assert found.record["plan"]["blocks"] >= 4
+        made[executor] = found.image.numpy()
+    np.testing.assert_array_equal(made["processes"], made["threads"])
