@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import ruska
 from ruska.cli.main import app
 from ruska.image import Image
+from ruska.weights.tensors import load_weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
@@ -29,6 +30,8 @@ def here(install, tmp_path, monkeypatch):
     site = install("bright", FILES["bright.py"], {"ruska.methods": entry.replace('"', "")})
     for name, code in FILES.items():
         (site / name).write_text(code, encoding="utf-8")
+    (entry,) = re.findall(r"^dull = .*$", PAGE, re.MULTILINE)
+    install("dull", FILES["dull.py"], {"ruska.trainings": entry.replace('"', "")})
     monkeypatch.chdir(site)
     values = np.full((48, 60), 90, np.float32) + np.random.default_rng(0).normal(0, 3, (48, 60))
     for k in range(4):
@@ -54,6 +57,8 @@ def test_every_command_on_the_page_runs(here):
         assert found.exit_code == 0, f"{line}: {found.output}"
     assert ruska.read(here / "particles.tif").numpy().max() == 4
     assert ruska.read(here / "sharp.tif").shape == (48, 60)
+    tensors, said = load_weights(here / "model" / "weights.safetensors")
+    assert (tensors["weight"].shape, said["steps"]) == ((1, 1, 5, 5), 5)
 
 
 def test_every_group_of_entry_points_that_ruska_reads_is_on_the_page():

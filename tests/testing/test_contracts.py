@@ -25,6 +25,7 @@ from ruska.testing import check_about, check_method, check_operator, check_sink
 
 QUICK = {
     "identity": {}, "gaussian": {}, "median": {}, "tv": {"iterations": 10}, "nlm": {"patch_distance": 4}, "wavelet": {},
+    "richardson-lucy": {"sigma": 1, "iterations": 2},
 }  # fmt: skip
 THICK = {name: {**QUICK[name], "dimensions": 3} for name in ("gaussian", "median", "tv")}
 THICK["nlm"] = {"patch_distance": 2, "patch_size": 3, "dimensions": 3}

@@ -209,7 +209,9 @@ def train(
                                output=str(output), run=pipeline.RunOptions(overwrite=overwrite))  # fmt: skip
     with show.progress(quiet=json) as progress:
         card = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
-    if card is not None:
+    if isinstance(card, dict):  # of a training of another package
+        show.json(card) if json else show.table(f"Model {output}", card)
+    elif card is not None:
         show.json(card.model_dump(mode="json")) if json else show.model(output, card)
 
 

@@ -16,8 +16,9 @@ from ruska.engine import ArraySource, Budget, NormalisedSource, Progress, measur
 from ruska.engine.layout import in_stack_order
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
-from ruska.io.digest import digest_image
+from ruska.io.digest import digest_image, digest_path
 from ruska.io.names import check_plain
+from ruska.methods.settings import parse
 from ruska.pipeline.context import Context, progress_of
 from ruska.pipeline.opening import as_image, open_input
 from ruska.pipeline.watch import watched
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _REQUEST = "training.json"
 MOST_STEPS = 1_000_000
+_STATE = "training.safetensors"
 
 
 def train(
@@ -86,14 +88,21 @@ def train(
         return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
 
 
-def run_training(request: Request, context: Context, given: Mapping[str, Image] | None = None) -> ModelCard | None:
-    """`train`, as a request says it: inputs "data" (files, or folders of them), output the folder of the model."""
+def run_training(
+    request: Request, context: Context, given: Mapping[str, Image] | None = None
+) -> ModelCard | dict[str, Any] | None:
+    """`train`, as a request says it: inputs "data" (files, or folders of them), output the folder of the model.
+
+    Returns the card; of a training of another package, what its recipe says, JSON-like.
+    """
     if request.output is None:
         raise SettingsError("output", "is missing", "Name a folder for the model.")
     settings = dict(request.settings)
     if settings.get("minutes") is not None and "steps" not in settings:
         settings["steps"] = MOST_STEPS  # until the time is over
     data = request.each("data")
+    if request.method in methods.trainings():
+        return _train_own(request, settings, [str(one.path) for one in data], progress_of(context))
     if request.method == "prior":
         files: list[Any] = corpus_or_files([str(one.path) for one in data])
     else:
@@ -105,6 +114,32 @@ def run_training(request: Request, context: Context, given: Mapping[str, Image] 
         keep_freed_memory()
     return train(files, request.output, method="blindspot" if request.method == "auto" else request.method,
                  settings=settings, overwrite=request.run.overwrite, progress=progress_of(context))  # fmt: skip
+
+
+def _train_own(
+    request: Request, settings: Mapping[str, Any], data: Sequence[str], progress: Progress
+) -> dict[str, Any] | None:
+    """A training of another package; leaves ``weights.safetensors`` with what its recipe says of them."""
+    from ruska.compute.devices import device_of_choice
+    from ruska.training.recipe import follow
+    from ruska.weights.model import WEIGHTS
+    from ruska.weights.tensors import save_weights
+
+    about = methods.training(request.method)
+    own = parse(about.record, about.name, settings)
+    files = tuple(Path(file) for file in training_files(data, stacks=True))
+    if not files:
+        raise InputError("training data", "holds no file", "Give files, or folders of them.")
+    folder, recipe = Path(request.output or ""), about.make(own)
+    said = {"method": about.name, "settings": own.model_dump(mode="json"), "data": sorted(map(digest_path, files))}
+    with claimed(folder, said, request.run.overwrite):
+        trained = follow(recipe, files, folder, device_of_choice(), checkpoint=_STATE,
+                         overwrite=request.run.overwrite, progress=progress)  # fmt: skip
+        if not first_of_many():
+            return None
+        card: dict[str, Any] = {"name": folder.name, "method": about.name, **recipe.card(trained)}
+        save_weights(folder / WEIGHTS, trained.network.state_dict(), card)
+        return card
 
 
 def _files_in(one: Input, stacks: bool) -> list[Input]:

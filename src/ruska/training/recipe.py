@@ -37,8 +37,11 @@ class TrainingRecipe(Protocol):
 
     @property
     def record(self) -> type: ...
-    def prepare(self, data: Path, folder: Path, device: torch.device) -> Prepared:
-        """Read ``data``; pictures of the course may be left in ``folder``."""
+    def prepare(self, data: Any, folder: Path, device: torch.device) -> Prepared:
+        """Read ``data``: the folder of a packed corpus, or the files that were given, as each recipe has it.
+
+        Pictures of the course may be left in ``folder``.
+        """
         ...
 
     def card(self, trained: Trained) -> dict[str, Any]:
@@ -47,7 +50,7 @@ class TrainingRecipe(Protocol):
 
 
 def follow(
-    recipe: TrainingRecipe, data: Path, folder: Path, device: torch.device, *, checkpoint: str,
+    recipe: TrainingRecipe, data: Any, folder: Path, device: torch.device, *, checkpoint: str,
     overwrite: bool = False, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
     """Train by ``recipe`` into ``folder``, with its state in its file ``checkpoint``; goes on where it stopped."""
