@@ -66,5 +66,5 @@ def test_a_picture_that_fails_leaves_no_numbers(tmp_path: Path, monkeypatch: pyt
 def test_unknown_models_and_a_missing_truth_are_refused() -> None:
     with pytest.raises(SettingsError, match="Did you mean 'shift'"):
         ruska.evaluate(NOISY, CLEAN, register="shif")  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="none was given"):
+    with pytest.raises(SettingsError, match="needs a truth"):
         ruska.evaluate(NOISY, register="shift")
