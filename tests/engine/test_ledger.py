@@ -98,12 +98,12 @@ def test_a_link_in_place_of_the_work_folder_is_refused_and_what_it_leads_to_stay
         work.symlink_to(mine, target_is_directory=True)
     except OSError:
         pytest.skip("this system lets nobody make links")
-    with pytest.raises(OutputError, match="is a link"), work_folder(target) as folder:
+    with pytest.raises(OutputError, match="is a symbolic link"), work_folder(target) as folder:
         empty_work(folder)
     work.unlink()
     work.mkdir()
     (work / "ledger.jsonl").symlink_to(mine / "thesis")
-    with pytest.raises(OutputError, match="is a link"), work_folder(target):
+    with pytest.raises(OutputError, match="is a symbolic link"), work_folder(target):
         pass
     assert (mine / "thesis").read_text() == "all I have"
 

@@ -14,7 +14,11 @@ from ruska.engine.executors import Alone, Processes, Threads
 from ruska.engine.ledger import NoLedger
 from ruska.engine.store import BlockStore
 
-_ALLOWED = {"executors.py": {"multiprocessing", "signal", "ProcessPoolExecutor"}, "ending.py": {"signal"}}
+_ALLOWED = {
+    "executors.py": {"multiprocessing", "signal", "ProcessPoolExecutor"},
+    "ending.py": {"signal"},
+    "process.py": {"signal"},
+}
 """Modules and calls that not all systems have alike, and where they are used in a way that all have."""
 _MODULES = {"multiprocessing", "signal"}
 _CALLS = {"fork", "forkpty", "ProcessPoolExecutor", "posix_spawn"}

@@ -147,6 +147,10 @@ def test_volumes_have_samples(model):
 
 
 def test_what_draws_no_samples_says_so(noisy, model):
-    for method, count, said in (("tv", 4, "cannot be drawn"), ("prior", 1, "expected 0"), ("prior", 101, "expected 0")):
+    for method, count, said in (
+        ("tv", 4, "cannot be drawn"),
+        ("prior", 1, "must be 0"),
+        ("prior", 101, "less than or equal to 100"),
+    ):
         with pytest.raises(SettingsError, match=said):
             ruska.denoise(noisy, method=method, samples=count)

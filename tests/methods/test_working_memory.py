@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ruska.methods.filters import Gaussian
+from ruska.methods import create
 from ruska.methods.network_memory import ITERATED, ONE_PASS, Arrays
 from ruska.methods.samples import _white
 
@@ -18,7 +18,7 @@ EMBEDDED = Arrays.of((48, 96, 128, 192))
 
 
 def test_slices_are_worked_on_one_at_a_time():
-    method = Gaussian.create({}).prepare(None, None, None)
+    method = create("gaussian").prepare(None, None, None)
     assert method.working_bytes((16, 1, 256, 256), False) == method.working_bytes((1, 1, 256, 256), False)
     assert method.working_bytes((1, 1, 256, 256), False) == method.bytes_per_voxel * 256**2
 

@@ -66,7 +66,8 @@ def test_a_resumed_training_writes_the_log_of_one_that_was_not_interrupted(tmp_p
         return loss(net, step)
 
     with pytest.raises(KeyboardInterrupt):
-        train(network(), interrupted, SCHEDULE, validate=validate, checkpoint=file, identity="a", log=tmp_path / "log")
+        train(network(), interrupted, SCHEDULE, validate=validate, checkpoint=file, identity="a", log=tmp_path / "log",
+              overwrite=True)  # fmt: skip  # another training's state is there
     train(network(), loss, SCHEDULE, validate=validate, checkpoint=file, identity="a", log=tmp_path / "log")
     names = ("step", "loss", "score", "learning_rate")
     one, other = ([[row[n] for n in names] for row in rows(tmp_path / name)] for name in ("whole", "log"))

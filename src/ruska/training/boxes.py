@@ -91,7 +91,8 @@ class BoxSampler:
                                     "Give images of the same field of view.")  # fmt: skip
 
     def _draw(self, random: np.random.Generator) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        best, found = 0.0, list[NDArray[np.float32]]()
+        best = 0.0
+        found: list[NDArray[np.float32]] = []
         common: NDArray[np.bool_] = np.zeros(self.edge, bool)
         for _ in range(_ATTEMPTS):
             group = self.groups[int(random.choice(len(self.groups), p=self.share))]
