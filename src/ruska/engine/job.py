@@ -91,7 +91,7 @@ class Job:
         if any(pad):
             values = np.pad(values, [(0, 0)] * first + [(0, p) for p in pad], mode="symmetric")
         batch = np.ascontiguousarray(values.reshape(-1, values.shape[first - 1], *values.shape[first:]))
-        # Methods may work in place, and must not reach into the source's array.
+        # A method that works in place all the same must not reach into the array of the source.
         return torch.from_numpy(batch.copy() if np.may_share_memory(batch, raw) else batch), invalid
 
     def random(self, box: Box, pad: tuple[int, ...]) -> PlacedRandomField:
