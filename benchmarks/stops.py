@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from ruska.engine import plan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
 plan._PREFERRED_EDGE[2], plan._SMALLEST_EDGE[2] = 64, 32
 if __name__ == "__main__":
     import torch, skimage.restoration, ruska.methods.denoisers, ruska.pipeline.restore

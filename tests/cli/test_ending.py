@@ -16,8 +16,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and str
 
 COMMAND = [sys.executable, "-m", "ruska.cli.main"]
 STUBBORN = "\n    except KeyboardInterrupt:\n        print('told', flush=True); time.sleep(60)"
+# A shell's background jobs inherit SIGINT ignored, and so would the program under test: it starts as from a prompt.
 PROGRAM = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ruska.cli import ending, main as cli
 ending._GRACE = 3
 {before}
@@ -122,11 +124,14 @@ def test_a_watcher_ends_with_the_program():
 
     from ruska.cli.ending import signals
 
-    before = signal.getsignal(signal.SIGINT)
-    with signals() as stop:
-        assert signal.getsignal(signal.SIGINT) is not before
-        with pytest.raises(KeyboardInterrupt):
-            told_to_end()
-    assert stop.code == 143
-    assert signal.getsignal(signal.SIGINT) is before
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's is "ignored"
+    try:
+        with signals() as stop:
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+            with pytest.raises(KeyboardInterrupt):
+                told_to_end()
+        assert stop.code == 143
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert "ruska-signals" not in [t.name for t in threads()]

@@ -107,7 +107,7 @@ def test_of_a_prediction_whose_error_is_known_the_pixel_makes_the_posterior_mean
     def left(fold):
         own = {"loss": "poisson-gaussian", "spot": "1x1", "flips": False, "fold": fold}
         method = create("blindspot", own).prepare(ArraySource(noisy, "YX"), None, Budget())
-        restored = method(torch.from_numpy(noisy)[None, None], None).mean[0, 0].numpy()
+        restored = method({"image": torch.from_numpy(noisy)[None, None]}, None)["mean"][0, 0].numpy()
         return np.mean((restored - truth) ** 2)
 
     share = variance / (variance + noise.variance(truth))  # of the pixel's news that is taken over
