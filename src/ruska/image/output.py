@@ -68,7 +68,7 @@ def _fault(output: Output, dimensions: int) -> str | None:
         return f"with a scale of {', '.join(map(str, grid))}, expected {dimensions} positive numbers"
     kinds = "iu" if output.merge == "labels" else "biuf"
     try:
-        kind = np.dtype(output.dtype or "float32").kind
+        kind: str = np.dtype(output.dtype or "float32").kind
     except TypeError:
         kind = "?"
     if kind not in kinds or (output.merge == "labels" and output.values != "raw"):
