@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +95,43 @@ def test_every_executor_gives_the_same_bytes(method, tmp_path):
     for out, blocks, entries in results[1:]:
         np.testing.assert_array_equal(out, results[0][0])
         assert (blocks, entries) == results[0][1:]
+
+
+def _alive(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+DRIVER = """
+import os, sys, time
+from ruska.engine.executors import Processes
+
+class Slow:
+    class plan:
+        block = staticmethod(lambda index: index)
+    def work(self, block):
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+
+if __name__ == "__main__":
+    with Processes(1).open([Slow()]) as submit:
+        submit(0, 0).result()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who lives")
+def test_workers_end_with_a_driver_that_is_killed(tmp_path):
+    (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
+    with subprocess.Popen([sys.executable, tmp_path / "driver.py"], stdout=subprocess.PIPE, text=True) as driver:
+        worker = int(driver.stdout.readline())
+        driver.kill()
+        driver.wait()
+        for _ in range(100):
+            if not _alive(worker):
+                return
+            time.sleep(0.1)
+        os.kill(worker, 9)
+    pytest.fail("the worker lives on")

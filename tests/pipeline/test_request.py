@@ -14,7 +14,7 @@ import ruska
 import ruska.engine.plan
 from ruska import methods, pipeline
 from ruska.errors import JobCancelledError, SettingsError
-from ruska.image import Image
+from ruska.image import Image, parse_quantity
 from ruska.pipeline import Blank, Here, Input, Request, RunOptions
 from ruska.pipeline.opening import open_inputs
 from ruska.pipeline.record import job_identity
@@ -217,3 +217,21 @@ def test_the_json_schema_says_which_settings_name_files():
     assert {p.get("format") for p in properties["psf"]["anyOf"]} == {"file", None}
     assert {about["level"] for about in properties.values()} == {"basic", "advanced"}
     assert all(about["description"] for about in properties.values())
+
+
+def test_an_error_names_the_place_in_words_of_the_request():
+    with pytest.raises(SettingsError) as caught:
+        Request.of({"task": "denoise", "inputs": {"image": "in.npy"}})
+    assert str(caught.value).startswith("request.inputs.image: 'in.npy' is not valid")
+
+
+def test_a_blank_is_no_larger_than_anything_can_be():
+    for shape in ([10**30, 10**30], [10**9, 10**9]):
+        with pytest.raises(SettingsError, match="more than"):
+            Request.of({"task": "denoise", "inputs": {"image": {"blank": {"shape": shape}}}})
+
+
+@pytest.mark.parametrize("text", ["1e400nm", "infnm"])
+def test_no_voxel_is_infinite(text):
+    with pytest.raises(SettingsError, match="not a positive number"):
+        parse_quantity(text)

@@ -91,15 +91,27 @@ def _begin(passes: tuple[Pass, ...], threads: int) -> None:
     """In a new process: keep what it was sent. Ctrl-C is the driver's affair, which lets the block be finished."""
     global _sent
     import signal
+    from threading import Thread
 
     import torch
 
     from ruska.engine.allocator import share_one_heap
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_the_driver, name="ruska-driver", daemon=True).start()
     torch.set_num_threads(threads)  # sums differ in their last digit by how many threads share them
     share_one_heap()
     _sent = passes
+
+
+def _end_with_the_driver() -> None:
+    """A driver that is killed asks nobody to end: its workers would hold their memory, and write, for ever."""
+    import os
+    from multiprocessing import parent_process
+
+    if (driver := parent_process()) is not None:
+        driver.join()
+        os._exit(1)
 
 
 def _work_here(number: int, block: int) -> Facts:

@@ -2,7 +2,7 @@
 
 from ruska.image.correction import CorrectedArray, corrected
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop
-from ruska.image.output import Merge, Output, Values
+from ruska.image.output import Merge, Output, Values, fault_of
 from ruska.image.quantity import Quantity, canonical_unit, is_length, normalise_unit, parse_quantity
 from ruska.image.stamp import FileStamp, Stamp
 
@@ -23,6 +23,7 @@ __all__ = [
     "check_axes",
     "corrected",
     "crop",
+    "fault_of",
     "is_length",
     "normalise_unit",
     "parse_quantity",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+import numpy as np
+
 Values = Literal["intensity", "spread", "raw"]
 Merge = Literal["cut", "mean", "labels", "table"]
+_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")  # it becomes a part of file names, and follows the dot of @STEP.OUTPUT
 
 
 @dataclass(frozen=True)
@@ -38,3 +43,35 @@ class Output:
     def grid(self, dimensions: int) -> tuple[Fraction, ...]:
         """``scale``, written out."""
         return (Fraction(1),) * dimensions if self.scale is None else self.scale
+
+
+def fault_of(outputs: Sequence[Output], dimensions: int) -> str | None:
+    """What is wrong with the outputs that a method declares for so many spatial axes; None where nothing is."""
+    if not outputs or outputs[0].merge == "table":
+        return "declares no image as its first output"
+    names = [output.name for output in outputs]
+    if len(set(names)) < len(names):
+        return f"declares two outputs of one name: {', '.join(names)}"
+    faults = (f"declares output '{o.name}' {fault}" for o in outputs if (fault := _fault(o, dimensions)) is not None)
+    return next(faults, None)
+
+
+def _fault(output: Output, dimensions: int) -> str | None:
+    if not _WORD.match(output.name):
+        return "with a name that is no word of small letters, digits and _"
+    if output.merge == "table":
+        return None if output.columns else "as a table without columns"
+    if output.channels is not None and output.channels < 1:
+        return f"with {output.channels} channels, expected at least 1"
+    grid = output.grid(dimensions)
+    if len(grid) != dimensions or min(grid) <= 0:
+        return f"with a scale of {', '.join(map(str, grid))}, expected {dimensions} positive numbers"
+    kinds = "iu" if output.merge == "labels" else "biuf"
+    try:
+        kind: str = np.dtype(output.dtype or "float32").kind
+    except TypeError:
+        kind = "?"
+    if kind not in kinds or (output.merge == "labels" and output.values != "raw"):
+        whole = "a whole number, with raw values, as labels are" if output.merge == "labels" else "a number"
+        return f"of dtype {output.dtype}, expected {whole}"
+    return None

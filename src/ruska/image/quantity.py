@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import NamedTuple
 
 from ruska.errors import SettingsError, did_you_mean
@@ -75,6 +76,6 @@ def parse_quantity(text: str, default_unit: str | None = None) -> Quantity:
     except ValueError:
         value = 0.0
     unit = match.group(2) if match else None
-    if value <= 0 or (unit or default_unit) is None:
+    if not 0 < value < inf or (unit or default_unit) is None:
         raise SettingsError(text, "is not a positive number with a unit", "Write it like 4nm, 1.2angstrom or 0.5um.")
     return Quantity(value, normalise_unit(unit or str(default_unit)))

@@ -31,7 +31,7 @@ from ruska.engine.executors import executor_of
 from ruska.engine.job import Feed
 from ruska.engine.layout import in_stack_order
 from ruska.errors import GeometryError, SettingsError
-from ruska.image import Image, crop
+from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
 from ruska.methods.looking import typical_noise
 from ruska.methods.samples import SampleMethod, samples_of
@@ -160,6 +160,8 @@ def prepare(
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready = recipe.prepare(normalised, normalisation, budget)
+    if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
+        raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))

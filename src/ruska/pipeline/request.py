@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
@@ -17,6 +18,7 @@ from ruska.methods.settings import FileRef, Settings, refused
 FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
 DTypes = Literal["same", "float32"]
 Executors = Literal["threads", "processes"]
+_LARGEST_BLANK = 1 << 40  # voxels
 _STEP = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*\Z")
 
 
@@ -34,6 +36,8 @@ class Blank(_Record):
     def _fit(self) -> Self:
         if len(self.axes) != len(self.shape) or min(self.shape) < 1:
             raise ValueError(f"shape {self.shape} does not fit axes {self.axes}")
+        if prod(self.shape) > _LARGEST_BLANK:
+            raise ValueError(f"shape {self.shape} has more than {_LARGEST_BLANK} voxels")
         return self
 
 
@@ -157,7 +161,7 @@ def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
         return record.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"]]
+        place = [str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int)]
         name = ".".join([subject, *place])
         if first["type"] == "extra_forbidden":
             raise SettingsError(name, "is no setting", did_you_mean(place[-1], _fields(record, place[:-1]))) from error
