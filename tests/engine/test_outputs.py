@@ -16,6 +16,7 @@ from ruska.engine.executors import Processes
 from ruska.engine.job import Feed
 from ruska.engine.labels import same
 from ruska.engine.store import BlockStore
+from ruska.errors import SettingsError
 from ruska.image import Output
 
 RANDOM = np.random.default_rng(1)
@@ -248,3 +249,32 @@ def test_other_inputs_are_cut_like_the_image_and_broadcast_over_axes_they_lack()
     assert plan.size > 10
     expected = np.where(mask, values + labels, 0)
     np.testing.assert_allclose(read["mean"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda y: {}, "output 'mean' of the method: is missing: it returned nothing"),
+        (lambda y: {"mena": y}, "is missing: it returned mena"),
+        (lambda y: {"mean": y.expand(-1, 3, -1, -1)}, r"has shape \(1, 3, 16, 20\), expected \(1, 1, 16, 20\)"),
+        (lambda y: {"mean": y[..., :5]}, r"has shape \(1, 1, 16, 5\)"),
+    ],
+)
+def test_what_a_method_did_not_declare_is_not_written(made, said):
+    class Wrong(Identity):
+        def __call__(self, inputs, random):
+            return made(inputs["image"])
+
+    with pytest.raises(SettingsError, match=said):
+        run_all(Wrong(), np.ones((16, 20), np.float32))
+
+
+def test_what_is_no_number_becomes_nought_of_a_whole_number_and_is_counted():
+    class Holes(Identity):
+        def change(self, y, random):
+            return torch.where(y > 5, torch.nan, y)
+
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    read, outcome, _ = run_all(Holes(), values)
+    np.testing.assert_array_equal(read["mean"][0], np.where(values > 5, 0, values))
+    assert outcome.clipped == 6

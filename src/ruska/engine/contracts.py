@@ -65,7 +65,7 @@ class Method(Protocol):
     """Ready to run on any block of (b, c, *spatial), float32 (or float64, see ``domain``).
 
     It is handed the block of every input it declared, "image" among them, and returns a tensor for each of its
-    ``outputs``; those it leaves out are not written.
+    ``outputs``, of the shape that they declare.
 
     May also have ``working_bytes(shape, kept)``: working memory of one call on a block of this shape, where it is not
     ``bytes_per_voxel`` for each voxel, or more where the process keeps freed memory; and ``stays``: bytes that the

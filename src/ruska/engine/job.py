@@ -171,14 +171,14 @@ def _read_like(source: Source, native: Box, axes: str) -> NDArray[Any]:
 
 
 def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
-    """Round and clip to an integer ``dtype``, or convert to a float one; returns how many values were clipped."""
+    """Round and clip to an integer ``dtype``, NaN to 0, or convert to a float one; says how many were clipped."""
     if dtype.kind == "b":
         return values >= 0.5, 0
     if dtype.kind == "f" or values.dtype == dtype:
         return values.astype(dtype, copy=False), 0
     info = np.iinfo(dtype)
     rounded = values if values.dtype.kind in "iub" else np.rint(values)
-    clipped = int(np.count_nonzero((rounded < info.min) | (rounded > info.max)))
+    clipped = rounded.size - int(np.count_nonzero((rounded >= info.min) & (rounded <= info.max)))
     if clipped:
-        rounded = np.clip(rounded, info.min, info.max)
+        rounded = np.nan_to_num(np.clip(rounded, info.min, info.max), copy=False)
     return rounded.astype(dtype), clipped

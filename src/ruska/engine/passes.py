@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ruska.engine.merge import TilePool, assemble
 from ruska.engine.tables import own_rows
+from ruska.errors import SettingsError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ruska.engine.job import Job
     from ruska.engine.plan import Block, Plan
     from ruska.image import Output
+
+_MEND = "Mend the method; see docs/extending.md."
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,7 @@ class Compute:
         del inputs
         clipped = 0
         for output in wanted(job):
-            if output.name not in results:
-                continue
+            check_given(job, block, output, results)
             if output.merge == "table":
                 rows = own_rows(job, block, output, results.pop(output.name).cpu().numpy())
                 keep(job, output, f"rows {block.index}", rows)
@@ -118,6 +121,21 @@ class Blend:
 def wanted(job: Job) -> Iterable[Output]:
     """Outputs of the method that somebody wants written."""
     return [output for output in job.method.outputs if output.name in job.sinks]
+
+
+def check_given(job: Job, block: Block, output: Output, results: Mapping[str, Tensor]) -> None:
+    """SettingsError where the method did not return, for the block it was handed, what it declared."""
+    subject, first = f"output '{output.name}' of the method", job.plan.first_spatial
+    if output.name not in results:
+        raise SettingsError(subject, f"is missing: it returned {', '.join(results) or 'nothing'}", _MEND)
+    if output.merge == "table":
+        return
+    *head, channels = (b.stop - b.start for b in block.read[:first])
+    handed = (b.stop - b.start + p for b, p in zip(block.read[first:], block.pad, strict=True))
+    space = (int(n * s) for n, s in zip(handed, output.grid(len(block.pad)), strict=True))
+    expected = (prod(head), channels if output.channels is None else output.channels, *space)
+    if (shape := tuple(results[output.name].shape)) != expected:
+        raise SettingsError(subject, f"has shape {shape}, expected {expected}", _MEND)
 
 
 def blended(job: Job, output: Output) -> bool:

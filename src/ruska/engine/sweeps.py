@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine.passes import facts, wanted
+from ruska.engine.passes import check_given, facts, wanted
 from ruska.engine.store import BlockStore, MemoryStore
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Sweep:
         clipped = 0
         if self.behind is None:
             for output in wanted(job):
+                check_given(job, block, output, results)
                 values = job.crop(results[output.name], output, block.read, block.core)
                 clipped += job.finish(block, output, values, invalid, block.read)
         else:
