@@ -43,6 +43,16 @@ def test_the_command_of_a_record_names_a_file_with_a_colon_or_a_newline(tmp_path
         assert shlex.split(record["command"])[2] == opened
 
 
+def test_the_command_of_a_record_has_the_voxel_size_that_was_given(tmp_path):
+    from ruska.pipeline import Input, Request
+
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((40, 50), np.float32))
+    image = Input(path=str(tmp_path / "a.npy"), voxel_size="2.5nm")
+    record = ruska.pipeline.run(Request(task="denoise", method="gaussian", inputs={"image": image})).record
+    words = shlex.split(record["command"])
+    assert words[words.index("--voxel-size") + 1] == "2.5nm"
+
+
 def test_a_file_may_claim_any_detector():
     for claim in (3, "x", {"dark": 3}, {"-o": {"path": "x"}}, {"gain": {"path": 3}}, {"dark": {}}):
         image = ruska.Image(np.zeros((40, 50), np.float32), "YX", provenance={"detector": claim})

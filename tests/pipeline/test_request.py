@@ -235,3 +235,9 @@ def test_a_blank_is_no_larger_than_anything_can_be():
 def test_no_voxel_is_infinite(text):
     with pytest.raises(SettingsError, match="not a positive number"):
         parse_quantity(text)
+
+
+@pytest.mark.parametrize("name", ["path", "array"])
+def test_no_input_is_without_a_name(name):
+    with pytest.raises(SettingsError, match=f"{name} is empty"):
+        Request.of({"task": "denoise", "inputs": {"image": {name: ""}}})

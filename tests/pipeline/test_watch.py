@@ -127,25 +127,29 @@ def test_unfinished_work_of_a_changed_input_is_thrown_away(tmp_path: Path) -> No
         assert set(left(folder)) <= {"lock", "owner"}
 
 
-def test_a_large_file_with_another_time_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changed", ["in.npy", "mask.npy"])
+def test_a_large_file_with_another_time_is_another_job(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its digest is of a part of it."""
     from ruska.io import digest
     from ruska.pipeline import Input, Request
     from ruska.pipeline.record import job_identity
 
-    path = write(tmp_path / "in.npy", 0)
+    path, beside = write(tmp_path / "in.npy", 0), write(tmp_path / "mask.npy", 1)
     monkeypatch.setattr(digest, "_WHOLE_BYTES", 0)
     monkeypatch.setattr(digest, "_PIECE", 10)
 
     def identity() -> str:
-        image = ruska.read(path)
+        image, mask = ruska.read(path), ruska.read(beside)
         request = Request(task="denoise", method="median", inputs={"image": Input(path=str(path))})
-        found = job_identity(request, image, digest.digest_image(image))
+        others = {"mask": (mask, digest.digest_image(mask))}
+        found = job_identity(request, image, digest.digest_image(image), others)
         return json.dumps(found, default=str)
 
     first = identity()
     assert identity() == first
-    os.utime(path, (1e9, 1e9))
+    os.utime(tmp_path / changed, (1e9, 1e9))
     assert identity() != first
 
 

@@ -33,20 +33,20 @@ _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
 
 
 def job_identity(
-    request: Request, image: Image, digest: str, others: Mapping[str, str] | None = None
+    request: Request, image: Image, digest: str, others: Mapping[str, tuple[Image, str]] | None = None
 ) -> dict[str, Any]:
     """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job.
 
     All of the request that is not known to leave every byte as it is; and what the files it names hold. ``others`` :
-    digests of the other inputs.
+    the other inputs by role, each with its digest.
     """
     card = card_of(request.settings, request.method)
     return {
         "ruska": ruska.__version__,
         "request": {**request.decides(), "settings": _resolved(request)},
         "input": digest,
-        "others": dict(others or {}),
-        "modified": _modified(image) if digest.startswith("sha256-sampled:") else None,
+        "others": {role: [found, _modified(other, found)] for role, (other, found) in (others or {}).items()},
+        "modified": _modified(image, digest),
         "model": card.sha256 if card else None,
         "files": _files(request),
         "code": _code_of(request.method),
@@ -86,8 +86,10 @@ def _code_of(method: str) -> str | None:
     return digest_path(Path(file)) if file is not None and Path(file).is_file() else None
 
 
-def _modified(image: Image) -> int:
-    """When a file was changed last, of which the digest is of a part only."""
+def _modified(image: Image, digest: str) -> int | None:
+    """When a file was changed last, where the digest is of a part of it only."""
+    if not digest.startswith("sha256-sampled:"):
+        return None
     assert image.path is not None
     return image.path.stat().st_mtime_ns
 
@@ -174,6 +176,9 @@ def command(request: Request, job: Prepared, output: Path | None, settings: Mapp
         if role != "image" and isinstance(one, Input):
             words += [f"--{role}", no_option(one.path or f"({role} in memory)")]
     words += ["--axes", image.axes]
+    first = request.inputs.get("image")
+    if isinstance(first, Input) and first.voxel_size is not None:
+        words += ["--voxel-size", first.voxel_size]
     words += _run_words(own, {"samples": 0, "seed": 0, "memory": None, "roi": None})
     return command_line(words)
 

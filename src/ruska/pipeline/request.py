@@ -63,6 +63,8 @@ class Input(_Record):
         given = [name for name in ("path", "step", "array", "blank") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"names {' and '.join(given) or 'nothing'}, expected one of path, step, array, blank")
+        if "" in (self.path, self.array):
+            raise ValueError(f"{given[0]} is empty, expected the name of a file or of an array")
         if self.step is not None and not _STEP.match(self.step):
             raise ValueError(f"step is {self.step!r}, expected @NAME.OUTPUT, such as @restore.mean")
         return self

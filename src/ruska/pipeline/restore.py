@@ -154,7 +154,7 @@ class _Run:
         self._check_beside(target, overwrite=True)
         with _locked(target) as folder, watched(self.image, *self.others.values(), ours=target) as watch:
             told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
-            more = {role: watch.digest(other) for role, other in self.others.items()}
+            more = {role: (other, watch.digest(other)) for role, other in self.others.items()}
             ledger = Ledger(folder, job_identity(own, self.image, digest, more))
             if not ledger.resumed:
                 self._check_beside(target, overwrite=run.overwrite)
