@@ -57,6 +57,19 @@ def test_a_job_leaves_result_record_state_and_events(image: Path, tmp_path: Path
     assert run_here(job) == 0, "what is done stays as it is"
 
 
+def test_a_job_may_replace_what_is_there(image: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "out.npy", np.zeros((3, 3)))
+    kept = make(asked(image, tmp_path / "out.npy"), tmp_path / "kept")
+    assert run_here(kept) == OutputError.exit_code
+    assert np.load(tmp_path / "out.npy").shape == (3, 3)
+    request = asked(image, tmp_path / "out.npy").model_copy(update={"run": RunOptions(report=False, overwrite=True)})
+    for number in range(2):
+        job = make(request, tmp_path / f"job{number}")
+        assert run_here(job) == 0
+        assert job.status == "done"
+        assert np.load(tmp_path / "out.npy").shape == (40, 48)
+
+
 def test_relative_paths_start_where_the_job_was_submitted(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def is_begun(folder: Path, name: str, key: str) -> bool:
 
 def note_done(folder: Path, name: str, key: str, made: Made) -> None:
     """The step is done. Raises OSError."""
+    (folder / STEPS).mkdir(exist_ok=True)  # what replaces a file was not noted as begun
     content = {"key": key, "first": made.first, "further": list(made.further), "record": dict(made.record)}
     write_json(folder / STEPS / f"{name}.json", content)
 
