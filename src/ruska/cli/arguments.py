@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ruska.errors import SettingsError
-
-if TYPE_CHECKING:
-    from ruska.image import Image
 
 
 def hint_at_dashes(words: Sequence[str]) -> str:
     """What to do where a file's name begins with a dash and was taken for options; empty where there is none."""
     named = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
     return "" if named is None else f"A file whose name begins with a dash is written ./{named}. "
-
-
-def open_image(
-    file: str, axes: str | None, voxel_size: str | None, dark: str | None = None, gain: str | None = None
-) -> Image:
-    from ruska import io
-    from ruska.pipeline import correct_detector
-
-    return correct_detector(io.read(file, axes=axes, voxel_size=voxel_size), dark, gain)
 
 
 def settings_of(pairs: list[str] | None) -> dict[str, str]:

@@ -113,13 +113,14 @@ def info(
     json: Json = False,
 ) -> None:
     """Show what a file is, the method Ruska suggests, and the memory and time it would take."""
-    from ruska import methods, pipeline
+    from ruska import pipeline
     from ruska.cli import show
 
     settings = settings_of(set_) | ({"model": model} if model is not None else {})
     image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, gain=gain)
-    request = pipeline.Request(task=methods.task(method), method=method, settings=settings, inputs={"image": image},
-                               run=pipeline.RunOptions(memory=memory, workers=workers))  # fmt: skip
+    run = pipeline.RunOptions(memory=memory, workers=workers)
+    request = pipeline.Request(task=pipeline.methods.task(method), method=method, settings=settings,
+                               inputs={"image": image}, run=run)  # fmt: skip
     with show.progress(quiet=json) as progress:
         facts = pipeline.foresee(request, pipeline.Here(event=show.told(progress), own_process=True))
     show.json(facts) if json else show.facts(facts)
@@ -268,9 +269,9 @@ def methods(
     json: Json = False,
 ) -> None:
     """List the methods, what they are for, and their settings; with a name and --json, its JSON Schema."""
-    from ruska import methods as room
     from ruska.cli import show
     from ruska.pipeline import TOOLS
+    from ruska.pipeline import methods as room
 
     if name is None:
         found = {each: room.describe(each) for each in room.names()}

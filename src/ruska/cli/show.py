@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ruska.cli.terminal import guard_streams, say, screen
-from ruska.engine.memory import format_bytes
+from ruska.pipeline import format_bytes
 from ruska.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MOST_FILES = 5  # of the training data that are named
 
 def json(facts: Mapping[str, Any]) -> None:
     """Print JSON; NaN and infinity, which JSON has no word for, as null."""
-    from ruska.report import json_text
+    from ruska.pipeline import json_text
 
     print(json_text(facts), end="")
 

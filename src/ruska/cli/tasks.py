@@ -65,7 +65,7 @@ def summaries() -> dict[str, str]:
     registry = modules.get("ruska.methods.registry")
     if not entry_points(group="ruska.methods") and not (registry is not None and registry.added()):
         return TASKS
-    from ruska import methods
+    from ruska.pipeline import methods
 
     more: dict[str, str] = {}
     for name in methods.names():
@@ -76,7 +76,7 @@ def summaries() -> dict[str, str]:
 
 def command_of(task: str, summary: str) -> Any:
     """The command of a task, with its options."""
-    from ruska import methods
+    from ruska.pipeline import methods
     from ruska.pipeline.request import RunOptions
 
     names = methods.names(task)
@@ -225,9 +225,7 @@ def carry_out(request: Any, *, quiet: bool, dry_run: bool = False) -> dict[str, 
     """The record of a run, or what it would do."""
     from ruska import pipeline
     from ruska.cli import show
-    from ruska.io.registry import check_name
 
-    check_name(Path(request.output))
     with show.progress(quiet=quiet) as progress:
         context = pipeline.Here(event=show.told(progress), own_process=True)
         if dry_run:

@@ -1,6 +1,7 @@
 """Joins source, recipe, method, engine and sinks. Every user interface makes a `Request` and calls `run`.
 
-Everything is imported when it is first used, so that the help of a command is immediate.
+Everything is imported when it is first used, so that the help of a command is immediate. What a shell needs of the
+rooms below, it is handed here: the registry of ``methods``, and how memory and JSON are written.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ruska import methods
+    from ruska.engine.memory import format_bytes
     from ruska.pipeline.calls import deblur, denoise, evaluate, isotropic, register, superres, train
     from ruska.pipeline.context import Context, Here, progress_of
     from ruska.pipeline.door import TOOLS, Tool, record_of, run
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from ruska.pipeline.prepare import Prepared
     from ruska.pipeline.request import Blank, Input, Request, RunOptions
     from ruska.pipeline.restore import Result
+    from ruska.report import json_text
 
 _HOMES = {
     "Blank": "request",
@@ -50,6 +54,8 @@ _HOMES = {
     "train": "calls",
 }
 
+_BELOW = {"format_bytes": "engine.memory", "json_text": "report"}
+
 __all__ = [
     "TOOLS",
     "Blank",
@@ -69,7 +75,10 @@ __all__ = [
     "describe",
     "evaluate",
     "foresee",
+    "format_bytes",
     "isotropic",
+    "json_text",
+    "methods",
     "open_input",
     "open_inputs",
     "predict_job",
@@ -83,6 +92,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "methods":
+        return import_module("ruska.methods")
     if name in _HOMES:
         return getattr(import_module(f"ruska.pipeline.{_HOMES[name]}"), name)
+    if name in _BELOW:
+        return getattr(import_module(f"ruska.{_BELOW[name]}"), name)
     raise AttributeError(f"module 'ruska.pipeline' has no attribute {name!r}")

@@ -29,7 +29,7 @@ from ruska.engine.allocator import give_back_freed_memory
 from ruska.engine.ledger import PLACING, clear_delivered, face
 from ruska.errors import ChangedInputError, InputError, JobCancelledError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image, Output, Quantity
-from ruska.io.registry import format_of_name
+from ruska.io.registry import check_name, format_of_name
 from ruska.physics.operators import Geometry
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.prepare import Prepared, prepare
@@ -103,7 +103,9 @@ def with_model(request: Request) -> Request:
 
 
 def check_request(request: Request, images: Mapping[str, Image] | None = None) -> None:
-    """SettingsError for a method of another task, or an input that the method does not take."""
+    """SettingsError for a method of another task, or an input that it does not take; OutputError for a bad name."""
+    if request.output is not None:
+        check_name(Path(request.output))
     if request.task not in methods.tasks():
         raise SettingsError("task", f"'{request.task}' is unknown", did_you_mean(request.task, methods.tasks()))
     if (own := methods.task(request.method)) != request.task:
