@@ -177,6 +177,25 @@ def test_a_cancelled_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch, suffix
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_run_is_cancelled_while_the_pyramid_is_written(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(100, 10, (600, 640)).astype(np.float32))
+
+    def request(name):
+        return Request(task="denoise", method="gaussian", inputs={"image": Input(path=str(tmp_path / "a.npy"))},
+                       output=str(tmp_path / f"{name}.ome.zarr"), run=RunOptions(report=False))  # fmt: skip
+
+    pipeline.run(request("calm"))
+    watcher = Watcher(10**6)
+    watcher.cancelled = lambda: watcher.stages.count("writing stopped.ome.zarr") > 1
+    with pytest.raises(JobCancelledError):
+        pipeline.run(request("stopped"), watcher)
+    assert not (tmp_path / "stopped.ome.zarr").exists()
+    pipeline.run(request("stopped"))
+    for level in ("0", "1"):
+        found, wanted = (ruska.read(f"{tmp_path / name}.ome.zarr:/{level}").numpy() for name in ("stopped", "calm"))
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_processes_restore_a_file_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setitem(ruska.engine.plan._PREFERRED_EDGE, 2, 64)
     monkeypatch.setitem(ruska.engine.plan._SMALLEST_EDGE, 2, 32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,11 +153,12 @@ def _wait_for_writes() -> None:
     sync(others())
 
 
-def finish_store(path: Path, image_metadata: Image) -> None:
+def finish_store(path: Path, image_metadata: Image, tick: Callable[[int, int], None] | None = None) -> None:
     """Add pyramid, mask and metadata to a store whose level 0 was written through `ZarrSink`.
 
-    ``image_metadata`` says everything but the pixels, which are taken from the store. May be called again after it
-    was interrupted. Raises GeometryError when shape or axes are not the store's.
+    ``image_metadata`` says everything but the pixels, which are taken from the store. ``tick`` : told before every
+    piece how many levels of the pyramid are done, of how many; it may raise. May be called again after it was
+    interrupted. Raises GeometryError when shape or axes are not the store's.
     """
     import zarr
 
@@ -178,7 +179,10 @@ def finish_store(path: Path, image_metadata: Image) -> None:
         shape = tuple(-(-n // s) for n, s in zip(level.shape, step, strict=True))
         chunks = tuple(min(c, n) for c, n in zip(finest.chunks, shape, strict=True))
         coarser = _create_level(group, k, shape, sink.dtype, names, chunks, sharded=finest.shards is not None)
-        _coarsen(level, coarser, step, nearest=nearest)
+        for box in boxes(coarser.shape, _grain(coarser), math.prod(_grain(coarser))):
+            if tick is not None:
+                tick(k - 1, len(factors) - 1)
+            _coarsen(level, coarser, box, step, nearest=nearest)
         level = coarser
     if image.mask is not None:
         _write_mask(group, image.mask)
@@ -255,19 +259,22 @@ def _create(
     return group.create_array(**common, shards=shards, compressors=codecs, dimension_names=dimensions)
 
 
-def _coarsen(fine: Any, coarse: Any, step: tuple[int, ...], *, nearest: bool) -> None:
-    """Fill ``coarse``, grain by grain; each grain is made in slabs so that few fine voxels are held at once."""
-    grain = tuple(coarse.shards or coarse.chunks)
-    for box in boxes(coarse.shape, grain, math.prod(grain)):
-        out = np.empty(tuple(s.stop - s.start for s in box), coarse.dtype)
-        for slab in boxes(out.shape, (1,) * out.ndim, _BOX_VOXELS // 8):
-            source = tuple(
-                slice((b.start + s.start) * f, min((b.start + s.stop) * f, n))
-                for b, s, f, n in zip(box, slab, step, fine.shape, strict=True)
-            )
-            values = np.asarray(fine[source])
-            out[slab] = halve(values, step, nearest=nearest)
-        coarse[box] = out
+def _grain(array: Any) -> tuple[int, ...]:
+    """What is written independently."""
+    return tuple(array.shards or array.chunks)
+
+
+def _coarsen(fine: Any, coarse: Any, box: tuple[slice, ...], step: tuple[int, ...], *, nearest: bool) -> None:
+    """Fill ``box``, a grain of ``coarse``; it is made in slabs so that few fine voxels are held at once."""
+    out = np.empty(tuple(s.stop - s.start for s in box), coarse.dtype)
+    for slab in boxes(out.shape, (1,) * out.ndim, _BOX_VOXELS // 8):
+        source = tuple(
+            slice((b.start + s.start) * f, min((b.start + s.stop) * f, n))
+            for b, s, f, n in zip(box, slab, step, fine.shape, strict=True)
+        )
+        values = np.asarray(fine[source])
+        out[slab] = halve(values, step, nearest=nearest)
+    coarse[box] = out
 
 
 def _write_mask(group: Any, mask: Any) -> None:

@@ -423,7 +423,7 @@ class _Delivery:
             from ruska.io.zarr_store import finish_store
 
             lost: tuple[str, ...] = ()
-            finish_store(inside, made.first)
+            finish_store(inside, made.first, self._tick(target.name))
             before_placing(lost)
             placing(inside)
             io.put_in_place(inside, target)
