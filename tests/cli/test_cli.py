@@ -155,6 +155,7 @@ def test_doctor_finds_this_installation_sound(capsys):
         (("--dtype", "float64"), 2, "float32"),
         (("--roi", "0:1000,0:10"), 3, "0:96"),
         (("--roi", "abc"), 2, "100:612"),
+        (("--roi", "Y=0:3,y=4:9"), 2, "names Y twice"),
         (("--axes", "ZYX"), 3, "dimensions"),
         (("--axes", "AB"), 3, "axis letter"),
         (("--no-such-option",), 2, "No such option"),

@@ -34,8 +34,11 @@ def parse_roi(text: str | None) -> dict[str, tuple[int, int]] | None:
     for letter, part in zip("ZYX"[-len(parts) :] if len(parts) <= 3 else "?" * len(parts), parts, strict=True):
         axis, equals, bounds = part.rpartition("=")
         start, colon, stop = bounds.partition(":")
+        name = axis.strip().upper() if equals else letter
+        if name in named:
+            raise SettingsError("--roi", f"'{text}' names {name} twice", "Give each axis once.")
         try:
-            named[axis.strip().upper() if equals else letter] = int(start), int(stop)
+            named[name] = int(start), int(stop)
         except ValueError:
             colon = ""
         if not colon or "?" in named:
