@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = [report for report in terminalreporter.stats.get("skipped", []) if _ASKED in str(report.longrepr)]
     if left_out:
-        terminalreporter.write_line(f"{len(left_out)} tests were left out: {_ASKED}.")
+        terminalreporter.write_line(f"Left out: {len(left_out)}; {_ASKED}.")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -164,16 +164,8 @@ def test_frames_are_used_and_every_frame_comes_back(monkeypatch):
     movie = truth + random.normal(0, 0.2, (6, *truth.shape)).astype(np.float32)
     wrong = {}
     for frames in (1, 5):
-        settings = {
-            **QUICK,
-            "patch": 32,
-            "batch": 2,
-            "steps": 120,
-            "learning_rate": 0.01,
-            "frames": frames,
-            "spot": "1x1",
-        }
-        settings |= {"fold": False}
+        settings = {**QUICK, "patch": 32, "batch": 2, "steps": 120, "learning_rate": 0.01, "spot": "1x1"}
+        settings |= {"frames": frames, "fold": False}
         restored = ruska.denoise(Image(movie, "TYX"), method="blindspot", settings=settings, report=False).image.numpy()
         assert restored.shape == movie.shape
         wrong[frames] = np.mean((restored - truth) ** 2, axis=(1, 2)) / truth.var()
