@@ -106,9 +106,7 @@ def test_it_works_or_says_why_in_a_line(tmp_path, line, code, words):
 
 def test_files_do_not_take_the_place_of_closed_streams(tmp_path):
     """The next file that is opened gets the number of a closed stream, and what is printed would land in it."""
-    program = (
-        "import sys; from ruska.cli import ending; ending.stand_on_open_streams(); f = open('a', 'w'); f.write('a')"
-    )
+    program = "import sys; from ruska import streams; streams.stand_on_open_streams(); f = open('a', 'w'); f.write('a')"
     line = f'"{sys.executable}" -c "{program}; import os; os.write(2, b\'printed\')" <&- >&- 2>&-'
     assert shell(line, tmp_path).returncode == 0
     assert (tmp_path / "a").read_text() == "a"

@@ -127,17 +127,6 @@ def end_now(code: int) -> NoReturn:
 # Streams
 
 
-def stand_on_open_streams() -> None:
-    """Lead closed streams (``2>&-``, a daemon) to nowhere; else the next file that is opened takes their place."""
-    with suppress(OSError):
-        while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
-            os.set_inheritable(spare, True)
-        os.close(spare)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the program
-
-
 class Watched:
     """A text stream that remembers why it could not be written, which tells a full standard output from any other."""
 

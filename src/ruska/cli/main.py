@@ -17,12 +17,13 @@ import typer
 from ruska import __version__
 from ruska.cli.arguments import hint_at_dashes, settings_of
 from ruska.cli.corpus import corpus_app
-from ruska.cli.ending import Watched, end_now, signals, stand_on_open_streams, watched_output
+from ruska.cli.ending import Watched, end_now, signals, watched_output
 from ruska.cli.models import models_app
 from ruska.cli.options import Axes, Dark, Gain, Input, Json, Memory, Method, Model, Overwrite, Set, VoxelSize, Workers
 from ruska.cli.tasks import Commands
 from ruska.cli.terminal import complain, guard_streams, say, show_fault
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError
+from ruska.streams import stand_on_open_streams
 
 app = typer.Typer(
     name="ruska",

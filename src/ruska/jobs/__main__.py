@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ruska.errors import SettingsError
-from ruska.jobs.process import complain, leave, signals, stand_on_open_streams, work
+from ruska.jobs.process import complain, leave, signals, work
+from ruska.streams import stand_on_open_streams
 
 
 def main() -> NoReturn:

@@ -306,14 +306,3 @@ def leave(code: int, stop: Stop) -> None:
     if stop.signal is not None or stop.asked:
         _flush()
         os._exit(code)
-
-
-def stand_on_open_streams() -> None:
-    """Lead closed streams to nowhere; else the next file that is opened takes their place."""
-    with suppress(OSError):
-        while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
-            os.set_inheritable(spare, True)
-        os.close(spare)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # to the end of the program

@@ -16,7 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO, NoReturn
 
-from ruska.jobs.process import Stop, signals, stand_on_open_streams, work
+from ruska.jobs.process import Stop, signals, work
+from ruska.streams import stand_on_open_streams
 
 _GRACE = 8.0
 """Seconds that a job has to end when the parent is no more."""
