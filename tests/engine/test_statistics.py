@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ruska.engine import ArraySource, Normalisation, NormalisedSource, measure_intensities
+from ruska.engine import (
+    ArraySource,
+    ChannelScales,
+    Measured,
+    Normalisation,
+    NormalisedSource,
+    measure_channels,
+    measure_intensities,
+)
 from ruska.engine import statistics as module
 from ruska.errors import InputError
 
@@ -91,3 +99,42 @@ def test_a_normalised_source_gives_zero_to_one_and_fills_nan():
 def test_constant_images_do_not_divide_by_zero():
     found = measure_intensities(ArraySource(np.full((5, 5), 7, np.uint8), "YX"))
     assert found.normalisation() == Normalisation(7.0, 1.0)
+
+
+@pytest.mark.parametrize("axes", ["CYX", "ZCYX", "YXC"])
+def test_channels_are_measured_in_the_same_pass_as_if_alone(axes):
+    values = np.random.default_rng(0).integers(0, 200, [3 if a == "C" else 17 for a in axes]).astype(np.uint16)
+    at = axes.index("C")
+    values[(slice(None),) * at + (1,)] += 5000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BOX_VOXELS", 40)
+        found = measure_channels(ArraySource(values, axes))
+    assert found.whole == measure_intensities(ArraySource(values, axes))
+    for channel, own in enumerate(found.channels):
+        alone = measure_intensities(ArraySource(values.take(channel, at), axes.replace("C", "")))
+        assert (own.minimum, own.low, own.high, own.looked_at) == (alone.minimum, alone.low, alone.high, 1)
+    assert Measured.of(found.as_dict()) == found
+    assert measure_channels(ArraySource(values.take([0], at), axes)).channels == ()
+
+
+def test_a_channel_without_a_finite_voxel_is_told_as_the_whole():
+    values = np.ones((2, 8, 8), np.float32)
+    values[1] = np.nan
+    found = measure_channels(ArraySource(values, "CYX"))
+    assert found.channels[1] == found.whole
+
+
+def test_channels_have_grey_scales_of_their_own_there_and_back():
+    values = np.random.default_rng(0).normal([[[10]], [[5000]]], [[[1]], [[300]]], (2, 9, 9)).astype(np.float32)
+    values[0, 0, 0] = np.nan
+    source = ArraySource(values, "CYX")
+    measured = measure_channels(source)
+    scales = ChannelScales(tuple(c.normalisation() for c in measured.channels))
+    fill = np.reshape([c.mean for c in measured.channels], (2, 1, 1))
+    normalised = NormalisedSource(source, scales, fill)
+    whole = normalised.read((slice(0, 2), slice(0, 9), slice(0, 9)))
+    assert whole.min() > -0.1 and whole.max() < 1.1
+    np.testing.assert_array_equal(normalised.read((slice(1, 2), slice(0, 9), slice(0, 9))), whole[1:])
+    back = scales.undo(whole, 0)
+    np.testing.assert_allclose(back[1], values[1], rtol=1e-5)
+    assert back[0, 0, 0] == pytest.approx(measured.channels[0].mean, rel=1e-5)

@@ -101,6 +101,7 @@ def _suggestion(found: Mapping[str, Any]) -> dict[str, Any]:
         "suggested": f"ruska denoise --method {found['method']}",
         "because": found["reason"],
         "noise": _noise(found["noise"]),
+        **_spread_rows(found["noise_spread"]),
         **(_detector_rows(found["noise"]) if found["noise"] else {}),
         "it would take": f"{duration(job['seconds'])}, up to {format_bytes(job['memory_bytes'])} of memory, "
         f"{job['blocks']} block{'s' * (job['blocks'] != 1)}, {job['workers']} at a time",
@@ -125,8 +126,31 @@ def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     """`noise_report`'s answer, for reading."""
     lags = {axis: ", ".join(f"{v:.2f}" for v in found[f"correlation_{axis}"]) for axis in "xy"}
     return {"noise": _noise(found), "along X": f"correlation at 1, 2, .. pixels: {lags['x']}",
-            "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", **_detector_rows(found),
+            "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", **_spread_rows(found["spread"]),
+            **_detector_rows(found),
             "picture": found["picture"], "numbers": found["numbers"]}  # fmt: skip
+
+
+def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The noise of every channel where there are several, and of slices where they differ."""
+    several = len(channels) > 1
+    known = [c for c in channels if c["std"] is not None]
+    rows: dict[str, Any] = {}
+    if several:
+        rows["noise by channel"] = [f"{c['channel']}: {c['std']:.3g} grey levels" for c in known] or None
+    slices = [_slices(c, several) for c in channels if c.get("slices")]
+    rows["noise by slice"] = slices or None
+    return rows
+
+
+def _slices(channel: Mapping[str, Any], several: bool) -> str:
+    found = channel["slices"]
+    name = f"{channel['channel']}: " if several else ""
+    looked = f"{found['looked_at']} of {found['of']}" if found["looked_at"] < found["of"] else f"{found['of']}"
+    if not found["differ"]:
+        return f"{name}alike in {looked} slices"
+    return (f"{name}{found['lowest']:.3g} to {found['highest']:.3g} grey levels in {looked} slices, the most in slice "
+            f"{found['noisiest'] + 1}; slices unlike the usual ones are treated by their own")  # fmt: skip
 
 
 def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,16 @@ from ruska.engine.memory import Budget, format_bytes, parse_memory, resident_mem
 from ruska.engine.need import Delivery
 from ruska.engine.plan import Plan, plan_blocks
 from ruska.engine.run import Outcome, run
-from ruska.engine.statistics import IntensityStatistics, Normalisation, NormalisedSource, measure_intensities
+from ruska.engine.selection import OneChannel, SomePlanes
+from ruska.engine.statistics import (
+    ChannelScales,
+    IntensityStatistics,
+    Measured,
+    Normalisation,
+    NormalisedSource,
+    measure_channels,
+    measure_intensities,
+)
 from ruska.engine.store import BlockStore, MemoryStore
 
 __all__ = [
@@ -27,29 +36,34 @@ __all__ = [
     "Box",
     "Budget",
     "CanonicalSink",
+    "ChannelScales",
     "Chapter",
     "Delivery",
     "IntensityStatistics",
     "IterativeMethod",
     "Layout",
     "Ledger",
+    "Measured",
     "MemoryStore",
     "Method",
     "NativeView",
     "NoLedger",
     "Normalisation",
     "NormalisedSource",
+    "OneChannel",
     "Outcome",
     "Plan",
     "Progress",
     "Recipe",
     "Sink",
+    "SomePlanes",
     "Source",
     "any_block_done",
     "clear_delivered",
     "empty_work",
     "face",
     "format_bytes",
+    "measure_channels",
     "measure_intensities",
     "parse_memory",
     "plan_blocks",

@@ -57,6 +57,10 @@ class Sink(Protocol):
 class RandomField(Protocol):
     """Standard normal numbers that belong to places: the same voxel gets the same number in any block."""
 
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """(b, others): where each image of the batch lies along the axes that are neither C nor spatial."""
+
     def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor: ...
     def finer(self, scale: Sequence[Fraction]) -> RandomField: ...
 

@@ -37,14 +37,15 @@ def empty_cache(device: torch.device | None) -> None:
 
 
 def networks_of(method: object) -> Iterator[nn.Module]:
-    """The networks among the fields of a method, and of the records among its fields."""
+    """The networks among the fields of a method, and of the records (and rows of records) among its fields."""
     from torch import nn
 
-    for value in vars(method).values() if hasattr(method, "__dict__") else ():
-        if isinstance(value, nn.Module):
-            yield value
-        elif is_dataclass(value):
-            yield from networks_of(value)
+    for field in vars(method).values() if hasattr(method, "__dict__") else ():
+        for value in field if isinstance(field, tuple) else (field,):
+            if isinstance(value, nn.Module):
+                yield value
+            elif is_dataclass(value):
+                yield from networks_of(value)
 
 
 def device_of(method: object) -> torch.device | None:
@@ -66,17 +67,28 @@ def other_devices(method: Method | IterativeMethod) -> list[torch.device]:
     return [device for device in every if device.index != (home.index or 0)]
 
 
-def twin(method: Any) -> Any:
-    """A copy of a method with networks of its own."""
-    from torch import nn
+def twin(method: Any, copied: dict[int, Any] | None = None) -> Any:
+    """A copy of a method with networks of its own; one that several of its parts share is copied once.
 
+    copied : deep copies made so far, by the identity of what they are of.
+    """
+    copied = {} if copied is None else copied
     other = copy(method)
     for name, value in vars(method).items():
-        if isinstance(value, nn.Module):
-            object.__setattr__(other, name, deepcopy(value))  # fields of methods are frozen
-        elif is_dataclass(value) and any(networks_of(value)):
-            object.__setattr__(other, name, twin(value))
+        changed = _twin_of(value, copied)
+        if changed is not value:
+            object.__setattr__(other, name, changed)  # fields of methods are frozen
     return other
+
+
+def _twin_of(value: Any, copied: dict[int, Any]) -> Any:
+    from torch import nn
+
+    if isinstance(value, nn.Module):
+        return deepcopy(value, copied)
+    if isinstance(value, tuple) and any(is_dataclass(v) and any(networks_of(v)) for v in value):
+        return tuple(_twin_of(v, copied) for v in value)
+    return twin(value, copied) if is_dataclass(value) and any(networks_of(value)) else value
 
 
 def moved(method: _T, device: torch.device | str) -> _T:

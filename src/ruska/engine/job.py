@@ -12,7 +12,7 @@ import numpy as np
 
 from ruska.engine.contracts import IMAGE
 from ruska.engine.random_field import PlacedRandomField
-from ruska.engine.statistics import Normalisation, fill_invalid
+from ruska.engine.statistics import ChannelScales, Normalisation, fill_invalid
 from ruska.engine.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 class Feed:
     """An input of a run. normalisation : None: handed over as it is (masks, labels). fill : for invalid voxels, raw.
 
-    It has the axes of the image, or some of them, and as many voxels along each, or one.
+    It has the axes of the image, or some of them, and as many voxels along each, or one. A ``fill`` for each channel is
+    an array that broadcasts over the axes of the image.
     """
 
     source: Source
-    normalisation: Normalisation | None = None
-    fill: float = 0.0
+    normalisation: Normalisation | ChannelScales | None = None
+    fill: float | NDArray[np.float64] = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Job:
         return self.feeds[IMAGE]
 
     @property
-    def normalisation(self) -> Normalisation:
+    def normalisation(self) -> Normalisation | ChannelScales:
         return self.image.normalisation or Normalisation()
 
     def read(self, box: Box, pad: tuple[int, ...]) -> tuple[dict[str, Tensor], NDArray[np.bool_] | None]:
@@ -84,8 +85,9 @@ class Job:
         raw = _read_like(feed.source, native, layout.axes)
         values, invalid = fill_invalid(raw, None if mask is None else np.asarray(mask[native]), feed.fill)
         values = layout.to_canonical(values)
-        if feed.normalisation is not None and self.method.domain == "normalised":
-            values = feed.normalisation.apply(values)
+        scale = feed.normalisation
+        if scale is not None and self.method.domain == "normalised":
+            values = scale.apply(values) if isinstance(scale, Normalisation) else scale.apply(values, first - 1)
         elif feed is self.image:  # labels and masks stay what they are
             values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         if any(pad):
@@ -124,13 +126,18 @@ class Job:
         sink, target = self.sinks[output.name], self.plan.scaled(block.core, output)
         assert sink is not None  # only tables have none
         if self.method.domain == "normalised" and output.values != "raw":
-            undo = self.normalisation.undo if output.values == "intensity" else self.normalisation.undo_spread
-            values = undo(values)
+            values = self._undone(values, spread=output.values == "spread")
         if invalid is not None and target[-len(block.pad) :] == block.core[-len(block.pad) :]:
             values = self._with_invalid(block.core, output, values, invalid, whole)
         values, clipped = cast(values, sink.dtype)
         sink.write(target, values)
         return clipped
+
+    def _undone(self, values: NDArray[Any], *, spread: bool) -> NDArray[Any]:
+        scale = self.normalisation
+        if isinstance(scale, Normalisation):
+            return scale.undo_spread(values) if spread else scale.undo(values)
+        return scale.undo(values, self.plan.first_spatial - 1, spread)
 
     def _with_invalid(
         self, core: Box, output: Output, values: NDArray[Any], invalid: NDArray[np.bool_], whole: Box

@@ -17,6 +17,7 @@ from ruska.engine.merge import assemble
 from ruska.engine.plan import Plan, denominators, merge_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ruska.engine.contracts import Box, Method, RandomField
@@ -32,6 +33,10 @@ class PartOfField:
 
     whole: RandomField
     box: Box
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        return self.whole.places[self.box[0]]
 
     def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor:
         return self.whole.normal(step, sample, channel)[self.box].contiguous()

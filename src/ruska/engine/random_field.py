@@ -6,6 +6,7 @@ plans and any number of workers see the same noise at the same voxel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -32,6 +33,14 @@ class PlacedRandomField:
     origin: tuple[int, ...]
     shape: tuple[int, ...]
     spatial: int
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """(b, others): indices of each image of the batch along the axes that are not spatial."""
+        count = len(self.shape) - self.spatial
+        images = math.prod(self.shape[:count])
+        found = np.indices(self.shape[:count]).reshape(count, images).T
+        return np.asarray(found + np.array(self.origin[:count], np.int64), np.int64)
 
     def finer(self, scale: Sequence[Fraction]) -> PlacedRandomField:
         """The field over the same place on a grid with ``scale`` times as many voxels along each spatial axis.

@@ -15,7 +15,7 @@ from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.labels import label_passes
 from ruska.engine.ledger import NoLedger
 from ruska.engine.passes import Blend, Compute
-from ruska.engine.statistics import Normalisation
+from ruska.engine.statistics import ChannelScales, Normalisation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +57,8 @@ def run(
     sinks: Sink | Mapping[str, Sink | None],
     plan: Plan,
     *,
-    normalisation: Normalisation | None = None,
-    fill: float = 0.0,
+    normalisation: Normalisation | ChannelScales | None = None,
+    fill: float | NDArray[np.float64] = 0.0,
     mask: NDArray[np.bool_] | LazyArray | None = None,
     others: Mapping[str, Feed] | None = None,
     seed: int = 0,
@@ -72,7 +72,7 @@ def run(
     ----------
     sinks : one for each output that is wanted, by its name (None for a table), or one for the first output. Canonical
         axis order and the output's grid; the grain divides the plan's blocks.
-    normalisation : for methods of the ``normalised`` domain; taken once for the whole source.
+    normalisation : for methods of the ``normalised`` domain; taken once for the whole source, or each channel.
     fill : what invalid voxels are given to the method as, raw units; they are written back as they were.
     mask : True where a voxel is valid, native axis order.
     others : inputs besides the image, by name.

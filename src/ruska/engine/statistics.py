@@ -6,7 +6,7 @@ Taken once for the whole image or volume, never per block, so that every block i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,37 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class ChannelScales:
+    """A `Normalisation` for each channel: dim and bright ones both come to lie between about 0 and 1."""
+
+    each: tuple[Normalisation, ...]
+
+    def of(self, channels: slice) -> ChannelScales:
+        """Those of some channels."""
+        return ChannelScales(self.each[channels])
+
+    def apply(self, values: NDArray[Any], axis: int) -> NDArray[Any]:
+        """Raw to normalised, float32; ``axis`` of ``values`` are the channels."""
+        out = np.empty(values.shape, np.float32)
+        for channel, scale in enumerate(self.each):
+            place = _along(axis, channel)
+            out[place] = scale.apply(values[place])
+        return out
+
+    def undo(self, values: NDArray[Any], axis: int, spread: bool = False) -> NDArray[Any]:
+        """Normalised to raw, in float64; ``spread`` : of standard deviations."""
+        out = np.empty(values.shape, np.float64)
+        for channel, scale in enumerate(self.each):
+            place = _along(axis, channel)
+            out[place] = scale.undo_spread(values[place]) if spread else scale.undo(values[place])
+        return out
+
+
+def _along(axis: int, channel: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, slice(channel, channel + 1))
+
+
+@dataclass(frozen=True)
 class IntensityStatistics:
     """What the intensities of a source look like, in raw units.
 
@@ -95,19 +126,32 @@ class IntensityStatistics:
 
 
 class NormalisedSource:
-    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units)."""
+    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units).
 
-    def __init__(self, source: Source, normalisation: Normalisation, fill: float) -> None:
+    fill : a number, or one for each channel, as an array that broadcasts over the source's axes.
+    """
+
+    def __init__(
+        self, source: Source, normalisation: Normalisation | ChannelScales, fill: float | NDArray[np.float64]
+    ) -> None:
         self.source, self.normalisation, self.fill = source, normalisation, fill
         self.shape, self.axes, self.dtype = source.shape, source.axes, np.dtype(np.float32)
 
     def read(self, box: Box) -> NDArray[Any]:
-        values, _ = fill_invalid(self.source.read(box), None, self.fill)
-        return self.normalisation.apply(values)
+        if isinstance(self.normalisation, Normalisation):
+            return self.normalisation.apply(fill_invalid(self.source.read(box), None, self.fill)[0])
+        axis = self.axes.index("C")
+        fill = self.fill if isinstance(self.fill, float) else self.fill[_of_axis(axis, box[axis])]
+        values, _ = fill_invalid(self.source.read(box), None, fill)
+        return self.normalisation.of(box[axis]).apply(values, axis)
+
+
+def _of_axis(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, part)
 
 
 def fill_invalid(
-    values: NDArray[Any], mask: NDArray[np.bool_] | None, fill: float
+    values: NDArray[Any], mask: NDArray[np.bool_] | None, fill: float | NDArray[np.float64]
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Replace voxels that are not finite, or False in ``mask``, by ``fill``.
 
@@ -122,25 +166,60 @@ def fill_invalid(
     if invalid is None or not invalid.any():
         return values, None
     filled = values.copy()
-    filled[invalid] = fill
+    np.copyto(filled, np.asarray(fill, filled.dtype), where=invalid)
     return filled, invalid
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Statistics of a whole source, and of each of its channels where it has several."""
+
+    whole: IntensityStatistics
+    channels: tuple[IntensityStatistics, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"statistics": self.whole.as_dict(), "channel_statistics": [c.as_dict() for c in self.channels]}
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> Measured:
+        """From `as_dict`."""
+        channels = (IntensityStatistics(**c) for c in known.get("channel_statistics", ()))
+        return cls(IntensityStatistics(**known["statistics"]), tuple(channels))
 
 
 def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
     """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
+    return _measure(source, None, name, progress).whole
+
+
+def measure_channels(source: Source, name: str = "image", progress: Progress | None = None) -> Measured:
+    """`measure_intensities`, in the same pass also of each channel. One without a finite voxel is told as the whole."""
+    axis = source.axes.find("C")
+    several = axis >= 0 and source.shape[axis] > 1
+    return _measure(source, axis if several else None, name, progress)
+
+
+def _measure(source: Source, channels: int | None, name: str, progress: Progress | None) -> Measured:
     share_one_heap()  # some formats are decoded by threads of their own
     total = math.prod(source.shape)
     few = sparse(source)
     spread = _Boxes.over(source)
     boxes = spread if few is None else _held_boxes(source, few)
-    tally = _Tally(source.dtype, max(1, (total // spread.every if few is None else _SPARSE_VOXELS) // _SAMPLE_VOXELS))
+    stride = max(1, (total // spread.every if few is None else _SPARSE_VOXELS) // _SAMPLE_VOXELS)
+    tally = _Tally(source.dtype, stride)
+    each = [_Tally(source.dtype, stride) for _ in range(source.shape[channels] if channels is not None else 0)]
     for done, box in enumerate(boxes):
-        tally.add(source.read(box))
+        values = source.read(box)
+        tally.add(values)
+        if channels is not None:
+            for place, channel in enumerate(range(box[channels].start, box[channels].stop)):
+                each[channel].add(values[_along(channels, place)])
         if progress is not None:
             progress("measuring intensities", done + 1, len(boxes))
     if tally.finite == 0:
         raise InputError(name, "holds no finite value (all NaN or infinite)", "Check how the file was exported.")
-    return tally.result(total)
+    whole = tally.result(total)
+    return Measured(whole, tuple(c.result(total // len(each)) if c.finite else whole for c in each))
 
 
 def sparse(source: Any) -> Held | None:

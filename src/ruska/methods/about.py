@@ -24,6 +24,8 @@ class About:
     learns : whether it trains or runs a network.
     prior : whether it runs the prior that comes with Ruska where ``settings.model`` names no other.
     stack : whether a single slice is too little.
+    each : whether it treats every channel by itself and, where it works on slices, every slice, so that it may be
+        prepared for each channel, and for slices of other noise, as if they had come alone.
     """
 
     name: str
@@ -35,6 +37,7 @@ class About:
     learns: bool = False
     prior: bool = False
     stack: bool = False
+    each: bool = False
 
     def schema(self) -> dict[str, Any]:
         """JSON-like: name, task, summary, roles, and the JSON Schema of the settings."""

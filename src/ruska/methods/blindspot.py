@@ -122,14 +122,20 @@ class BlindSpot:
     network: ClassVar[str] = "halfplane"
 
     def prepare(self, source: Readable, normalisation: object, budget: Workplace) -> BlindSpotMethod:
+        return self.prepare_each([source], budget)[0]
+
+    def prepare_each(self, sources: Sequence[Readable], budget: Workplace) -> list[BlindSpotMethod]:
+        """One training on all ``sources`` of an image (normalised); each gets its own grey scale and folding."""
         from ruska.methods.blindspot_learning import LEFT_BY_TRAINING
 
         own, room = self.settings, budget.room  # most of what training takes is free again after it
         if own.model is not None:
-            return self._from_model(source, own.model, budget)
-        learned = self.learn([source], budget)
+            return [self._from_model(source, own.model, budget) for source in sources]
+        learned = self.learn(sources, budget)
         method = self._method(learned, learned.notes)
-        return method if budget.rehearsal else self._fitted(method, source, room - LEFT_BY_TRAINING, budget.tidy)
+        if budget.rehearsal:
+            return [method] * len(sources)
+        return [self._fitted(method, source, room - LEFT_BY_TRAINING, budget.tidy) for source in sources]
 
     def learn(
         self, sources: Sequence[Readable], budget: Workplace, log: Path | None = None, overwrite: bool = True
@@ -253,17 +259,17 @@ def _extent(noise: NoiseEstimate, lags: tuple[float, ...], shared: float) -> int
 BLIND_SPOT = About(
     "blindspot", DENOISE,
     "Blind-spot network trained on the file itself for a few minutes: best without a clean example; slow.",
-    BlindSpotSettings, BlindSpot, learns=True,
+    BlindSpotSettings, BlindSpot, learns=True, each=True,
 )  # fmt: skip
 NOISE2VOID = About(
     "noise2void", DENOISE, "Baseline: Noise2Void (masked pixels; spot=1x5 makes it StructN2V), on the file itself.",
-    Noise2VoidSettings, Noise2Void, learns=True,
+    Noise2VoidSettings, Noise2Void, learns=True, each=True,
 )  # fmt: skip
 UDVD = About(
     "udvd", DENOISE, "Baseline: UDVD's network for movies (half planes turned four ways), on the file itself.",
-    UdvdSettings, Udvd, learns=True,
+    UdvdSettings, Udvd, learns=True, each=True,
 )  # fmt: skip
 SHINE = About(
     "shine", DENOISE, "Baseline: SHINE's blind-spot network (every layer at full resolution), on the file itself.",
-    ShineSettings, Shine, learns=True,
+    ShineSettings, Shine, learns=True, each=True,
 )  # fmt: skip

@@ -126,5 +126,5 @@ def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
 
 DEBLUR_ABOUT = About(
     "deblur", DEBLUR, "Undo a blur, known or to be found, with the prior; a few passes.",
-    DeblurSettings, Deblur, learns=True, prior=True,
+    DeblurSettings, Deblur, learns=True, prior=True, each=True,
 )  # fmt: skip

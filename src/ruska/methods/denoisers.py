@@ -185,17 +185,17 @@ class BM3D:
 
 TOTAL_VARIATION = About(
     "tv", DENOISE, "Total variation: flat regions, sharp edges; fast, robust to streaks; can look painted.",
-    TotalVariationSettings, TotalVariation,
+    TotalVariationSettings, TotalVariation, each=True,
 )  # fmt: skip
 NON_LOCAL_MEANS = About(
     "nlm", DENOISE, "Non-local means: averages similar patches; keeps texture; best for white noise.",
-    NonLocalMeansSettings, NonLocalMeans,
+    NonLocalMeansSettings, NonLocalMeans, each=True,
 )  # fmt: skip
 WAVELET = About(
     "wavelet", DENOISE, "Wavelet shrinkage with the noise of every subband: fast; keeps fine detail; for streaks too.",
-    WaveletSettings, Wavelet,
+    WaveletSettings, Wavelet, each=True,
 )  # fmt: skip
 BM3D_ABOUT = About(
     "bm3d", DENOISE, "BM3D: the classical reference. Optional package, for non-commercial use only; slow.",
-    BM3DSettings, BM3D,
+    BM3DSettings, BM3D, each=True,
 )  # fmt: skip

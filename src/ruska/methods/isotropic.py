@@ -61,5 +61,5 @@ def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
 
 ISOTROPIC_ABOUT = About(
     "isotropic", ISOTROPIC, "Isotropic voxels from an anisotropic stack with the prior, seen along all three axes.",
-    IsotropicSettings, Isotropic, learns=True, prior=True, stack=True,
+    IsotropicSettings, Isotropic, learns=True, prior=True, stack=True, each=True,
 )  # fmt: skip

@@ -6,7 +6,8 @@ much of it neighbours along a scan line share, and how strong the signal is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -296,6 +297,18 @@ def keep_network() -> None:
     _kept = {} if _kept is None else _kept
 
 
+@contextmanager
+def one_network() -> Iterator[None]:
+    """Keep the network that is loaded last until the end: for an image whose parts are prepared one by one."""
+    global _kept
+    before = _kept
+    keep_network()
+    try:
+        yield
+    finally:
+        _kept = before
+
+
 def _state_of(folder: Path) -> tuple[object, ...] | None:
     """What differs when the files of a model were changed, or are others; None where they cannot be looked at."""
     try:
@@ -324,5 +337,5 @@ def _load(folder: str | None) -> tuple[Denoiser, str]:
 
 PRIOR = About(
     "prior", DENOISE, "The prior that comes with Ruska: a network trained on many micrographs, one pass; fast.",
-    OnePassSettings, Prior, learns=True, prior=True,
+    OnePassSettings, Prior, learns=True, prior=True, each=True,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from ruska.compute.padding import padded
 from ruska.errors import SettingsError
 from ruska.image import Output
 from ruska.methods.looking import Readable
+from ruska.methods.per_plane import PerPlane
 from ruska.methods.posterior import EVERY_SIDE, HALO, PosteriorMethod, coarsens
 from ruska.methods.prior import PriorMethod
 
@@ -143,6 +144,14 @@ class SampleMethod:
         space = drawn[0].shape[2:]
         stacked = torch.cat(drawn).reshape(y.shape[1], y.shape[0], *space).transpose(0, 1)
         return {self.outputs[0].name: stacked.to(y.dtype)}
+
+
+def samples_of_parts(
+    method: PerPlane, sources: Sequence[Readable], count: int
+) -> tuple[PerPlane, ...]:  # fmt: skip
+    """`samples_of` a method of several parts, each with the source it was prepared for; none where one draws none."""
+    drawn = [samples_of(part, source, count) for part, source in zip(method.parts, sources, strict=True)]
+    return tuple(PerPlane(parts, method.table) for parts in zip(*drawn, strict=True)) if all(drawn) else ()
 
 
 def samples_of(method: object, source: Readable, count: int) -> tuple[SampleMethod, ...]:

@@ -38,5 +38,5 @@ class Superres:
 
 SUPERRES_ABOUT = About(
     "superres", SUPERRES, "Finer pixels in every slice with the prior; a few passes.",
-    SuperresSettings, Superres, learns=True, prior=True,
+    SuperresSettings, Superres, learns=True, prior=True, each=True,
 )  # fmt: skip

@@ -123,7 +123,8 @@ def _noise(request: Request, images: Opened, own: NoSettings, context: Context) 
 
     if request.output is None:
         raise SettingsError("output", "is missing", "Name a folder for the picture and the numbers.")
-    return noise_report(images["image"], Path(request.output), overwrite=request.run.overwrite)
+    return noise_report(images["image"], Path(request.output), overwrite=request.run.overwrite,
+                        progress=progress_of(context))  # fmt: skip
 
 
 TOOLS = {

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ruska.engine import ArraySource, measure_intensities
+from ruska.engine import ArraySource, measure_channels, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
+from ruska.engine.layout import in_stack_order
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
@@ -18,6 +19,7 @@ from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.opening import open_inputs
+from ruska.pipeline.parts import look, spread_facts
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.request import Request, RunOptions
 from ruska.pipeline.restore import check_companions, check_request, check_target, with_model
@@ -52,12 +54,13 @@ def describe(
     if said is not None and not (options and options.region):
         measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
         known = _facts(image, measured)
-        return {**known, "notes": [*known["notes"], said], "noise": None, "method": None, "reason": said,
-                "method_notes": [], "job": None}  # fmt: skip
+        return {**known, "notes": [*known["notes"], said], "noise": None, "noise_spread": [], "method": None,
+                "reason": said, "method_notes": [], "job": None}  # fmt: skip
     job = prepare(image, method, settings, options, progress=progress, rehearsal=True)
     return {
         **_facts(image, job.statistics),
         "noise": noise_facts(image if said is None else job.image, job.noise),
+        "noise_spread": spread_facts(job.looked),
         "method": job.method_name,
         "reason": job.reason,
         "method_notes": list(getattr(job.method, "notes", ())),
@@ -82,8 +85,11 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
     }
 
 
-def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write ``noise.png`` and ``noise.json`` into ``folder``; returns `noise_facts` with their paths.
+def noise_report(
+    image: Image, folder: Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write ``noise.png`` and ``noise.json`` into ``folder``; returns `noise_facts` with their paths, and how the noise
+    differs between channels and slices (``spread``).
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
@@ -100,9 +106,12 @@ def noise_report(image: Image, folder: Path, *, overwrite: bool = False) -> dict
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+    source = ArraySource(image.data, image.axes)
+    measured = measure_channels(source, image.name, progress)
+    spread = spread_facts(look(image, in_stack_order(source), measured, progress=progress))
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
-    place(numbers, json_text({"file": image.name, **seen.facts}).encode())
-    return {**seen.facts, "picture": str(picture), "numbers": str(numbers)}
+    place(numbers, json_text({"file": image.name, **seen.facts, "spread": spread}).encode())
+    return {**seen.facts, "spread": spread, "picture": str(picture), "numbers": str(numbers)}
 
 
 def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, Any] | None:
@@ -228,7 +237,7 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
         start = (n - edge) // 2 // multiple * multiple
         box.append(slice(start, start + edge))
     pad = tuple(-(b.stop - b.start) % m for b, m in zip(box[first:], plan.multiple, strict=True))
-    trial = Job({IMAGE: Feed(job.source, job.normalisation, job.statistics.mean)}, method, plan, {})
+    trial = Job({IMAGE: Feed(job.source, job.normalisation, job.fill)}, method, plan, {})
     inputs, _ = trial.read(tuple(box), pad)
     seconds = _time_once(method, inputs, trial.random(tuple(box), pad))
     per_voxel = seconds / inputs[IMAGE].numel()

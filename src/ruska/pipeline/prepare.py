@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,14 +14,17 @@ from ruska import io, methods
 from ruska.engine import (
     ArraySource,
     Budget,
+    ChannelScales,
     Delivery,
     IntensityStatistics,
     Layout,
+    Measured,
     Normalisation,
     NormalisedSource,
     Outcome,
     Plan,
     Progress,
+    measure_channels,
     measure_intensities,
     parse_memory,
     plan_blocks,
@@ -34,12 +37,16 @@ from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
 from ruska.methods.looking import typical_noise
-from ruska.methods.samples import SampleMethod, samples_of
+from ruska.methods.per_plane import PerPlane
+from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
 from ruska.pipeline.claims import worked_on
+from ruska.pipeline.parts import Looked, Part, joined, look, make_ready, noise_of
 from ruska.pipeline.request import RunOptions
 
 if TYPE_CHECKING:
-    from ruska.engine import IterativeMethod, Method, NoLedger, Sink
+    from numpy.typing import NDArray
+
+    from ruska.engine import IterativeMethod, Method, NoLedger, Sink, Source
     from ruska.engine.contracts import Executor
     from ruska.image import Output
     from ruska.physics import NoiseEstimate
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
 
 _AS_THEY_ARE = ("mask", "labels", "scribbles")  # inputs that are no picture
 _PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than what a model was trained on that still counts as the same
+_LOOKS_ALONG = (("frames", 1), ("dimensions", 2))  # settings of methods that see neighbouring slices, and their usual
 _ADVICE = {"denoise": "compare --method wavelet, or train on this file with --method blindspot"}
 
 
@@ -56,16 +64,19 @@ class Prepared:
     """A job that is ready to run.
 
     image : what will be restored (the region of interest); ``source`` reads it.
-    statistics : of the whole image, also when only a region is restored; of that where next to nothing else is there.
+    looked : statistics and noise of the whole image, also when only a region is restored; of that where next to nothing
+        else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
     others : inputs besides the image. executor : who works on the blocks, None for threads.
-    noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
+    noise : of a rehearsal, of the first channel in the file's grey levels, where all voxels are finite; else None.
+    parts : planes that were treated alike, in the order of the parts of the method; none where all were.
+    noisiest : where in ``image`` the plane with the strongest noise is, where planes differ.
     """
 
     image: Image
     source: ArraySource
-    statistics: IntensityStatistics
-    normalisation: Normalisation
+    looked: Looked
+    normalisation: Normalisation | ChannelScales
     method_name: str
     reason: str
     method: Method | IterativeMethod
@@ -78,13 +89,26 @@ class Prepared:
     executor: Executor | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    samplers: tuple[SampleMethod, ...] = ()
+    samplers: tuple[SampleMethod | PerPlane, ...] = ()
     sample_plan: Plan | None = None
     noise: NoiseEstimate | None = None
+    parts: tuple[Part, ...] = ()
+    noisiest: Mapping[str, int] | None = None
+
+    @property
+    def statistics(self) -> IntensityStatistics:
+        """Of the whole image."""
+        return self.looked.measured.whole
+
+    @property
+    def fill(self) -> float | NDArray[np.float64]:
+        """What invalid voxels are given to the method as, grey levels."""
+        several = isinstance(self.normalisation, ChannelScales)
+        return self.looked.fill(self.image.axes) if several else self.statistics.mean
 
     def run(
         self, sinks: Sink | Mapping[str, Sink | None], ledger: NoLedger, progress: Progress | None = None,
-        sampler: SampleMethod | None = None,
+        sampler: SampleMethod | PerPlane | None = None,
     ) -> Outcome:  # fmt: skip
         """Write what the method makes of the image into ``sinks``, or draw a sample of it."""
         method = self.method if sampler is None else cast("Method", sampler)
@@ -92,7 +116,7 @@ class Prepared:
         assert plan is not None
         executor = self.executor if ledger.folder is not None else None  # processes meet in files
         return run(
-            self.source, method, sinks, plan, normalisation=self.normalisation, fill=self.statistics.mean,
+            self.source, method, sinks, plan, normalisation=self.normalisation, fill=self.fill,
             mask=_full_mask(self.image), others=self.others, seed=self.options.seed, ledger=ledger,
             progress=progress, executor=executor,
         )  # fmt: skip
@@ -142,29 +166,32 @@ def prepare(
     budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
                        voxel_size_nm=image.voxel_size_nm)  # fmt: skip
     whole = ArraySource(image.data, image.axes)
+    ordered = in_stack_order(whole)
     if "statistics" in remembered:
-        statistics = IntensityStatistics(**remembered["statistics"])
+        statistics = Measured.of(remembered)
     else:
-        statistics = measure_intensities(whole, image.name, progress)
-    normalisation = statistics.normalisation()
-    normalised = NormalisedSource(in_stack_order(whole), normalisation, statistics.mean)
+        statistics = measure_channels(whole, image.name, progress)
+    looked = look(image, ordered, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
     measured = time.perf_counter()
-    name, settings, reason = _choose(method, settings, normalised)
-    recipe = methods.create(name, settings)
-    if methods.about(name).stack:
+    name, settings, reason = _choose(method, settings, looked.channels[0].source)
+    recipe, about = methods.create(name, settings), methods.about(name)
+    if about.stack:
         check_stack(image)
-    warnings = outside_domain(image, card_of(settings, name), normalised, methods.task(name))
+    card = card_of(settings, name)
+    warnings = _of_channels(looked, lambda source: outside_domain(image, card, source, about.task))
     if rehearsal and warnings:  # a prediction has no record that would say them
         reason = "; ".join([reason, *warnings])
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
-    ready = recipe.prepare(normalised, normalisation, budget)
+    ready, parts, normalisation = _made_ready(recipe, about, looked, ordered, budget, image)
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
         raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
     out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
+    if isinstance(ready, PerPlane) and roi:
+        ready = replace(ready, table=_within(ready.table, Layout(image.axes, image.shape, len(ready.halo)), roi))
     stored = whole.chunks
 
     def plan_of(method: Any, out_dtype: Any, extent: Any, held: float, doubt: bool) -> Plan:
@@ -176,21 +203,57 @@ def prepare(
 
     held = out_dtype.itemsize
     plan = plan_of(ready, out_dtype, remembered.get("extent"), held, doubt=False)
-    samplers, doubts = _samplers(ready, name, normalised, options)
+    samplers, doubts = _samplers(ready, name, [p.source for p in parts] or [looked.channels[0].source], options)
     sample_plan = None
     if samplers:
         held += len(samplers) * np.dtype(np.float32).itemsize
         sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent"), held, doubt=True)
         plan = replace(plan, memory_bytes=max(plan.memory_bytes, sample_plan.memory_bytes))
     executor = executor_of(options.executor, plan.workers) if options.executor != "threads" else None
-    noise = typical_noise(normalised) if rehearsal and statistics.finite_fraction == 1 else None
+    noise = noise_of(looked.channels[0]) if rehearsal and statistics.whole.finite_fraction == 1 else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
-        part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,
+        part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
-        (*warnings, *doubts), samplers, sample_plan,
-        noise.scaled(normalisation.scale) if noise else None,
+        (*warnings, *doubts), samplers, sample_plan, noise, parts, _inside(looked.noisiest(), roi),
     )  # fmt: skip
+
+
+def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) -> Mapping[str, int] | None:
+    """A place as one within a region; None where it lies outside."""
+    if place is None or not roi:
+        return place
+    if any(not roi[a].start <= i < roi[a].stop for a, i in place.items() if a in roi):
+        return None
+    return {a: i - (roi[a].start if a in roi else 0) for a, i in place.items()}
+
+
+def _made_ready(
+    recipe: Any, about: methods.About, looked: Looked, ordered: Source, budget: Budget, image: Image
+) -> tuple[Any, tuple[Part, ...], Normalisation | ChannelScales]:
+    """The method, the parts it was prepared for one by one (none: for the whole), and the grey scale it works on."""
+    own = looked.measured.whole
+    if not about.each:
+        scale = own.normalisation()
+        return recipe.prepare(NormalisedSource(ordered, scale, own.mean), scale, budget), (), scale
+    along_stack = about.stack or any(getattr(recipe.settings, name, usual) != usual for name, usual in _LOOKS_ALONG)
+    ready, parts = make_ready(recipe, looked, budget, by_slice=not along_stack)
+    layout = Layout(image.axes, image.shape, len(ready[0].halo))
+    canonical = layout.other_axes + "C"
+    table = looked.table(parts, image, canonical)
+    return joined(ready, parts, table, len(looked.channels) > 1), parts, looked.scale
+
+
+def _within(table: np.ndarray[Any, Any], layout: Layout, roi: Mapping[str, slice]) -> np.ndarray[Any, Any]:
+    """The part of a table over the axes that are not spatial, that a region of interest covers."""
+    return table[tuple(roi.get(axis, slice(None)) for axis in layout.other_axes + "C")]
+
+
+def _of_channels(looked: Looked, ask: Callable[[NormalisedSource], tuple[str, ...]]) -> tuple[str, ...]:
+    """What there is to say of each channel; which one, where there are several."""
+    if len(looked.channels) == 1:
+        return ask(looked.channels[0].source)
+    return tuple(f"channel {channel.name}: {said}" for channel in looked.channels for said in ask(channel.source))
 
 
 def budget_of(options: RunOptions, context: Context | None = None, **more: Any) -> Budget:
@@ -229,14 +292,17 @@ def _feeds(
 
 
 def _samplers(
-    method: object, name: str, source: NormalisedSource, options: RunOptions
-) -> tuple[tuple[SampleMethod, ...], tuple[str, ...]]:
+    method: object, name: str, sources: Sequence[NormalisedSource], options: RunOptions
+) -> tuple[tuple[SampleMethod | PerPlane, ...], tuple[str, ...]]:
     """What draws the samples that were asked for, and what to say where there is nothing to draw."""
     if not options.samples:
         return (), ()
     if not methods.takes_prior(name):
         raise SettingsError("samples", f"cannot be drawn by method '{name}'", "Use --method prior, or leave them out.")
-    found = samples_of(method, source, options.samples)
+    found: tuple[SampleMethod | PerPlane, ...] = (
+        samples_of_parts(method, sources, options.samples) if isinstance(method, PerPlane)
+        else samples_of(method, sources[0], options.samples)
+    )  # fmt: skip
     return found, () if found else ("no samples were drawn: nothing was restored",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import ruska
 from ruska import methods
+from ruska.engine import ChannelScales
 from ruska.io.digest import digest_path
 from ruska.io.names import shown_name
+from ruska.methods.per_plane import PerPlane
 from ruska.methods.settings import parse
 from ruska.methods.settings import references as references_in
+from ruska.pipeline.parts import part_facts, spread_facts
 from ruska.pipeline.prepare import card_of
 from ruska.pipeline.request import PASSING, Input, RunOptions
 from ruska.pipeline.samples import companion, companions
@@ -130,7 +134,9 @@ def make_record(
         "output": {"path": output.name if output else "(in memory)", "dtype": str(job.dtype_of(job.plan.outputs[0]))},
         "outputs": _outputs(job, drawn, names),
         "statistics": job.statistics.as_dict(),
-        "normalisation": {"offset": job.normalisation.offset, "scale": job.normalisation.scale},
+        "normalisation": _scale(job),
+        "noise_spread": spread_facts(job.looked),
+        "parts": part_facts(job.parts, job.method.parts) if isinstance(job.method, PerPlane) else [],
         "plan": {**job.plan.as_dict(), "workers": job.plan.workers, "memory_bytes": job.plan.memory_bytes},
         "times": {**job.seconds, "run": outcome.seconds, "in_method": outcome.method_seconds},
         "blocks": {"computed": outcome.blocks, "resumed": outcome.resumed},
@@ -138,6 +144,14 @@ def make_record(
         "warnings": warnings,
         "versions": {"python": platform.python_version(), **_versions(), "platform": platform.platform()},
     }
+
+
+def _scale(job: Prepared) -> dict[str, Any]:
+    """Offset and scale of the grey levels; where channels have their own, those of the first, and all of them."""
+    if isinstance(job.normalisation, ChannelScales):
+        each = [asdict(scale) for scale in job.normalisation.each]
+        return {**each[0], "channels": each}
+    return asdict(job.normalisation)
 
 
 def _samples(drawn: Drawn | None, names: Beside | None, seed: int) -> dict[str, Any] | None:

@@ -166,7 +166,7 @@ class _Run:
             if not ledger.resumed:
                 _check_further(self.image, job, beside(target, whole=run.whole_names), overwrite=run.overwrite)
             if "plan" not in ledger.entries:
-                ledger.add("plan", statistics=job.statistics.as_dict(), extent=list(job.plan.extent),
+                ledger.add("plan", **job.looked.measured.as_dict(), surveys=job.looked.surveys(), extent=list(job.plan.extent),
                            sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
                            room=job.budget.room)  # fmt: skip
             sinks = _open_sinks(job, target, folder, resumed=ledger.resumed)
@@ -468,6 +468,7 @@ class _Delivery:
         paths = write_report(
             self.names.target, self.job.image, self.made.first, self.record,
             explained=getattr(self.job.method, "explained", None), drawn=drawn, overwrite=True, names=self.names,
+            noisiest=self.job.noisiest,
         )  # fmt: skip
         try:
             self.watch.check()  # the report shows the input, too

@@ -107,8 +107,8 @@ def draw(job: Prepared, ledger: NoLedger, progress: Progress | None) -> Drawn | 
     if plan is None:
         return None
     views, notes = [], dict[str, None]()
-    for sampler in job.samplers:
-        name = f"sample{sampler.number + 1}"
+    for number, sampler in enumerate(job.samplers):
+        name = f"sample{number + 1}"
         own = Chapter(ledger, name)
         store: Sink = (
             MemoryStore(plan.output_shape, np.float32) if own.folder is None

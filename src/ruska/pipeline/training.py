@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ruska
 from ruska import methods
-from ruska.engine import ArraySource, Budget, NormalisedSource, Progress, measure_intensities
+from ruska.engine import ArraySource, Budget, Progress, measure_channels
 from ruska.engine.layout import in_stack_order
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
@@ -21,6 +21,7 @@ from ruska.io.names import check_plain
 from ruska.methods.settings import parse
 from ruska.pipeline.context import Context, progress_of
 from ruska.pipeline.opening import as_image, open_input
+from ruska.pipeline.parts import look
 from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
 
@@ -78,8 +79,8 @@ def train(
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
-            statistics = measure_intensities(whole, image.name, told)
-            sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
+            looked = look(image, in_stack_order(whole), measure_channels(whole, image.name, told), slices=False)
+            sources += [channel.source for channel in looked.channels]  # each on a grey scale of its own
             facts.append(_facts(image))
         learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
         if not first_of_many():

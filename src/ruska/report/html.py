@@ -32,7 +32,7 @@ class ReportPaths:
 def write_report(
     target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
     explained: Explained | None = None, drawn: Sequence[Image] = (), overwrite: bool = False,
-    names: Beside | None = None,
+    names: Beside | None = None, noisiest: Mapping[str, int] | None = None,
 ) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
@@ -41,12 +41,13 @@ def write_report(
     explained : what the instrument would make of a plane of the result, to be compared with the input.
     drawn : standard deviation of the result, and samples, on its grid.
     names : what the files are called; by the stem of ``target`` when None.
+    noisiest : where the plane with the strongest noise is, an index for each axis before Y, where planes differ.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
     paths = ReportPaths(*(names or Beside(Path(target))).reports)
     check_free((paths.html, paths.png), overwrite=overwrite)
-    shown = choose_shown(before, after, explained, drawn)
+    shown = choose_shown(before, after, explained, drawn, noisiest)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
     place(paths.png, picture)
@@ -113,6 +114,7 @@ was brighter before, blue what was darker; it should look like noise, without ou
 frame is the most structured part, shown enlarged below.</figcaption>
 </figure>
 {_doubt(shown)}
+{_spread(record)}
 {repeat}
 <h2>Record of the run</h2>
 <div class="wide"><table>
@@ -140,6 +142,34 @@ It does not know of what the model does not: another blur, a specimen unlike all
 what was measured. Detail of a sample alone is an example of what may be there, and is not for quantification.</p>"""
 
 
+def _spread(record: Mapping[str, Any]) -> str:
+    """How the noise differs between channels and slices; nothing where there is one of each, or where they are alike."""
+    channels = [c for c in _listed(record.get("noise_spread")) if isinstance(c, Mapping)]
+    rows = []
+    for channel in channels:
+        slices = channel.get("slices") or {}
+        if len(channels) == 1 and not slices.get("differ"):
+            return ""
+        std = channel.get("std")
+        cells = [channel.get("channel"), "—" if std is None else f"{std:.4g}"]
+        if slices.get("differ"):
+            cells += [f"{slices['lowest']:.4g} to {slices['highest']:.4g}",
+                      f"{slices['unlike_the_median']} of {slices['of']}", slices["noisiest"] + 1]  # fmt: skip
+        else:
+            cells += ["alike" if slices else "one slice", "—", "—"]
+        rows.append("".join(f"<td>{_safe(cell)}</td>" for cell in cells))
+    if not rows:
+        return ""
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f"""<h2>Noise by channel and slice</h2>
+<p>Standard deviation in grey levels. Every channel, and slices unlike the usual ones, were restored by their own noise.
+</p>
+<div class="wide"><table>
+<tr><th>channel</th><th>typical slice</th><th>slices</th><th>unlike the usual</th><th>noisiest slice</th></tr>
+{body}
+</table></div>"""
+
+
 def _alt(shown: Shown, verdict: Verdict) -> str:
     h, w = shown.before.shape
     residual = "residual map, " if shown.residual is not None else ""
@@ -151,7 +181,7 @@ def _alt(shown: Shown, verdict: Verdict) -> str:
 
 def _rows(record: Mapping[str, Any]) -> Iterator[str]:
     for group, value in record.items():
-        if group == "command" or value in (None, "", [], (), {}):
+        if group in ("command", "noise_spread", "parts") or value in (None, "", [], (), {}):
             continue
         title = _safe(str(group).replace("_", " "))
         if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1024  # side of the central part of a large plane that is shown
 _RESLICE_BYTES = 256 << 20  # a compressed file may have to be read whole for one XZ re-slice
 _SAMPLES = 2  # that are shown
+_NAMES = {"T": "frame", "C": "channel", "Q": "slice", "Z": "slice"}
 _BEFORE, _AFTER, _RESIDUAL = "#7a7a7a", "#0b6fa4", "#c2571a"  # distinct in grey as well
 
 
@@ -40,6 +41,8 @@ class Shown:
     depth_ratio : Z spacing over X spacing of ``before`` and ``after``, 1 where unknown.
     caption : which part of the data this is. residual_title : what the residual is.
     std : standard deviation of ``after``, or None. samples : the same plane of up to two samples.
+    noisiest : the plane with the strongest noise, before, after and the residual (or None), where planes differ.
+    noisiest_title : which one that is.
     """
 
     before: Plane
@@ -53,12 +56,17 @@ class Shown:
     residual_title: str = "Residual (before − after)"
     std: Plane | None = None
     samples: tuple[Plane, ...] = ()
+    noisiest: tuple[Plane, Plane, Plane | None] | None = None
+    noisiest_title: str = ""
 
 
-def choose_shown(before: Image, after: Image, explained: Explained | None = None, drawn: Sequence[Image] = ()) -> Shown:
+def choose_shown(
+    before: Image, after: Image, explained: Explained | None = None, drawn: Sequence[Image] = (),
+    noisiest: Mapping[str, int] | None = None,
+) -> Shown:  # fmt: skip
     """Read the middle plane (its central part when it is large) of both images, and a re-slice where it is cheap.
 
-    explained, drawn : see `write_report`; the residual is what ``explained`` leaves unexplained.
+    explained, drawn, noisiest : see `write_report`; the residual is what ``explained`` leaves unexplained.
     """
     same = before.axes == after.axes and before.shape == after.shape
     side = MOST_PIXELS
@@ -68,6 +76,12 @@ def choose_shown(before: Image, after: Image, explained: Explained | None = None
     seen = a if explained is None else explained(a)
     comparable = (same or explained is not None) and (seen is None or seen.shape == b.shape)
     xz = all("Z" in i.axes and i.size("Z") >= 8 and i.nbytes <= _RESLICE_BYTES for i in (before, after))
+    worst = None
+    if noisiest is not None:
+        wb = _read(before, side, "plane", noisiest)
+        wa = _read(after, round(side * zoom), "plane", _on_grid_of(after, before, noisiest))
+        ws = wa if explained is None else explained(wa)
+        worst = (wb, wa, wb - ws if ws is not None and comparable else None)
     ratio = tuple(
         i.voxel_size_nm["Z"] / i.voxel_size_nm["X"] if {"Z", "X"} <= set(i.voxel_size_nm) else 1.0
         for i in (before, after)
@@ -78,16 +92,28 @@ def choose_shown(before: Image, after: Image, explained: Explained | None = None
         (before.voxel_size_nm.get("X"), after.voxel_size_nm.get("X")), (ratio[0], ratio[1]), _caption(before),
         "Residual (before − after)" if explained is None else "Unexplained (before − after as it would be recorded)",
         doubt[0] if doubt else None, tuple(doubt[1:]),
+        worst, _place_title(before, noisiest) if noisiest is not None else "",
     )  # fmt: skip
 
 
-def _read(image: Image, side: int, what: str) -> Plane:
-    """The middle plane or XZ re-slice; ``side`` limits Y and X."""
+def _on_grid_of(after: Image, before: Image, place: Mapping[str, int]) -> dict[str, int]:
+    """A place of ``before`` in a result that may have more slices."""
+    return {a: i * after.size(a) // before.size(a) for a, i in place.items() if a in after.axes}
+
+
+def _place_title(image: Image, place: Mapping[str, int]) -> str:
+    return ", ".join(f"{_NAMES[a]} {i + 1} of {image.size(a)}" for a, i in place.items() if image.size(a) > 1)
+
+
+def _read(image: Image, side: int, what: str, place: Mapping[str, int] | None = None) -> Plane:
+    """The middle plane or XZ re-slice, or the plane at ``place``; ``side`` limits Y and X."""
     box, shape = [], []
     for axis, n in zip(image.axes, image.shape, strict=True):
         whole = axis == "X" or axis == ("Y" if what == "plane" else "Z")
         wanted = (min(n, side) if axis in "YX" else min(n, MOST_PIXELS)) if whole else 1
         start = 0 if axis == "C" else (n - wanted) // 2
+        if not whole and place is not None:
+            start = place.get(axis, start)
         box.append(slice(start, start + wanted))
         if whole:
             shape.append((axis, wanted))
@@ -102,10 +128,9 @@ def _read(image: Image, side: int, what: str) -> Plane:
 
 def _caption(image: Image) -> str:
     parts = []
-    names = {"T": "frame", "C": "channel", "Q": "slice", "Z": "slice"}
     for axis, n in zip(image.axes, image.shape, strict=True):
-        if axis in names and n > 1:
-            parts.append(f"{names[axis]} {1 if axis == 'C' else (n - 1) // 2 + 1} of {n}")
+        if axis in _NAMES and n > 1:
+            parts.append(f"{_NAMES[axis]} {1 if axis == 'C' else (n - 1) // 2 + 1} of {n}")
     h, w = image.shape[-2:]
     if max(h, w) > MOST_PIXELS:
         shown = f"{min(h, MOST_PIXELS)} x {min(w, MOST_PIXELS)}"
@@ -125,6 +150,7 @@ def draw(shown: Shown, title: str) -> bytes:
     tall = float(np.clip(h / w, 0.35, 1.6)) * 15 / columns
     with_xz = shown.before_xz is not None
     heights = [tall + 0.5, 15 / columns + 0.3, 4.0] + ([_reslice_height(shown)] if with_xz else [])
+    heights += [tall + 0.5] if shown.noisiest is not None else []
     heights += [15 / (1 + len(shown.samples)) + 0.3] if shown.std is not None else []
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -136,6 +162,8 @@ def draw(shown: Shown, title: str) -> bytes:
     _draw_curves(rows[2], shown)
     if with_xz:
         _draw_reslices(rows[3], shown)
+    if shown.noisiest is not None:
+        _draw_noisiest(rows[3 + with_xz], shown, shown.noisiest, columns)
     if shown.std is not None:
         _draw_samples(rows[-1], shown, window)
     buffer = io.BytesIO()
@@ -153,6 +181,17 @@ def _draw_images(row: Any, shown: Shown, columns: int, window: tuple[slice, slic
         outline(axes, _scaled(window, shown.after, plane))
     if shown.residual is not None:
         residual_panel(row, panels[2], shown.residual, shown.residual, shown.residual_title, bar=True)
+
+
+def _draw_noisiest(row: Any, shown: Shown, planes: tuple[Plane, Plane, Plane | None], columns: int) -> None:
+    """The plane with the strongest noise, on a grey window of its own."""
+    before, after, residual = planes
+    panels = row.subplots(1, columns)
+    grey = grey_window(after)
+    show(panels[0], before, grey, f"Noisiest plane ({shown.noisiest_title}) before")
+    show(panels[1], after, grey, "After (same grey window)")
+    if residual is not None and columns == 3:
+        residual_panel(row, panels[2], residual, residual, shown.residual_title, bar=True)
 
 
 def _draw_details(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:

@@ -1,0 +1,120 @@
+"""How the noise differs from plane to plane of a stack, and which planes are alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ruska.errors import GeometryError
+from ruska.image.grid import place_of
+from ruska.methods.looking import Readable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WINDOW = 512  # pixels each way, of the middle of a plane that is looked at
+_MOST_PLANES = 4096  # of a stack that are looked at, evenly spaced
+_SMALLEST = 32  # pixels each way
+_ALIKE = 0.2  # difference of the logarithm of the level that always counts as alike; costs about 0.1 dB
+_SURE = 3.0  # of the estimate's own errors, that a difference has to be to count
+_ERROR = 5.0  # own error of the logarithm, times the root of the number of pixels; measured: 2.5 to 5.0
+_MOST_KINDS = 12  # of planes, each way from the median
+_NEITHER = -1.0  # level of a plane that could not be looked at
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Noise levels (`NoiseEstimate.std`, in the source's units) of the planes of a stack, in order.
+
+    planes : their numbers, in raster order over the axes before Y. levels : of each; -1 where it cannot be told.
+    error : own standard error of the logarithm of a level. count : of all planes, also those not looked at.
+    """
+
+    planes: tuple[int, ...]
+    levels: tuple[float, ...]
+    error: float
+    count: int
+
+    @property
+    def known(self) -> NDArray[np.float64]:
+        """The levels that could be told."""
+        levels = np.array(self.levels)
+        return levels[levels > 0]
+
+    def spread(self) -> tuple[float, float, float] | None:
+        """Lowest, median and highest level; None where nothing could be told."""
+        known = self.known
+        return (float(known.min()), float(np.median(known)), float(known.max())) if known.size else None
+
+    def worst(self) -> int | None:
+        """Number of the plane with the strongest noise, where planes differ; else None."""
+        if len(set(self.kinds())) < 2:
+            return None
+        return self.planes[int(np.argmax(self.levels))]
+
+    def kinds(self) -> NDArray[np.int64]:
+        """For each of all planes a number, the same for those of about one level; 0 for those like the median.
+
+        Planes that were not looked at are taken for as the nearest that was.
+        """
+        levels = np.array(self.levels)
+        seen, told = np.zeros(len(levels), np.int64), levels > 0
+        if np.count_nonzero(told) > 1:
+            off = np.zeros(len(levels))
+            off[told] = np.log(levels[told] / np.median(levels[told]))
+            least = max(_ALIKE, _SURE * math.sqrt(2) * self.error)
+            width = max(least, np.abs(off).max() / _MOST_KINDS)
+            for sign in (1, -1):
+                unlike = np.flatnonzero(sign * off > least)
+                seen[unlike] = sign * _steps(sign * off[unlike], width)
+        return seen[np.searchsorted(_middles(self.planes), np.arange(self.count))]
+
+
+def _steps(values: NDArray[np.float64], width: float) -> NDArray[np.int64]:
+    """1, 2, .. for values that lie within ``width`` above the lowest, above the lowest of the rest, and so on."""
+    steps, start, number = np.zeros(len(values), np.int64), -np.inf, 0
+    for index in np.argsort(values, kind="stable"):
+        if values[index] > start + width:
+            start, number = values[index], number + 1
+        steps[index] = number
+    return steps
+
+
+def _middles(planes: Sequence[int]) -> NDArray[np.float64]:
+    """Where the next plane becomes the nearest one."""
+    numbers = np.array(planes, np.float64)
+    return (numbers[1:] + numbers[:-1]) / 2
+
+
+def survey(
+    source: Readable, most: int = _MOST_PLANES, progress: Callable[[str, int, int], None] | None = None
+) -> Survey | None:
+    """Look at the middle of every plane (.., Y, X) of ``source``, of ``most`` at the most; None where they are too
+    small to tell, or where there is only one."""
+    from ruska.physics.noise_statistics import estimate_noise
+
+    leading = source.shape[:-2]
+    count = math.prod(leading)
+    if count < 2 or min(source.shape[-2:]) < _SMALLEST:
+        return None
+    looked_at = min(count, most)
+    planes = tuple(int((part + 0.5) * count / looked_at) for part in range(looked_at))
+    starts = [max(0, (n - _WINDOW) // 2) for n in source.shape[-2:]]
+    window = tuple(slice(s, s + min(n, _WINDOW)) for s, n in zip(starts, source.shape[-2:], strict=True))
+    levels = []
+    for done, number in enumerate(planes):
+        place = place_of(number, leading)
+        plane = source.read((*(slice(i, i + 1) for i in place), *window))
+        try:
+            found = estimate_noise(plane.reshape(plane.shape[-2:])).std
+        except GeometryError:  # hardly a valid pixel
+            found = _NEITHER
+        levels.append(found if found > 0 and math.isfinite(found) else _NEITHER)
+        if progress is not None:
+            progress("measuring the noise of slices", done + 1, looked_at)
+    pixels = math.prod(b.stop - b.start for b in window)
+    return Survey(planes, tuple(levels), _ERROR / math.sqrt(pixels), count)

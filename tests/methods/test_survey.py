@@ -1,0 +1,59 @@
+"""Slices whose noise differs are told from those where the estimate is merely unsure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ruska.engine import ArraySource
+from ruska.methods.survey import Survey, survey
+
+
+def stack(levels, edge=96, seed=0):
+    random = np.random.default_rng(seed)
+    return np.stack([random.normal(0.5, level, (edge, edge)) for level in levels]).astype(np.float32)
+
+
+@pytest.mark.parametrize("edge", [48, 96, 256])
+def test_slices_of_the_same_noise_are_one_kind(edge):
+    found = survey(ArraySource(stack([0.1] * 12, edge), "ZYX"))
+    assert set(found.kinds()) == {0}
+    assert found.worst() is None
+
+
+def test_slices_of_other_noise_are_kinds_of_their_own():
+    levels = [0.1, 0.1, 0.1, 0.2, 0.2, 0.03]
+    found = survey(ArraySource(stack(levels), "ZYX"))
+    kinds = found.kinds()
+    assert list(kinds[:3]) == [0, 0, 0]
+    assert kinds[3] == kinds[4] > 0 > kinds[5]
+    assert found.worst() in (3, 4)
+    np.testing.assert_allclose(found.levels, levels, rtol=0.15)
+
+
+def test_planes_are_numbered_over_all_axes_before_y():
+    values = np.stack([stack([0.1, 0.1]), stack([0.3, 0.1], seed=1), stack([0.1, 0.1], seed=2)])
+    found = survey(ArraySource(values, "TZYX"))
+    assert found.count == 6
+    assert np.flatnonzero(found.kinds()).tolist() == [2]
+
+
+def test_planes_not_looked_at_are_as_the_nearest_that_was():
+    found = Survey((1, 4, 7), (0.1, 0.1, 0.2), 0.01, 9)
+    assert found.kinds().tolist() == [0] * 6 + [found.kinds()[7]] * 3
+    assert found.kinds()[7] > 0
+
+
+def test_no_more_kinds_than_are_worth_it_and_unknown_levels_are_usual():
+    levels = tuple(np.geomspace(0.001, 10, 300))
+    kinds = Survey(tuple(range(301)), (*levels, -1.0), 0.01, 301).kinds()
+    assert 10 <= len(set(kinds.tolist())) <= 25
+    assert kinds[-1] == 0
+
+
+def test_what_is_too_small_or_alone_is_not_surveyed():
+    assert survey(ArraySource(np.zeros((5, 16, 64), np.float32), "ZYX")) is None
+    assert survey(ArraySource(np.zeros((64, 64), np.float32), "YX")) is None
+    empty = survey(ArraySource(np.zeros((3, 64, 64), np.float32), "ZYX"))
+    assert set(empty.kinds()) == {0}
+    assert empty.spread() is None
