@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from ruska.engine import ArraySource, Normalisation, NormalisedSource, measure_intensities
 from ruska.engine import statistics as module
+from ruska.engine.validity import ValidSource, mask_of
 from ruska.errors import InputError
+from ruska.image import Image
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,3 +93,28 @@ def test_a_normalised_source_gives_zero_to_one_and_fills_nan():
 def test_constant_images_do_not_divide_by_zero():
     found = measure_intensities(ArraySource(np.full((5, 5), 7, np.uint8), "YX"))
     assert found.normalisation() == Normalisation(7.0, 1.0)
+
+
+def test_what_a_mask_calls_invalid_is_not_measured_and_is_nan_to_who_looks():
+    values = np.full((2, 8, 8), 40, np.uint8)
+    values[:, :, ::2] = 60
+    values[:, :3] = 255  # as a field edge that was marked invalid
+    mask = np.ones((8, 8), bool)
+    mask[:3] = False
+    image = Image(values, "ZYX", mask=mask)
+    whole = ArraySource(image.data, image.axes)
+    found = measure_intensities(whole, mask=mask_of(image))
+    assert (found.minimum, found.maximum, found.mean) == (40, 60, 50)
+    assert found.finite_fraction == 5 / 8
+    source = NormalisedSource(whole, Normalisation(0, 10), found.mean, mask_of(image))
+    box = (slice(1, 2), slice(2, 4), slice(0, 2))
+    np.testing.assert_array_equal(source.look(box), [[[np.nan, np.nan], [6, 4]]])
+    np.testing.assert_array_equal(source.read(box), [[[5, 5], [6, 4]]])
+
+
+def test_infinite_and_nan_are_nan_to_who_looks_whatever_the_axes():
+    values = np.arange(16, dtype=np.float32).reshape(2, 2, 4)
+    values[0, 0, :2] = np.inf, np.nan
+    image = Image(values, "ZYX", mask=np.array([[[True, True, True, False]]]))
+    seen = ValidSource.of(image).read((slice(0, 1), slice(0, 1), slice(0, 4)))
+    np.testing.assert_array_equal(seen, [[[np.nan, np.nan, 2, np.nan]]])

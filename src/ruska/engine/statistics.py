@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.engine.allocator import share_one_heap
+from ruska.engine.validity import nan_where_invalid
 from ruska.errors import InputError
 from ruska.image.grid import place_of
 
@@ -66,7 +67,7 @@ class IntensityStatistics:
 
     minimum, maximum, mean, std : over the finite voxels looked at.
     low, high : the 0.1 and 99.9 percentiles.
-    finite_fraction : share of voxels that are neither NaN nor infinite.
+    finite_fraction : share of voxels that are neither NaN nor infinite nor masked.
     saturated_low, saturated_high : share of voxels at the lowest and highest value, when that value holds so many
         voxels (over 0.01 %) that the detector or the conversion must have clipped; otherwise 0.
     looked_at : share of all voxels that was read (1 except for very large sources).
@@ -95,15 +96,23 @@ class IntensityStatistics:
 
 
 class NormalisedSource:
-    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units)."""
+    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units).
 
-    def __init__(self, source: Source, normalisation: Normalisation, fill: float) -> None:
-        self.source, self.normalisation, self.fill = source, normalisation, fill
+    mask : True where a voxel is valid, of the shape and axes of ``source``; None where all are.
+    """
+
+    def __init__(self, source: Source, normalisation: Normalisation, fill: float, mask: Source | None = None) -> None:
+        self.source, self.normalisation, self.fill, self.mask = source, normalisation, fill, mask
         self.shape, self.axes, self.dtype = source.shape, source.axes, np.dtype(np.float32)
 
     def read(self, box: Box) -> NDArray[Any]:
-        values, _ = fill_invalid(self.source.read(box), None, self.fill)
+        values, _ = fill_invalid(self.source.read(box), None if self.mask is None else self.mask.read(box), self.fill)
         return self.normalisation.apply(values)
+
+    def look(self, box: Box) -> NDArray[Any]:
+        """Like `read`, for measuring: NaN where a voxel is not valid."""
+        valid = None if self.mask is None else self.mask.read(box)
+        return nan_where_invalid(self.normalisation.apply(self.source.read(box)), valid)
 
 
 def fill_invalid(
@@ -126,8 +135,13 @@ def fill_invalid(
     return filled, invalid
 
 
-def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
-    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
+def measure_intensities(
+    source: Source, name: str = "image", progress: Progress | None = None, mask: Source | None = None
+) -> IntensityStatistics:
+    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite.
+
+    mask : True where a voxel counts, of the shape and axes of ``source``; None: all that are finite.
+    """
     share_one_heap()  # some formats are decoded by threads of their own
     total = math.prod(source.shape)
     few = sparse(source)
@@ -135,7 +149,7 @@ def measure_intensities(source: Source, name: str = "image", progress: Progress 
     boxes = spread if few is None else _held_boxes(source, few)
     tally = _Tally(source.dtype, max(1, (total // spread.every if few is None else _SPARSE_VOXELS) // _SAMPLE_VOXELS))
     for done, box in enumerate(boxes):
-        tally.add(source.read(box))
+        tally.add(source.read(box), None if mask is None else mask.read(box))
         if progress is not None:
             progress("measuring intensities", done + 1, len(boxes))
     if tally.finite == 0:
@@ -223,9 +237,10 @@ class _Tally:
         self.minimum, self.maximum = np.inf, -np.inf
         self.at_extremes: dict[float, int] = {}
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> None:
         flat = values.ravel()
         self.seen += flat.size
+        flat = flat if valid is None else flat[valid.ravel()]
         if flat.dtype.kind == "f":
             finite = np.isfinite(flat)
             flat = flat if finite.all() else flat[finite]
@@ -275,7 +290,7 @@ class _Tally:
         low, high = (float(values[min(int(np.searchsorted(below, q)), len(values) - 1)]) for q in (0.001, 0.999))
         return IntensityStatistics(
             float(values[0]), float(values[-1]), mean, float(np.sqrt(share @ np.square(values - mean))), low, high,
-            1.0, _if_clipped(share[0]), _if_clipped(share[-1]), self.seen / total,
+            self.finite / self.seen, _if_clipped(share[0]), _if_clipped(share[-1]), self.seen / total,
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ruska.engine import ArraySource, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
+from ruska.engine.validity import ValidSource, mask_of
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
@@ -50,7 +51,8 @@ def describe(
     """
     said = claim(image)
     if said is not None and not (options and options.region):
-        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
+        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress,
+                                       mask_of(image, stacked=False))  # fmt: skip
         known = _facts(image, measured)
         return {**known, "notes": [*known["notes"], said], "noise": None, "method": None, "reason": said,
                 "method_notes": [], "job": None}  # fmt: skip
@@ -130,7 +132,7 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
     from ruska.methods.looking import planes_to_look_at, typical_noise
     from ruska.physics import find_defects, measure_stripes, noise_level
 
-    source = ArraySource(image.data, image.axes)
+    source = ValidSource.of(image)
     found = known or typical_noise(source)
     if found is None:
         return None

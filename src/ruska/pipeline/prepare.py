@@ -30,6 +30,7 @@ from ruska.engine import (
 from ruska.engine.executors import executor_of
 from ruska.engine.job import Feed
 from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import mask_of
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
@@ -59,7 +60,7 @@ class Prepared:
     statistics : of the whole image, also when only a region is restored; of that where next to nothing else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
     others : inputs besides the image. executor : who works on the blocks, None for threads.
-    noise : of a rehearsal, in the file's grey levels, where all voxels are finite; else None.
+    noise : of a rehearsal, in the file's grey levels; else None.
     """
 
     image: Image
@@ -145,9 +146,9 @@ def prepare(
     if "statistics" in remembered:
         statistics = IntensityStatistics(**remembered["statistics"])
     else:
-        statistics = measure_intensities(whole, image.name, progress)
+        statistics = measure_intensities(whole, image.name, progress, mask_of(image, stacked=False))
     normalisation = statistics.normalisation()
-    normalised = NormalisedSource(in_stack_order(whole), normalisation, statistics.mean)
+    normalised = NormalisedSource(in_stack_order(whole), normalisation, statistics.mean, mask_of(image))
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, normalised)
     recipe = methods.create(name, settings)
@@ -183,7 +184,7 @@ def prepare(
         sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent"), held, doubt=True)
         plan = replace(plan, memory_bytes=max(plan.memory_bytes, sample_plan.memory_bytes))
     executor = executor_of(options.executor, plan.workers) if options.executor != "threads" else None
-    noise = typical_noise(normalised) if rehearsal and statistics.finite_fraction == 1 else None
+    noise = typical_noise(normalised) if rehearsal else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), statistics, normalisation, name, reason, ready, layout, plan,

@@ -14,6 +14,7 @@ import ruska
 from ruska import methods
 from ruska.engine import ArraySource, Budget, NormalisedSource, Progress, measure_intensities
 from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import mask_of
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
 from ruska.io.digest import digest_image, digest_path
@@ -78,8 +79,9 @@ def train(
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
-            statistics = measure_intensities(whole, image.name, told)
-            sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean))
+            statistics = measure_intensities(whole, image.name, told, mask_of(image, stacked=False))
+            sources.append(NormalisedSource(in_stack_order(whole), statistics.normalisation(), statistics.mean,
+                                            mask_of(image)))  # fmt: skip
             facts.append(_facts(image))
         learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
         if not first_of_many():
