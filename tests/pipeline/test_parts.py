@@ -56,7 +56,9 @@ def test_noisy_slices_come_out_as_alone(method):
     assert np.sqrt(np.mean((found[3:] - noisy) ** 2)) < tolerance
     assert np.sqrt(np.mean((found[:3] - quiet) ** 2)) < tolerance
     slices = whole.record["noise_spread"][0]["slices"]
-    assert slices["differ"] and slices["noisiest"] in (3, 4) and slices["unlike_the_median"] == 2
+    assert slices["differ"]
+    assert slices["noisiest"] in (3, 4)
+    assert slices["unlike_the_median"] == 2
     assert [part["slices"] for part in whole.record["parts"]] == ["1-3", "4-5"]
 
 
@@ -81,7 +83,7 @@ def test_a_resumed_run_does_not_look_again_and_gives_the_same_bytes(tmp_path, mo
     io.write(file, uneven_stack())
     request = Request(task="denoise", method="wavelet", inputs={"image": {"path": str(file)}}, output=str(out))
 
-    class Stop(Exception):
+    class StoppedError(Exception):
         pass
 
     class Context:
@@ -89,12 +91,12 @@ def test_a_resumed_run_does_not_look_again_and_gives_the_same_bytes(tmp_path, mo
 
         def event(self, stage, done, total, note=""):
             if stage == "restoring" and done >= 1:
-                raise Stop
+                raise StoppedError
 
         def cancelled(self):
             return False
 
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         run(request, Context())
     surveyed = []
     measure = parts.survey
@@ -165,7 +167,7 @@ def test_methods_that_do_not_say_so_are_prepared_once_on_one_grey_scale():
         done = ruska.denoise(Image(values, "CYX"), method="together")
     finally:
         methods.unregister("together")
-    assert len(seen) == 1 and seen[0][0] == (2, 96, 96)
+    assert [shape for shape, _ in seen] == [(2, 96, 96)]
     np.testing.assert_array_equal(done.image.numpy(), values)
     assert done.record["parts"] == []
 

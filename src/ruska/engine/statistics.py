@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.engine.allocator import share_one_heap
+from ruska.engine.validity import nan_where_invalid
 from ruska.errors import InputError
 from ruska.image.grid import place_of
 
@@ -97,7 +98,7 @@ class IntensityStatistics:
 
     minimum, maximum, mean, std : over the finite voxels looked at.
     low, high : the 0.1 and 99.9 percentiles.
-    finite_fraction : share of voxels that are neither NaN nor infinite.
+    finite_fraction : share of voxels that are neither NaN nor infinite nor masked.
     saturated_low, saturated_high : share of voxels at the lowest and highest value, when that value holds so many
         voxels (over 0.01 %) that the detector or the conversion must have clipped; otherwise 0.
     looked_at : share of all voxels that was read (1 except for very large sources).
@@ -129,25 +130,33 @@ class NormalisedSource:
     """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units).
 
     fill : a number, or one for each channel, as an array that broadcasts over the source's axes.
+    mask : True where a voxel is valid, of the shape and axes of ``source``; None where all are.
     """
 
     def __init__(
-        self, source: Source, normalisation: Normalisation | ChannelScales, fill: float | NDArray[np.float64]
-    ) -> None:
-        self.source, self.normalisation, self.fill = source, normalisation, fill
+        self, source: Source, normalisation: Normalisation | ChannelScales, fill: float | NDArray[np.float64],
+        mask: Source | None = None,
+    ) -> None:  # fmt: skip
+        self.source, self.normalisation, self.fill, self.mask = source, normalisation, fill, mask
         self.shape, self.axes, self.dtype = source.shape, source.axes, np.dtype(np.float32)
 
     def read(self, box: Box) -> NDArray[Any]:
+        fill = self.fill
+        if not isinstance(fill, float):
+            fill = fill[tuple(part if n > 1 else slice(None) for part, n in zip(box, fill.shape, strict=True))]
+        valid = None if self.mask is None else self.mask.read(box)
+        return self._scaled(fill_invalid(self.source.read(box), valid, fill)[0], box)
+
+    def _scaled(self, values: NDArray[Any], box: Box) -> NDArray[Any]:
         if isinstance(self.normalisation, Normalisation):
-            return self.normalisation.apply(fill_invalid(self.source.read(box), None, self.fill)[0])
+            return self.normalisation.apply(values)
         axis = self.axes.index("C")
-        fill = self.fill if isinstance(self.fill, float) else self.fill[_of_axis(axis, box[axis])]
-        values, _ = fill_invalid(self.source.read(box), None, fill)
         return self.normalisation.of(box[axis]).apply(values, axis)
 
-
-def _of_axis(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, part)
+    def look(self, box: Box) -> NDArray[Any]:
+        """Like `read`, for measuring: NaN where a voxel is not valid."""
+        valid = None if self.mask is None else self.mask.read(box)
+        return nan_where_invalid(self._scaled(self.source.read(box), box), valid)
 
 
 def fill_invalid(
@@ -187,19 +196,28 @@ class Measured:
         return cls(IntensityStatistics(**known["statistics"]), tuple(channels))
 
 
-def measure_intensities(source: Source, name: str = "image", progress: Progress | None = None) -> IntensityStatistics:
-    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite."""
-    return _measure(source, None, name, progress).whole
+def measure_intensities(
+    source: Source, name: str = "image", progress: Progress | None = None, mask: Source | None = None
+) -> IntensityStatistics:
+    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite.
+
+    mask : True where a voxel counts, of the shape and axes of ``source``; None: all that are finite.
+    """
+    return _measure(source, None, name, progress, mask).whole
 
 
-def measure_channels(source: Source, name: str = "image", progress: Progress | None = None) -> Measured:
+def measure_channels(
+    source: Source, name: str = "image", progress: Progress | None = None, mask: Source | None = None
+) -> Measured:
     """`measure_intensities`, in the same pass also of each channel. One without a finite voxel is told as the whole."""
     axis = source.axes.find("C")
     several = axis >= 0 and source.shape[axis] > 1
-    return _measure(source, axis if several else None, name, progress)
+    return _measure(source, axis if several else None, name, progress, mask)
 
 
-def _measure(source: Source, channels: int | None, name: str, progress: Progress | None) -> Measured:
+def _measure(
+    source: Source, channels: int | None, name: str, progress: Progress | None, mask: Source | None
+) -> Measured:
     share_one_heap()  # some formats are decoded by threads of their own
     total = math.prod(source.shape)
     few = sparse(source)
@@ -209,11 +227,12 @@ def _measure(source: Source, channels: int | None, name: str, progress: Progress
     tally = _Tally(source.dtype, stride)
     each = [_Tally(source.dtype, stride) for _ in range(source.shape[channels] if channels is not None else 0)]
     for done, box in enumerate(boxes):
-        values = source.read(box)
-        tally.add(values)
+        values, valid = source.read(box), None if mask is None else mask.read(box)
+        tally.add(values, valid)
         if channels is not None:
             for place, channel in enumerate(range(box[channels].start, box[channels].stop)):
-                each[channel].add(values[_along(channels, place)])
+                own = _along(channels, place)
+                each[channel].add(values[own], None if valid is None else valid[own])
         if progress is not None:
             progress("measuring intensities", done + 1, len(boxes))
     if tally.finite == 0:
@@ -302,9 +321,10 @@ class _Tally:
         self.minimum, self.maximum = np.inf, -np.inf
         self.at_extremes: dict[float, int] = {}
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> None:
         flat = values.ravel()
         self.seen += flat.size
+        flat = flat if valid is None else flat[valid.ravel()]
         if flat.dtype.kind == "f":
             finite = np.isfinite(flat)
             flat = flat if finite.all() else flat[finite]
@@ -354,7 +374,7 @@ class _Tally:
         low, high = (float(values[min(int(np.searchsorted(below, q)), len(values) - 1)]) for q in (0.001, 0.999))
         return IntensityStatistics(
             float(values[0]), float(values[-1]), mean, float(np.sqrt(share @ np.square(values - mean))), low, high,
-            1.0, _if_clipped(share[0]), _if_clipped(share[-1]), self.seen / total,
+            self.finite / self.seen, _if_clipped(share[0]), _if_clipped(share[-1]), self.seen / total,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from ruska.methods.about import DENOISE, About
 from ruska.methods.blindspot_learning import Hidden, learn, level_of
 from ruska.methods.blindspot_method import BlindSpotMethod, calibrate
 from ruska.methods.folding import Folding, Posterior
-from ruska.methods.looking import Readable, Workplace, stacks_to_look_at, typical_noise
+from ruska.methods.looking import Readable, Workplace, middles_to_look_at, stacks_to_look_at, typical_noise
 from ruska.methods.settings import FileRef, Settings
 
 if TYPE_CHECKING:
@@ -180,8 +180,9 @@ class BlindSpot:
     ) -> BlindSpotMethod:
         """The method with its grey scale, and what it folds in, measured on ``source`` within ``room`` bytes."""
         stacks = stacks_to_look_at(source, method.network.frames)
-        middle = method.network.frames // 2
-        pairs = [(*method.predict_within(stack, room, tidy), stack[middle]) for stack in stacks]
+        noisy_planes = middles_to_look_at(source, method.network.frames)
+        pairs = [(*method.predict_within(stack, room, tidy), noisy)
+                 for stack, noisy in zip(stacks, noisy_planes, strict=True)]  # fmt: skip
         slope, offset = calibrate([(predicted, noisy) for predicted, _, noisy in pairs])
         method = replace(method, slope=slope, offset=offset)
         if not self.settings.fold or self.network == "noise2void":

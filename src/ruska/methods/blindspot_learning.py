@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from ruska.compute.devices import device_of_choice
 from ruska.errors import ResourceError
-from ruska.methods.looking import LOOKED_AT, Readable, Workplace, planes_to_look_at, stacks_to_look_at
+from ruska.methods.looking import (
+    LOOKED_AT,
+    Readable,
+    Workplace,
+    middles_to_look_at,
+    planes_to_look_at,
+    stacks_to_look_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -298,8 +306,9 @@ def _judged(source: Readable, frames: int, sampler: PatchSampler) -> list[tuple[
     height, width = source.shape[-2:]
     top, left = (max(0, (n - LOOKED_AT) // 2) for n in (height, width))
     chosen = []
-    for stack in stacks_to_look_at(source, frames)[:_MOST_JUDGED]:
-        held = sampler.judged(top, left, *stack.shape[-2:])
+    places = zip(stacks_to_look_at(source, frames), middles_to_look_at(source, frames), strict=True)
+    for stack, seen in islice(places, _MOST_JUDGED):
+        held = sampler.judged(top, left, *stack.shape[-2:]) & np.isfinite(seen)
         near = [slice(0, min(n, _JUDGED_EDGE)) for n in held.shape]
         chosen.append((stack[:, near[0], near[1]], held[near[0], near[1]]))
     return [(stack, held) for stack, held in chosen if held.sum() >= _FEWEST_JUDGED]

@@ -149,9 +149,13 @@ def calibrate(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[float
     """Slope and offset that make (prediction, noisy) planes agree on average, so that grey levels are kept.
 
     The noise of a pixel is independent of its prediction, so the regression of one on the other has no bias. The
-    slope stays 1 where the prediction varies too little to tell it to 1 %.
+    slope stays 1 where the prediction varies too little to tell it to 1 %. Where ``noisy`` is NaN, nothing is told.
     """
-    predicted, noisy = (np.concatenate([np.ravel(pair[i]) for pair in pairs]).astype(np.float64) for i in (0, 1))
+    there = [np.isfinite(noisy) for _, noisy in pairs]
+    predicted, noisy = (np.concatenate([pair[i][valid] for pair, valid in zip(pairs, there, strict=True)])
+                        .astype(np.float64) for i in (0, 1))  # fmt: skip
+    if not noisy.size:
+        return 1.0, 0.0
     variance = predicted.var()
     slope = ((predicted - predicted.mean()) * (noisy - noisy.mean())).mean() / max(variance, 1e-30)
     uncertain = np.sqrt(((noisy - predicted) ** 2).mean() / max(variance * predicted.size, 1e-30))

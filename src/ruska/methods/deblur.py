@@ -16,6 +16,7 @@ from ruska.methods.posterior import HALO, VOLUME_HALO, PosteriorMethod, Posterio
 from ruska.methods.settings import CodeRef, FileRef
 from ruska.methods.slices import SliceMethod
 from ruska.physics.operators.families import BlurShape, Family, blur_shape
+from ruska.physics.valid_part import valid_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ class Deblur:
             return method
         plane = typical_plane(source)
         plane = planes_to_look_at(source)[0] if plane is None else plane
-        found = find_blur(plane, method, self.settings.blind, budget.progress)
+        found = find_blur(valid_part(plane), method, self.settings.blind, budget.progress)
         notes = (*method.notes, str(found))
         if found.shape is None:
             return unchanged(method, notes)

@@ -58,6 +58,8 @@ class Folding:
     ) -> Folding | None:
         """From (prediction, noisy) planes (Y, X); None when the prediction's error cannot be told from zero.
 
+        Pixels that are NaN in a noisy plane are left out.
+
         known : the noise as the noisy planes themselves show it. Where structure fills the image, the prediction is
             wrong in its flat places too, and what they say would be too much noise, shared too far.
         """
@@ -65,11 +67,14 @@ class Folding:
         steep = [steepness(p) for p in predicted]
         level, slope = (np.concatenate([a.ravel() for a in part]) for part in (predicted, steep))
         difference = np.concatenate([np.ravel(n - p) for p, (_, n) in zip(predicted, pairs, strict=True)])
-        limits = np.quantile(level, np.linspace(0, 1, _BRIGHTNESS + 1)[1:-1])
+        valid = np.isfinite(difference)
+        if not valid.any():
+            return None
+        limits = np.quantile(level[valid], np.linspace(0, 1, _BRIGHTNESS + 1)[1:-1])
         group = np.searchsorted(limits, level)
         brightness, variance, flat = [], [], np.zeros(level.size, dtype=bool)
-        for index in np.unique(group):
-            members = group == index
+        for index in np.unique(group[valid]):
+            members = (group == index) & valid
             quiet = members & (slope <= np.quantile(slope[members], _FLAT))
             flat |= quiet
             brightness.append(level[quiet].mean())
@@ -83,8 +88,9 @@ class Folding:
         planes = [whitened[a:b].reshape(p.shape) for a, b, p in zip(at, at[1:], predicted, strict=False)]
         places = [flat[a:b].reshape(p.shape) for a, b, p in zip(at, at[1:], predicted, strict=False)]
         noise = _autocovariance(planes, places, spot)
-        threshold = np.quantile(slope, _STEEP)
-        total = _autocovariance(planes, [s >= threshold for s in steep], spot)
+        threshold = np.quantile(slope[valid], _STEEP)
+        total = _autocovariance(planes, [(s >= threshold) & np.isfinite(z) for s, z in zip(steep, planes, strict=True)],
+                                spot)  # fmt: skip
         middle = tuple(n // 2 for n in noise.shape)
         noise /= max(noise[middle], _SMALL)
         if known is not None and share < 1:
@@ -95,6 +101,7 @@ class Folding:
         distance = np.hypot(*np.meshgrid(*(np.arange(n) - n // 2 for n in error.shape), indexing="ij"))
         error = np.clip(error / error[middle], 0, 1) * np.exp(-distance / _TAPER)
 
+        slope, whitened = slope[valid], whitened[valid]
         edges = np.quantile(slope, np.linspace(0, 1, _ACTIVITY + 1)[1:-1])
         steps = np.searchsorted(edges, slope)
         activity = [slope[steps == i].mean() for i in np.unique(steps)]

@@ -11,9 +11,10 @@ import numpy as np
 
 from ruska.compute.mirroring import mirrored
 from ruska.image.grid import place_of
+from ruska.physics.valid_part import valid_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 
 LOOKED_AT = 1024  # pixels of a plane that are looked at, each way
+_SMALLEST = 16  # pixels each way, below which noise is not told from signal
+_ENOUGH = 0.6  # share of valid pixels, from which a plane is looked at as it is; estimates need half
+
+Box = tuple[slice, ...]
 
 
 class Readable(Protocol):
@@ -50,11 +55,50 @@ class Workplace(Protocol):
 
 
 def planes_to_look_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[NDArray[Any]]:
-    """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes."""
-    return [_plane(source, box) for box in _boxes(source, edge, count)]
+    """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes.
+
+    Invalid pixels are NaN, and are less than half of each plane: where they are more, a plane nearby is taken, or the
+    part that is valid. Where nothing of the source can be looked at, what is missing is the mean of what is there.
+    """
+    return [plane for _, plane in _looked_at(source, edge, count)] or [_filled(source, _boxes(source, edge, count)[0])]
 
 
-def _boxes(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[tuple[slice, ...]]:
+def _looked_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> Iterator[tuple[Box, NDArray[Any]]]:
+    """Boxes and planes of `planes_to_look_at`; none that is smaller than the source's for lack of valid pixels."""
+    smallest = min(_SMALLEST, *source.shape[-2:])
+    for box in _boxes(source, edge, count):
+        plane = _plane(source, box)
+        if _valid_share(plane) < _ENOUGH:
+            box, plane = _better(source, box, plane, count)
+        if min(plane.shape) >= smallest:
+            yield box, plane
+
+
+def _better(source: Readable, box: Box, plane: NDArray[Any], count: int) -> tuple[Box, NDArray[Any]]:
+    """A plane near that of ``box`` with enough valid pixels, or its valid part."""
+    leading = source.shape[:-2]
+    total = math.prod(leading)
+    middle = int(np.ravel_multi_index([b.start for b in box[:-2]], leading)) if leading else 0
+    part = total / min(total, count)
+    for away in (-0.25, 0.25, -0.4, 0.4):
+        place = place_of(min(total - 1, max(0, round(middle + away * part))), leading)
+        other = (*(slice(i, i + 1) for i in place), *box[-2:])
+        if other != box and _valid_share(found := _plane(source, other)) >= _ENOUGH:
+            return other, found
+    return box, valid_part(plane)
+
+
+def _valid_share(plane: NDArray[Any]) -> float:
+    return 1.0 if plane.dtype.kind != "f" else 1.0 - float(np.isnan(plane).mean())
+
+
+def _filled(source: Readable, box: Box) -> NDArray[Any]:
+    plane = _plane(source, box)
+    missing = ~np.isfinite(plane)
+    return np.where(missing, plane[~missing].mean() if not missing.all() else 0, plane) if missing.any() else plane
+
+
+def _boxes(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[Box]:
     leading = source.shape[:-2]
     total = math.prod(leading)
     window = []
@@ -69,16 +113,17 @@ def _boxes(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[tupl
     return boxes
 
 
-def _plane(source: Readable, box: tuple[slice, ...]) -> NDArray[Any]:
-    plane = source.read(box)
+def _plane(source: Readable, box: Box) -> NDArray[Any]:
+    """A plane with NaN where it is not valid, of sources that can tell (`NormalisedSource.look`)."""
+    plane = getattr(source, "look", source.read)(box)
     return plane.reshape(plane.shape[-2:])
 
 
 @dataclass(frozen=True)
 class _Typical:
-    """The sample plane whose noise level is the median one, by number, and its noise."""
+    """The box of the sample plane whose noise level is the median one, and its noise."""
 
-    index: int
+    box: Box
     noise: NoiseEstimate
 
 
@@ -103,43 +148,56 @@ def _typical(source: Readable) -> _Typical | None:
 def _estimated(source: Readable) -> _Typical | None:
     from ruska.physics.noise_statistics import estimate_noise
 
-    if min(source.shape[-2:]) < 16:
+    if min(source.shape[-2:]) < _SMALLEST:
         return None
-    found = [estimate_noise(_plane(source, box)) for box in _boxes(source)]
-    levels = [noise.white_equivalent_std for noise in found]
-    index = int(np.argsort(levels, kind="stable")[len(levels) // 2])
-    return _Typical(index, found[index])
+    found = [_Typical(box, estimate_noise(plane)) for box, plane in _looked_at(source)]
+    levels = [typical.noise.white_equivalent_std for typical in found]
+    return found[int(np.argsort(levels, kind="stable")[len(levels) // 2])] if found else None
 
 
 def typical_noise(source: Readable) -> NoiseEstimate | None:
-    """The noise estimate of the plane whose level is the median one; None when planes are too small to tell."""
+    """The noise estimate of the plane whose level is the median one; None when too few pixels are there to tell."""
     typical = _typical(source)
     return None if typical is None else typical.noise
 
 
 def typical_plane(source: Readable) -> NDArray[Any] | None:
-    """The plane whose noise level is the median one; None when planes are too small to tell."""
-    if len(boxes := _boxes(source)) == 1:
-        return _plane(source, boxes[0]) if min(source.shape[-2:]) >= 16 else None
+    """The plane whose noise level is the median one, NaN where it is not valid; None where `typical_noise` is None."""
+    if min(source.shape[-2:]) < _SMALLEST:
+        return None
+    if math.prod(source.shape[:-2]) == 1:
+        return next((plane for _, plane in _looked_at(source)), None)
     typical = _typical(source)
-    return None if typical is None else _plane(source, boxes[typical.index])
+    if typical is None:
+        return None
+    plane = _plane(source, typical.box)
+    return plane if _valid_share(plane) >= _ENOUGH else valid_part(plane)
 
 
 def stacks_to_look_at(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
-    """Like `planes_to_look_at`, each between its neighbours along the last leading axis, mirrored at the ends.
+    """Planes evenly spaced over the source, each between its neighbours along the last leading axis, mirrored.
 
-    Each is (frames, Y, X).
+    Each is (frames, Y, X), as a network sees it: filled where it is not valid.
     """
+    return [np.stack([source.read(box).reshape([b.stop - b.start for b in box[-2:]]) for box in boxes])
+            for boxes in _stack_boxes(source, frames, count)]  # fmt: skip
+
+
+def middles_to_look_at(source: Readable, frames: int, count: int = 5) -> list[NDArray[Any]]:
+    """The middle planes (Y, X) of `stacks_to_look_at`, NaN where they are not valid."""
+    return [_plane(source, boxes[frames // 2]) for boxes in _stack_boxes(source, frames, count)]
+
+
+def _stack_boxes(source: Readable, frames: int, count: int) -> list[list[Box]]:
     if frames == 1:
-        return [plane[None] for plane in planes_to_look_at(source, count=count)]
+        return [[box] for box in _boxes(source, count=count)]
     *leading, length, height, width = source.shape
     starts = [max(0, (n - LOOKED_AT) // 2) for n in (height, width)]
     window = [slice(s, s + min(n, LOOKED_AT)) for s, n in zip(starts, (height, width), strict=True)]
     total = math.prod([*leading, length])
-    stacks = []
+    found = []
     for part in range(min(total, count)):
         *place, middle = place_of(int((part + 0.5) * total / min(total, count)), (*leading, length))
         near = [mirrored(middle + d, length) for d in range(-(frames // 2), frames // 2 + 1)]
-        boxes = [(*(slice(i, i + 1) for i in (*place, k)), *window) for k in near]
-        stacks.append(np.stack([source.read(box).reshape(-1, window[1].stop - window[1].start) for box in boxes]))
-    return stacks
+        found.append([(*(slice(i, i + 1) for i in (*place, k)), *window) for k in near])
+    return found

@@ -27,6 +27,7 @@ from ruska.methods.about import DENOISE, About
 from ruska.methods.looking import Readable, planes_to_look_at, typical_noise, typical_plane
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.settings import FileRef, Settings
+from ruska.physics.valid_part import valid_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,8 +204,8 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     from ruska.physics import noise_level
 
     planes, given = planes_to_look_at(source), settings.noise_std
-    mean = float(np.mean([p.mean() for p in planes]))
-    variance = float(np.mean([((p - mean) ** 2).mean() for p in planes]))
+    mean = float(np.mean([np.nanmean(p) for p in planes]))
+    variance = float(np.mean([np.nanmean((p - mean) ** 2) for p in planes]))
     plane = typical_plane(source)
     if plane is None:
         std = given or _ASSUMED
@@ -240,6 +241,7 @@ def likelier(network: Denoiser, told: Told, source: Readable) -> Told | None:
     from ruska.methods.likelihood import SMALLEST, likely_scale
 
     plane = typical_plane(source)
+    plane = None if plane is None else valid_part(plane)
     if plane is None or min(plane.shape) < SMALLEST:
         return None
     white = replace(told, lags=(0.0, 0.0, 0.0, 0.0))
@@ -254,7 +256,7 @@ def _signal(variance: float, noise: float) -> float:
 
 
 def _believed(level: NoiseLevel, plane: NDArray[Any], std: float) -> bool:
-    along = float(np.sqrt(np.mean(level.std(plane) ** 2)))
+    along = float(np.sqrt(np.nanmean(level.std(plane) ** 2)))
     return level.gain != 0 and _PLAUSIBLE[0] * std < along < _PLAUSIBLE[1] * std
 
 

@@ -108,7 +108,8 @@ def survey(
     levels = []
     for done, number in enumerate(planes):
         place = place_of(number, leading)
-        plane = source.read((*(slice(i, i + 1) for i in place), *window))
+        box = (*(slice(i, i + 1) for i in place), *window)
+        plane = getattr(source, "look", source.read)(box)  # NaN where it is not valid
         try:
             found = estimate_noise(plane.reshape(plane.shape[-2:])).std
         except GeometryError:  # hardly a valid pixel

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.physics.noise_statistics import NoiseEstimate, estimate_noise
+from ruska.physics.valid_part import valid_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SMOOTHING = 2.0  # pixels
 _LEFT = 1 / (2 * np.pi**0.5 * _SMOOTHING)  # of white noise after smoothing, as a share of its standard deviation
 _FAINTEST = 1 / 30  # signal over noise, below which nothing is told apart
+_SMALLEST = 16  # pixels each way
 _PATCH = 64  # pixels within which detail is looked for; slower changes are shading
 _HALF = 0.5  # correlation at which detail ends
 
@@ -40,14 +42,17 @@ class Appearance:
 
 
 def appearance(plane: NDArray[Any], noise: NoiseEstimate | None = None) -> Appearance:
-    """The numbers of ``plane`` (Y, X), any finite grey levels.
+    """The numbers of ``plane`` (Y, X), any grey levels; of the part that is valid where it has an empty (NaN) border.
 
     noise : that of the plane, where it was estimated before. Raises GeometryError below 16 pixels each way.
     """
     from scipy.ndimage import gaussian_filter
 
     found = noise or estimate_noise(plane)
-    values = np.asarray(plane, dtype=np.float32)
+    part = valid_part(plane)
+    if min(part.shape) < _SMALLEST:  # what is valid is scattered
+        part = np.where(np.isfinite(plane), plane, np.nanmean(plane))
+    values = np.asarray(part, dtype=np.float32)
     smooth = gaussian_filter(values, _SMOOTHING)
     strength = max(found.white_equivalent_std, 1e-12)
     signal = np.sqrt(max(float(smooth.var()) - (_LEFT * strength) ** 2, (_FAINTEST * strength) ** 2))

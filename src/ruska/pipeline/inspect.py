@@ -11,7 +11,7 @@ import numpy as np
 
 from ruska.engine import ArraySource, measure_channels, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
-from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import ValidSource, mask_of
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
@@ -52,7 +52,8 @@ def describe(
     """
     said = claim(image)
     if said is not None and not (options and options.region):
-        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress)
+        measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress,
+                                       mask_of(image, stacked=False))  # fmt: skip
         known = _facts(image, measured)
         return {**known, "notes": [*known["notes"], said], "noise": None, "noise_spread": [], "method": None,
                 "reason": said, "method_notes": [], "job": None}  # fmt: skip
@@ -106,9 +107,9 @@ def noise_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
-    source = ArraySource(image.data, image.axes)
-    measured = measure_channels(source, image.name, progress)
-    spread = spread_facts(look(image, in_stack_order(source), measured, progress=progress))
+    measured = measure_channels(ArraySource(image.data, image.axes), image.name, progress,
+                                mask_of(image, stacked=False))  # fmt: skip
+    spread = spread_facts(look(image, measured, progress=progress))
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
     place(numbers, json_text({"file": image.name, **seen.facts, "spread": spread}).encode())
     return {**seen.facts, "spread": spread, "picture": str(picture), "numbers": str(numbers)}
@@ -139,7 +140,7 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
     from ruska.methods.looking import planes_to_look_at, typical_noise
     from ruska.physics import find_defects, measure_stripes, noise_level
 
-    source = ArraySource(image.data, image.axes)
+    source = ValidSource.of(image)
     found = known or typical_noise(source)
     if found is None:
         return None

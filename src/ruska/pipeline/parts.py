@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine import ChannelScales, Measured, NormalisedSource, OneChannel, SomePlanes
+from ruska.engine import ArraySource, ChannelScales, Measured, NormalisedSource, OneChannel, SomePlanes
+from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import mask_of
 from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.survey import Survey, survey
@@ -84,8 +86,7 @@ class Looked:
             for kind in every:
                 leading = channel.source.shape[:-2]
                 places = [tuple(map(int, np.unravel_index(i, leading))) for i in np.flatnonzero(kinds == kind)]
-                own = SomePlanes(channel.source.source, tuple(places))
-                found.append(Part(channel, kind, replace_source(channel.source, own)))
+                found.append(Part(channel, kind, _of_planes(channel.source, tuple(places))))
         return tuple(found)
 
     def noisiest(self) -> dict[str, int] | None:
@@ -123,27 +124,30 @@ class Looked:
         return out
 
 
-def replace_source(of: NormalisedSource, source: Source) -> NormalisedSource:
-    """The same grey scale over another source."""
-    return NormalisedSource(source, of.normalisation, of.fill)
+def _of_planes(of: NormalisedSource, places: tuple[tuple[int, ...], ...]) -> NormalisedSource:
+    """Some planes of a source, on the same grey scale."""
+    mask = None if of.mask is None else SomePlanes(of.mask, places)
+    return NormalisedSource(SomePlanes(of.source, places), of.normalisation, of.fill, mask)
 
 
 def look(
-    image: Image, source: Source, measured: Measured, known: Sequence[Mapping[str, Any] | None] | None = None,
+    image: Image, measured: Measured, known: Sequence[Mapping[str, Any] | None] | None = None,
     progress: Progress | None = None, *, in_advance: bool = False, slices: bool = True,
 ) -> Looked:  # fmt: skip
     """The channels of ``image``, and the noise of their slices.
 
-    source : of the raw image, in stack order. known : `Looked.surveys` of a run that is resumed. in_advance : only a
+    known : `Looked.surveys` of a run that is resumed. in_advance : only a
     few slices are looked at. slices : whether they are looked at, too.
     """
+    source, mask = in_stack_order(ArraySource(image.data, image.axes)), mask_of(image)
     own = measured.channels or (measured.whole,)
     most = {"most": max(2, _LOOKED_AT_IN_ADVANCE // len(own))} if in_advance else {}
     channels = []
     for number, statistics in enumerate(own):
-        raw = OneChannel(source, number) if measured.channels else source
+        raw: Source = OneChannel(source, number) if measured.channels else source
+        valid = OneChannel(mask, number) if measured.channels and mask is not None else mask
         scale = statistics.normalisation()
-        normalised = NormalisedSource(raw, scale, statistics.mean)
+        normalised = NormalisedSource(raw, scale, statistics.mean, valid)
         if known is not None:
             found = _survey_of(known[number])
         else:

@@ -33,6 +33,7 @@ from ruska.engine import (
 from ruska.engine.executors import executor_of
 from ruska.engine.job import Feed
 from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import mask_of
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
@@ -46,7 +47,7 @@ from ruska.pipeline.request import RunOptions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ruska.engine import IterativeMethod, Method, NoLedger, Sink, Source
+    from ruska.engine import IterativeMethod, Method, NoLedger, Sink
     from ruska.engine.contracts import Executor
     from ruska.image import Output
     from ruska.physics import NoiseEstimate
@@ -68,7 +69,7 @@ class Prepared:
         else is there.
     samplers : methods that draw the samples that were asked for, with a plan of their own.
     others : inputs besides the image. executor : who works on the blocks, None for threads.
-    noise : of a rehearsal, of the first channel in the file's grey levels, where all voxels are finite; else None.
+    noise : of a rehearsal, of the first channel, in the file's grey levels; else None.
     parts : planes that were treated alike, in the order of the parts of the method; none where all were.
     noisiest : where in ``image`` the plane with the strongest noise is, where planes differ.
     """
@@ -166,12 +167,11 @@ def prepare(
     budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
                        voxel_size_nm=image.voxel_size_nm)  # fmt: skip
     whole = ArraySource(image.data, image.axes)
-    ordered = in_stack_order(whole)
     if "statistics" in remembered:
         statistics = Measured.of(remembered)
     else:
-        statistics = measure_channels(whole, image.name, progress)
-    looked = look(image, ordered, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
+        statistics = measure_channels(whole, image.name, progress, mask_of(image, stacked=False))
+    looked = look(image, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, looked.channels[0].source)
     recipe, about = methods.create(name, settings), methods.about(name)
@@ -184,7 +184,7 @@ def prepare(
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
-    ready, parts, normalisation = _made_ready(recipe, about, looked, ordered, budget, image)
+    ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image)
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
         raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
@@ -210,7 +210,7 @@ def prepare(
         sample_plan = plan_of(samplers[0], np.float32, remembered.get("sample_extent"), held, doubt=True)
         plan = replace(plan, memory_bytes=max(plan.memory_bytes, sample_plan.memory_bytes))
     executor = executor_of(options.executor, plan.workers) if options.executor != "threads" else None
-    noise = noise_of(looked.channels[0]) if rehearsal and statistics.whole.finite_fraction == 1 else None
+    noise = noise_of(looked.channels[0]) if rehearsal else None
     seconds = {"statistics": measured - started, "method": time.perf_counter() - measured}
     return Prepared(
         part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
@@ -229,13 +229,14 @@ def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) ->
 
 
 def _made_ready(
-    recipe: Any, about: methods.About, looked: Looked, ordered: Source, budget: Budget, image: Image
+    recipe: Any, about: methods.About, looked: Looked, budget: Budget, image: Image
 ) -> tuple[Any, tuple[Part, ...], Normalisation | ChannelScales]:
     """The method, the parts it was prepared for one by one (none: for the whole), and the grey scale it works on."""
     own = looked.measured.whole
     if not about.each:
         scale = own.normalisation()
-        return recipe.prepare(NormalisedSource(ordered, scale, own.mean), scale, budget), (), scale
+        source = in_stack_order(ArraySource(image.data, image.axes))
+        return recipe.prepare(NormalisedSource(source, scale, own.mean, mask_of(image)), scale, budget), (), scale
     along_stack = about.stack or any(getattr(recipe.settings, name, usual) != usual for name, usual in _LOOKS_ALONG)
     ready, parts = make_ready(recipe, looked, budget, by_slice=not along_stack)
     layout = Layout(image.axes, image.shape, len(ready[0].halo))

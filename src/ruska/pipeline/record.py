@@ -109,7 +109,7 @@ def make_record(
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
     if job.statistics.finite_fraction < 1:
         share = 1 - job.statistics.finite_fraction
-        warnings.append(f"{share:.2%} of the voxels are NaN or infinite; they were left as they are")
+        warnings.append(f"{share:.2%} of the voxels are NaN, infinite or masked; they were left as they are")
     return {
         "ruska": ruska.__version__,
         "task": request.task,

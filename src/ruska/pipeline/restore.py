@@ -166,8 +166,9 @@ class _Run:
             if not ledger.resumed:
                 _check_further(self.image, job, beside(target, whole=run.whole_names), overwrite=run.overwrite)
             if "plan" not in ledger.entries:
-                ledger.add("plan", **job.looked.measured.as_dict(), surveys=job.looked.surveys(), extent=list(job.plan.extent),
-                           sample_extent=list(job.sample_plan.extent) if job.sample_plan else None,
+                measured, surveys = job.looked.measured.as_dict(), job.looked.surveys()
+                drawn_in = list(job.sample_plan.extent) if job.sample_plan else None
+                ledger.add("plan", **measured, surveys=surveys, extent=list(job.plan.extent), sample_extent=drawn_in,
                            room=job.budget.room)  # fmt: skip
             sinks = _open_sinks(job, target, folder, resumed=ledger.resumed)
             outcome = job.run(sinks, ledger, told)

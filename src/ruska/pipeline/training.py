@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ruska
 from ruska import methods
 from ruska.engine import ArraySource, Budget, Progress, measure_channels
-from ruska.engine.layout import in_stack_order
+from ruska.engine.validity import mask_of
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
 from ruska.io.digest import digest_image, digest_path
@@ -79,8 +79,8 @@ def train(
         sources, facts = [], []
         for image in opened:
             whole = ArraySource(image.data, image.axes)
-            looked = look(image, in_stack_order(whole), measure_channels(whole, image.name, told), slices=False)
-            sources += [channel.source for channel in looked.channels]  # each on a grey scale of its own
+            measured = measure_channels(whole, image.name, told, mask_of(image, stacked=False))
+            sources += [channel.source for channel in look(image, measured, slices=False).channels]
             facts.append(_facts(image))
         learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
         if not first_of_many():

@@ -143,7 +143,7 @@ what was measured. Detail of a sample alone is an example of what may be there, 
 
 
 def _spread(record: Mapping[str, Any]) -> str:
-    """How the noise differs between channels and slices; nothing where there is one of each, or where they are alike."""
+    """How the noise differs between channels and slices; nothing where there is one channel of slices alike."""
     channels = [c for c in _listed(record.get("noise_spread")) if isinstance(c, Mapping)]
     rows = []
     for channel in channels:
