@@ -59,7 +59,7 @@ def test_voxels_that_are_no_numbers_do_not_spread():
 
 
 def test_where_nothing_is_restored_nothing_is_drawn():
-    found, said = _samplers(SliceMethod(lambda plane: plane, (0, 0), 4.0), "deblur", None, RunOptions(samples=2))
+    found, said = _samplers(SliceMethod(lambda plane: plane, (0, 0), 4.0), "deblur", [None], RunOptions(samples=2))
     assert found == ()
     assert "nothing was restored" in said[0]
 

@@ -59,7 +59,8 @@ class PerPlane:
 
     @property
     def first(self) -> Any:
-        return self.parts[0]
+        """The part that says what the whole is like: one whose blocks have to be blended, if any."""
+        return next((part for part in self.parts if part.locality == "approximate"), self.parts[0])
 
     @property
     def halo(self) -> tuple[int, ...]:
