@@ -57,3 +57,19 @@ def test_what_is_too_small_or_alone_is_not_surveyed():
     empty = survey(ArraySource(np.zeros((3, 64, 64), np.float32), "ZYX"))
     assert set(empty.kinds()) == {0}
     assert empty.spread() is None
+
+
+def test_neighbouring_planes_are_read_together():
+    values = np.zeros((2, 40, 64, 64), np.float32)
+    source, boxes = ArraySource(values, "TZYX"), []
+
+    class Counted:
+        shape = source.shape
+
+        def read(self, box):
+            boxes.append((box[0].start, box[1].start, box[1].stop))
+            return source.read(box)
+
+    found = survey(Counted())
+    assert len(found.levels) == 80
+    assert boxes == [(t, z, min(z + 16, 40)) for t in (0, 1) for z in (0, 16, 32)]
