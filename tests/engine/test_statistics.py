@@ -18,7 +18,7 @@ from ruska.engine import (
     measure_intensities,
 )
 from ruska.engine import statistics as module
-from ruska.engine.validity import ValidSource, mask_of
+from ruska.engine.validity import mask_of
 from ruska.errors import InputError
 from ruska.image import Image
 
@@ -94,7 +94,7 @@ def test_a_normalised_source_gives_zero_to_one_and_fills_nan():
     inner = NormalisedSource(source, found.normalisation(), found.mean)
     out = inner.read((slice(0, 100), slice(0, 100)))
     assert out.dtype == np.float32
-    assert out[3, 3] == pytest.approx(0.5, abs=0.01)
+    assert out[3, 3] == out[3, 2]  # the nearest
     assert -0.01 < out.min() < out.max() < 1.01
 
 
@@ -157,12 +157,4 @@ def test_what_a_mask_calls_invalid_is_not_measured_and_is_nan_to_who_looks():
     source = NormalisedSource(whole, Normalisation(0, 10), found.mean, mask_of(image))
     box = (slice(1, 2), slice(2, 4), slice(0, 2))
     np.testing.assert_array_equal(source.look(box), [[[np.nan, np.nan], [6, 4]]])
-    np.testing.assert_array_equal(source.read(box), [[[5, 5], [6, 4]]])
-
-
-def test_infinite_and_nan_are_nan_to_who_looks_whatever_the_axes():
-    values = np.arange(16, dtype=np.float32).reshape(2, 2, 4)
-    values[0, 0, :2] = np.inf, np.nan
-    image = Image(values, "ZYX", mask=np.array([[[True, True, True, False]]]))
-    seen = ValidSource.of(image).read((slice(0, 1), slice(0, 1), slice(0, 4)))
-    np.testing.assert_array_equal(seen, [[[np.nan, np.nan, 2, np.nan]]])
+    np.testing.assert_array_equal(source.read(box), [[[6, 4], [6, 4]]])

@@ -92,3 +92,14 @@ def test_a_noise_level_estimated_a_little_low_folds_in_almost_nothing():
     folding = Folding.fit([(truth, noisy)], (1, 1), noise_of(0.9 * std))
     after = truth if folding is None else folding.apply(truth, noisy)
     assert np.sqrt(np.mean((after - truth) ** 2)) < 0.15 * std
+
+
+def test_invalid_pixels_are_left_out():
+    _, noisy, predicted = blurred_prediction((1.0,))
+    holed = noisy.copy()
+    holed[:40] = np.nan
+    holed[100, 100] = np.nan
+    whole, part = (Folding.fit([(predicted, n)], (3, 5)) for n in (noisy, holed))
+    np.testing.assert_allclose(part.noise_variance, whole.noise_variance, rtol=0.1)
+    np.testing.assert_allclose(part.filters[4], whole.filters[4], atol=0.03)
+    assert Folding.fit([(predicted, np.full_like(noisy, np.nan))], (3, 5)) is None

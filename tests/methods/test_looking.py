@@ -9,9 +9,18 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from ruska.engine import ArraySource
+from ruska.engine import ArraySource, NormalisedSource, measure_intensities
+from ruska.engine.validity import mask_of
+from ruska.image import Image
 from ruska.methods import looking
-from ruska.methods.looking import planes_to_look_at, typical_noise, typical_plane
+from ruska.methods.looking import (
+    middles_to_look_at,
+    planes_to_look_at,
+    stacks_to_look_at,
+    typical_noise,
+    typical_plane,
+)
+from ruska.methods.prior import PriorSettings, look
 from ruska.physics import noise_statistics
 
 
@@ -83,3 +92,70 @@ def test_threads_find_the_same():
     assert all(noise == found[0] for noise in found)
     expected = sorted(noise_statistics.estimate_noise(p).white_equivalent_std for p in planes_to_look_at(source))[1]
     assert found[0].white_equivalent_std == expected
+
+
+def bordered(values, rows):
+    values = np.array(values)
+    values[..., :rows, :] = np.nan
+    return values
+
+
+def normalised(values, axes, mask=None):
+    image = Image(values, axes, mask=mask)
+    whole = ArraySource(image.data, axes)
+    found = measure_intensities(whole, mask=mask_of(image))
+    return NormalisedSource(whole, found.normalisation(), found.mean, mask_of(image)), found.normalisation().scale
+
+
+@pytest.mark.parametrize("share", [0.1, 0.45, 0.55, 0.8])
+def test_an_empty_border_does_not_change_the_noise(share):
+    values = np.random.default_rng(2).normal(0, 3, (160, 160)).astype(np.float32)
+    source, scale = normalised(bordered(values, round(160 * share)), "YX")
+    assert typical_noise(source).std * scale == pytest.approx(3, rel=0.15)
+    told, _ = look(source, PriorSettings())
+    assert told.std * scale == pytest.approx(3, rel=0.15)
+
+
+def test_a_masked_border_of_integers_is_not_looked_at():
+    rng = np.random.default_rng(0)
+    values = rng.normal(100, 6, (160, 160)).round().astype(np.uint8)
+    values[:60] = 100
+    mask = np.ones((160, 160), bool)
+    mask[:60] = False
+    source, scale = normalised(values, "YX", mask)
+    alone = noise_statistics.estimate_noise(values[60:]).std
+    assert typical_noise(source).std * scale == pytest.approx(alone, rel=0.1)
+    assert alone > 5
+    assert np.isnan(planes_to_look_at(source)[0][:60]).all()
+
+
+def test_an_empty_plane_gives_way_to_one_beside_it():
+    values = stack([2] * 10)
+    values[1] = np.nan
+    planes = planes_to_look_at(normalised(values, "ZYX")[0])
+    assert len(planes) == 5
+    assert all(np.isfinite(plane).all() for plane in planes)
+
+
+def test_where_hardly_anything_is_valid_the_image_counts_as_too_small():
+    values = np.full((3, 64, 64), np.nan, np.float32)
+    values[:, 5:12, 5:12] = np.arange(49).reshape(7, 7)
+    source, _ = normalised(values, "ZYX")
+    assert typical_noise(source) is None
+    assert typical_plane(source) is None
+    planes = planes_to_look_at(source)
+    assert np.isfinite(planes[0]).all()
+    told, note = look(source, PriorSettings())
+    assert "assumed" in note
+    assert np.isfinite([told.mean, told.signal, told.std]).all()
+
+
+def test_a_network_sees_filled_planes_and_is_judged_where_they_are_valid():
+    values = bordered(stack((1, 2, 3)), 20)
+    source, _ = normalised(values, "ZYX")
+    for frames in (1, 3):
+        stacks, middles = stacks_to_look_at(source, frames), middles_to_look_at(source, frames)
+        assert all(np.isfinite(s).all() for s in stacks)
+        for one, middle in zip(stacks, middles, strict=True):
+            assert np.isnan(middle[:20]).all()
+            np.testing.assert_array_equal(one[frames // 2][20:], middle[20:])

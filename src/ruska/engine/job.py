@@ -12,7 +12,8 @@ import numpy as np
 
 from ruska.engine.contracts import IMAGE
 from ruska.engine.random_field import PlacedRandomField
-from ruska.engine.statistics import ChannelScales, Normalisation, fill_invalid
+from ruska.engine.statistics import ChannelScales, Normalisation
+from ruska.engine.validity import invalid_of, read_filled
 from ruska.engine.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ class Job:
 
         layout, first = self.plan.layout, self.plan.first_spatial
         native = layout.to_native(box)
-        raw = _read_like(feed.source, native, layout.axes)
-        values, invalid = fill_invalid(raw, None if mask is None else np.asarray(mask[native]), feed.fill)
+        values, invalid = read_filled(lambda part: _read_like(feed.source, part, layout.axes),
+                                      None if mask is None else lambda part: np.asarray(mask[part]),
+                                      native, layout.shape, feed.fill)  # fmt: skip
+        raw = values
         values = layout.to_canonical(values)
         scale = feed.normalisation
         if scale is not None and self.method.domain == "normalised":
@@ -162,7 +165,7 @@ class Job:
             return None
         native = self.plan.layout.to_native(box)
         mask = None if self.mask is None else np.asarray(self.mask[native])
-        return fill_invalid(source.read(native), mask, self.image.fill)[1]
+        return invalid_of(source.read(native), mask)
 
 
 def _read_like(source: Source, native: Box, axes: str) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.engine.allocator import share_one_heap
-from ruska.engine.validity import nan_where_invalid
+from ruska.engine.validity import nan_where_invalid, read_filled
 from ruska.errors import InputError
 from ruska.image.grid import place_of
 
@@ -127,7 +127,7 @@ class IntensityStatistics:
 
 
 class NormalisedSource:
-    """A source whose ``read`` gives normalised float32; NaN and infinite voxels become ``fill`` (raw units).
+    """A source whose ``read`` gives normalised float32; invalid voxels are filled as by `read_filled` (raw units).
 
     fill : a number, or one for each channel, as an array that broadcasts over the source's axes.
     mask : True where a voxel is valid, of the shape and axes of ``source``; None where all are.
@@ -144,8 +144,8 @@ class NormalisedSource:
         fill = self.fill
         if not isinstance(fill, float):
             fill = fill[tuple(part if n > 1 else slice(None) for part, n in zip(box, fill.shape, strict=True))]
-        valid = None if self.mask is None else self.mask.read(box)
-        return self._scaled(fill_invalid(self.source.read(box), valid, fill)[0], box)
+        return self._scaled(read_filled(self.source.read, None if self.mask is None else self.mask.read, box,
+                                        self.shape, fill)[0], box)  # fmt: skip
 
     def _scaled(self, values: NDArray[Any], box: Box) -> NDArray[Any]:
         if isinstance(self.normalisation, Normalisation):
@@ -157,26 +157,6 @@ class NormalisedSource:
         """Like `read`, for measuring: NaN where a voxel is not valid."""
         valid = None if self.mask is None else self.mask.read(box)
         return nan_where_invalid(self._scaled(self.source.read(box), box), valid)
-
-
-def fill_invalid(
-    values: NDArray[Any], mask: NDArray[np.bool_] | None, fill: float | NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Replace voxels that are not finite, or False in ``mask``, by ``fill``.
-
-    Returns the values and where they are invalid (None when they all are valid). The run-wide mean serves as fill:
-    what stands there then does not depend on how the volume is cut into blocks.
-    """
-    invalid = None if mask is None else ~mask
-    if values.dtype.kind == "f":
-        finite = np.isfinite(values)
-        if not finite.all():
-            invalid = ~finite if invalid is None else invalid | ~finite
-    if invalid is None or not invalid.any():
-        return values, None
-    filled = values.copy()
-    np.copyto(filled, np.asarray(fill, filled.dtype), where=invalid)
-    return filled, invalid
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which voxels are to be measured: those that are finite and that the image's mask calls valid."""
+"""Which voxels are measured, those that are finite and valid in the mask, and what stands for the others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 from ruska.engine.layout import ArraySource, OrderedSource, in_stack_order
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ruska.engine.contracts import Box, Source
     from ruska.image import Image, LazyArray
+
+_REACH = 64  # pixels; measured: 48 are as good as any more, 32 cost 0.3 dB beside the border
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,63 @@ def mask_of(image: Image, *, stacked: bool = True) -> ArraySource | OrderedSourc
 
 def nan_where_invalid(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[Any]:
     """``values`` with NaN where they are infinite or not ``valid``; float, and the same array where all are."""
-    invalid = None if valid is None or valid.all() else ~valid
-    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
-        invalid = ~finite if invalid is None else invalid | ~finite
+    invalid = invalid_of(values, valid)
     if invalid is None:
         return values
     return np.where(invalid, np.nan, values.astype(np.result_type(values.dtype, np.float32), copy=False))
+
+
+def invalid_of(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Where ``values`` are not finite, or not ``valid``; None when they all are valid."""
+    invalid = None if valid is None or valid.all() else ~valid
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        invalid = ~finite if invalid is None else invalid | ~finite
+    return invalid
+
+
+def read_filled(
+    read: Callable[[Box], NDArray[Any]],
+    valid: Callable[[Box], NDArray[np.bool_]] | None,
+    box: Box,
+    shape: tuple[int, ...],
+    fill: float | NDArray[np.float64],
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read ``box`` (last axes Y, X) of an image of ``shape``, invalid voxels filled; and where they are, or None.
+
+    read, valid : what gives the voxels of a box, and True where they are valid.
+
+    A voxel up to 64 pixels from valid ones takes over the value of the nearest in its row, else in its column: beside a
+    flat border the prior lost up to 8 dB, over 30 pixels. Those further away become ``fill``, the run-wide mean (broadcast over the box). What
+    stands anywhere then does not depend on how the image is cut into blocks.
+    """
+    values = read(box)
+    invalid = invalid_of(values, None if valid is None else valid(box))
+    if invalid is None:
+        return values, None
+    grown = (*box[:-2], *(slice(max(0, b.start - _REACH), min(n, b.stop + _REACH))
+                          for b, n in zip(box[-2:], shape[-2:], strict=True)))  # fmt: skip
+    around = read(grown)
+    unknown = invalid_of(around, None if valid is None else valid(grown))
+    assert unknown is not None  # what is invalid in the box is so around it
+    out, left = _taken_over(around, unknown)
+    out, left = (a.swapaxes(-1, -2) for a in _taken_over(out.swapaxes(-1, -2), left.swapaxes(-1, -2)))
+    np.copyto(out, np.asarray(fill, out.dtype), where=left)
+    inner = tuple(slice(b.start - g.start, b.stop - g.start) for b, g in zip(box, grown, strict=True))
+    return out[inner], invalid
+
+
+def _taken_over(values: NDArray[Any], invalid: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """``values`` with invalid ones replaced by the nearest along the last axis, up to 64 away; where none was found."""
+    width = values.shape[-1]
+    at = np.broadcast_to(np.arange(width), values.shape)
+    left = np.maximum.accumulate(np.where(invalid, -_REACH - 1, at), axis=-1)
+    right = np.minimum.accumulate(np.where(invalid, width + _REACH, at)[..., ::-1], axis=-1)[..., ::-1]
+    nearest = np.where(at - left <= right - at, left, right)
+    found = invalid & (np.abs(nearest - at) <= _REACH)
+    out = values.copy()
+    taken = np.take_along_axis(values, np.clip(nearest, 0, width - 1), axis=-1)
+    out[found] = taken[found]
+    return out, invalid & ~found
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def valid_part(plane: NDArray[Any]) -> NDArray[Any]:
         return plane
     from scipy.ndimage import binary_opening, distance_transform_edt
 
-    box = largest_rectangle(~binary_opening(np.pad(holes, _WIDE, mode="edge"), np.ones((_WIDE, _WIDE)))[_INNER])
+    wide = np.asarray(binary_opening(np.pad(holes, _WIDE, mode="edge"), np.ones((_WIDE, _WIDE))))[_INNER]
+    box = largest_rectangle(~wide)
     part, holes = plane[box], holes[box]
     if not part.size or holes.all():
         return plane[:0, :0]
