@@ -29,7 +29,7 @@ INPUTS = st.one_of(
     st.builds(Input, array=TEXTS), st.just(Input(step="@a.mean")), st.just(Input(blank=Blank(shape=(4, 5)))),
 )  # fmt: skip
 OPTIONS = st.builds(
-    RunOptions, dtype=st.sampled_from(["same", "float32"]), seed=st.integers(0, 9),
+    RunOptions, dtype=st.sampled_from(["auto", "same", "float32"]), seed=st.integers(0, 9),
     samples=st.sampled_from([0, 2, 100]),
     workers=st.one_of(st.none(), st.integers(1, 9)), roi=st.one_of(st.none(), st.just({"Y": (0, 9)})),
     overwrite=st.booleans(), memory=st.one_of(st.none(), st.just("2GB")),

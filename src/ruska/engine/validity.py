@@ -76,8 +76,8 @@ def read_filled(
     read, valid : what gives the voxels of a box, and True where they are valid.
 
     A voxel up to 64 pixels from valid ones takes over the value of the nearest in its row, else in its column: beside a
-    flat border the prior lost up to 8 dB, over 30 pixels. Those further away become ``fill``, the run-wide mean (broadcast over the box). What
-    stands anywhere then does not depend on how the image is cut into blocks.
+    flat border the prior lost up to 8 dB, over 30 pixels. Those further away become ``fill``, the run-wide mean, which
+    is broadcast over the box. What stands anywhere then does not depend on how the image is cut into blocks.
     """
     values = read(box)
     invalid = invalid_of(values, None if valid is None else valid(box))

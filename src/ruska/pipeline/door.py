@@ -107,7 +107,8 @@ class NoSettings(Settings):
 def _register(request: Request, images: Opened, own: RegisterSettings, context: Context) -> Result:
     from ruska.pipeline.registering import register
 
-    return register(images["image"], images.get("fixed"), request.output, dtype=request.run.dtype,
+    dtype = "same" if request.run.dtype == "auto" else request.run.dtype  # moving pixels restores nothing
+    return register(images["image"], images.get("fixed"), request.output, dtype=dtype,
                     overwrite=request.run.overwrite, progress=progress_of(context), **own.model_dump())  # fmt: skip
 
 

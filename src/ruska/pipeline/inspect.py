@@ -45,6 +45,7 @@ def describe(
     options: RunOptions | None = None,
     *,
     progress: Progress | None = None,
+    output: str | None = None,
 ) -> dict[str, Any]:
     """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like.
 
@@ -57,7 +58,7 @@ def describe(
         known = _facts(image, measured)
         return {**known, "notes": [*known["notes"], said], "noise": None, "noise_spread": [], "method": None,
                 "reason": said, "method_notes": [], "job": None}  # fmt: skip
-    job = prepare(image, method, settings, options, progress=progress, rehearsal=True)
+    job = prepare(image, method, settings, options, progress=progress, rehearsal=True, output=output)
     return {
         **_facts(image, job.statistics),
         "noise": noise_facts(image if said is None else job.image, job.noise),
@@ -201,7 +202,7 @@ def predict_job(
     worked_on(image, options.region if options else None)
     count = options.samples if options else 0
     beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
-    facts = describe(image, method, settings, options, progress=progress)
+    facts = describe(image, method, settings, options, progress=progress, output=str(output))
     return {**facts, "beside": [file.name for file in beside]}
 
 

@@ -41,6 +41,7 @@ from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
 from ruska.pipeline.claims import worked_on
+from ruska.pipeline.dtypes import written_dtype
 from ruska.pipeline.parts import Looked, Part, joined, look, make_ready, noise_of
 from ruska.pipeline.request import RunOptions
 
@@ -150,12 +151,14 @@ def prepare(
     rehearsal: bool = False,
     report: bool = True,
     in_memory: bool = False,
+    output: str | None = None,
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
     remembered : ``statistics``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be kept.
     others : images for the other inputs that the method takes. context : its limits are kept to.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
+    output : name of the file, where there is one.
     report, in_memory : whether a report will be drawn, and whether results stay in memory; they take memory too.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
@@ -178,7 +181,8 @@ def prepare(
     if about.stack:
         check_stack(image)
     card = card_of(settings, name)
-    warnings = _of_channels(looked, lambda source: outside_domain(image, card, source, about.task))
+    out_dtype, rounding = written_dtype(options.dtype, image, looked.channels, output)
+    warnings = (*_of_channels(looked, lambda source: outside_domain(image, card, source, about.task)), *rounding)
     if rehearsal and warnings:  # a prediction has no record that would say them
         reason = "; ".join([reason, *warnings])
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
@@ -188,7 +192,6 @@ def prepare(
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
         raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
-    out_dtype = image.dtype if options.dtype == "same" else np.dtype(np.float32)
     layout = Layout(part.axes, part.shape, len(ready.halo))
     if isinstance(ready, PerPlane) and roi:
         ready = replace(ready, table=_within(ready.table, Layout(image.axes, image.shape, len(ready.halo)), roi))

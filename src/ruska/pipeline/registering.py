@@ -55,7 +55,7 @@ def register(
     fixed : of one plane. It is never interpolated, so let it be the noisier of the two.
     output : file to write; the result stays in memory when None.
     transform, reach : how it may move, see `ruska.registration.align`; a stack is aligned by shifts.
-    dtype : of the result: ``same`` as ``moving``, or ``float32``.
+    dtype : of the result: ``same`` as ``moving`` (``auto`` is that too), or ``float32``.
     neighbours, trend : of a stack, see `ruska.registration.align_stack`.
     crop : of a stack: keep only what all slices show. Else the field stays, and what a slice does not reach is empty.
     whole_pixels : of a stack: move slices by whole pixels, which leaves every value as it is.

@@ -16,7 +16,7 @@ from ruska.errors import SettingsError, did_you_mean
 from ruska.methods.settings import FileRef, Settings, refused
 
 FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
-DTypes = Literal["same", "float32"]
+DTypes = Literal["auto", "same", "float32"]
 Executors = Literal["threads", "processes"]
 _LARGEST_BLANK = 1 << 40  # voxels
 _STEP = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*\Z")
@@ -75,7 +75,8 @@ class RunOptions(Settings):
 
     basic = ("dtype", "overwrite", "report", "samples")
 
-    dtype: DTypes = Field("same", description="same as the input (rounded and clipped; clipped voxels are counted), or "
+    dtype: DTypes = Field("auto", description="auto: as the input, but float32 where rounding to few grey levels would "
+                          "lose the result; same: as the input (rounded and clipped; clipped voxels are counted); or "
                           "float32.")  # fmt: skip
     samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples beside the result, 2 to 100, and "
                          "their standard deviation; 0: none.")  # fmt: skip

@@ -147,7 +147,7 @@ class _Run:
     def _prepared(self, progress: Progress, **more: Any) -> Prepared:
         own = self.request
         return prepare(self.image, own.method, own.settings, own.run, others=self.others, context=self.context,
-                       progress=progress, report=own.run.report, **more)  # fmt: skip
+                       progress=progress, report=own.run.report, output=own.output, **more)  # fmt: skip
 
     def into(self, target: Path) -> Result:
         own, run = self.request, self.request.run
