@@ -40,6 +40,9 @@ _STRONGEST = 30.0  # noise over signal that the networks are trained for, with a
 _FAINTEST = 0.01
 _SMOOTH = 6  # pixels that the look at the brightness reaches
 _PLAUSIBLE = (0.8, 1.25)  # noise at the fitted line over noise as measured, where the line is believed
+_DIFFERENT = 4.0  # variance where there is most noise over that where there is least, from which one level is no good
+_OFF = 0.35  # root mean square of the logarithm of variances as measured over those of the line, that still fits
+_BLOCK = 8  # pixels
 _SMALLEST = 64  # pixels each way, of a plane that a line over the grey level can be fitted to
 _WEAK = 1.5  # noise over signal, above which the result says more of the prior than of the image
 _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is too small to measure it
@@ -214,13 +217,15 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     found = typical_noise(source)
     assert found is not None  # as there is a typical plane
     level = noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None
-    if level is not None and not _believed(level, plane, found.std):
-        level = None
-    told = Told(mean, _signal(variance, found.std), found.std, level, _lags(found), max(0.0, min(found.lag1)))
-    note = f"noise {given or found.std:.3g} of the intensity range"
+    std = found.std
+    if level is not None and not _believed(level, plane, std):
+        level = level if _explains(level) else None
+        std = std if level is None else _along(level, plane)
+    told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
+    note = f"noise {given or std:.3g} of the intensity range"
     note += "" if level is None else ", growing with the signal" if level.gain > 0 else ", falling with the grey level"
     if given is not None:
-        return told.stronger(given / found.std), f"{note}. That was given: of the estimate only its form was taken."
+        return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
     return told, f"{note}. {found.reason}"
 
 
@@ -258,6 +263,21 @@ def _signal(variance: float, noise: float) -> float:
 def _believed(level: NoiseLevel, plane: NDArray[Any], std: float) -> bool:
     along = float(np.sqrt(np.nanmean(level.std(plane) ** 2)))
     return level.gain != 0 and _PLAUSIBLE[0] * std < along < _PLAUSIBLE[1] * std
+
+
+def _explains(level: NoiseLevel) -> bool:
+    """Whether the line goes through all that was measured, over noise so different that one level would be wrong."""
+    line = level.std(np.array(level.levels)) ** 2
+    off = np.log(np.maximum(level.variances, 1e-30) / np.maximum(line, 1e-30))
+    return level.gain != 0 and line.max() > _DIFFERENT * line.min() and float(np.sqrt(np.mean(off**2))) < _OFF
+
+
+def _along(level: NoiseLevel, plane: NDArray[Any]) -> float:
+    """Root mean square of the noise over ``plane``, from the brightness of blocks: that of pixels is noise itself."""
+    height, width = (n // _BLOCK for n in plane.shape)
+    blocks = plane[: height * _BLOCK, : width * _BLOCK].reshape(height, _BLOCK, width, _BLOCK).swapaxes(1, 2)
+    whole = blocks[np.isfinite(blocks).all((2, 3))].mean((1, 2))
+    return float(np.sqrt(np.mean(level.std(whole if whole.size else np.array(level.levels)) ** 2)))
 
 
 def _lags(found: NoiseEstimate) -> tuple[float, float, float, float]:

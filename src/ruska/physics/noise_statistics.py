@@ -23,6 +23,8 @@ _STEEP = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70.0)  # fourth differe
 _LAGS = 4
 _LEVELS = 4  # groups of patches by brightness, because noise grows with the signal
 _QUIET = 0.15  # share of the patches of each group that is looked at
+_CUT = 0.02  # share of its pixels at the lowest or highest value, from which a patch counts as cut off there
+_MUCH_CUT = 0.25  # share of the patches cut off at the lowest value, from which that is what the image is like
 _MOST_PIXELS = 2048  # side of the central part that is looked at
 
 
@@ -201,9 +203,8 @@ def _quiet_patches(
     half = side // 4
     blocks = patches[..., : half * 4, : half * 4].reshape(*mean.shape, half, 4, half, 4).mean((3, 5))
     structure = blocks.std((2, 3))  # of 4 x 4 means: chosen by what is coarse, measured by what is fine
-    saturated = ((patches == image.min()) | (patches == image.max())).mean((2, 3)) > 0.02
     whole = _patches(valid, side).all((2, 3))
-    usable = next(m for m in (whole & ~saturated, whole, np.ones_like(whole)) if m.any())
+    usable = _usable(patches, whole, image)
     edges = np.quantile(mean[usable], np.linspace(0, 1, count + 1))
     groups = []
     for low, high in pairwise(edges):
@@ -211,6 +212,23 @@ def _quiet_patches(
         if group.any():  # of very few patches, none may lie between two quantiles
             groups.append(_least(structure, group, _QUIET))
     return groups
+
+
+def _usable(
+    patches: NDArray[np.float64], whole: NDArray[np.bool_], image: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which patches tell the noise: no constant ones, which are padding, and none that is cut off, where others are.
+
+    Of an image much of which is cut off at its lowest value (black that lies below zero, single counts), what is left
+    of the rest would be its bright structures alone: there, the noise of the dark is that of what was recorded.
+    """
+    low, high = ((patches == end).mean((2, 3)) for end in (image.min(), image.max()))
+    constant = patches.max((2, 3)) == patches.min((2, 3))
+    there = whole & ~constant
+    cut = (high > _CUT) | (low > _CUT)
+    if there.any() and (low[there] > _CUT).mean() > _MUCH_CUT:
+        cut = high > _CUT
+    return next(m for m in (there & ~cut, there, whole, np.ones_like(whole)) if m.any())
 
 
 def _least(values: NDArray[np.float64], among: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
