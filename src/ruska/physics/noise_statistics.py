@@ -25,6 +25,7 @@ _LEVELS = 4  # groups of patches by brightness, because noise grows with the sig
 _QUIET = 0.15  # share of the patches of each group that is looked at
 _CUT = 0.02  # share of its pixels at the lowest or highest value, from which a patch counts as cut off there
 _MUCH_CUT = 0.25  # share of the patches cut off at the lowest value, from which that is what the image is like
+_ALIKE = 0.9  # share of neighbours along X that are equal, above which nothing in a patch is noise
 _MOST_PIXELS = 2048  # side of the central part that is looked at
 
 
@@ -219,16 +220,25 @@ def _usable(
 ) -> NDArray[np.bool_]:
     """Which patches tell the noise: no constant ones, which are padding, and none that is cut off, where others are.
 
+    Of labels and drawings, constant patches are what there is: the others hold edges alone.
+
     Of an image much of which is cut off at its lowest value (black that lies below zero, single counts), what is left
     of the rest would be its bright structures alone: there, the noise of the dark is that of what was recorded.
     """
     low, high = ((patches == end).mean((2, 3)) for end in (image.min(), image.max()))
     constant = patches.max((2, 3)) == patches.min((2, 3))
     there = whole & ~constant
+    if constant.any() and there.any() and _drawn(patches[there]):
+        there = whole
     cut = (high > _CUT) | (low > _CUT)
     if there.any() and (low[there] > _CUT).mean() > _MUCH_CUT:
         cut = high > _CUT
     return next(m for m in (there & ~cut, there, whole, np.ones_like(whole)) if m.any())
+
+
+def _drawn(patches: NDArray[np.float64]) -> bool:
+    """Whether patches (n, side, side) are areas of equal pixels with edges between them."""
+    return bool(np.median((patches[..., 1:] == patches[..., :-1]).mean((1, 2))) > _ALIKE)
 
 
 def _least(values: NDArray[np.float64], among: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
