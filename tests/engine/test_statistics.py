@@ -140,7 +140,18 @@ def test_channels_have_grey_scales_of_their_own_there_and_back():
     np.testing.assert_array_equal(normalised.read((slice(1, 2), slice(0, 9), slice(0, 9))), whole[1:])
     back = scales.undo(whole, 0)
     np.testing.assert_allclose(back[1], values[1], rtol=1e-5)
-    assert back[0, 0, 0] == pytest.approx(measured.channels[0].mean, rel=1e-5)
+    assert back[0, 0, 0] == pytest.approx(values[0, 0, 1], rel=1e-5)  # beside it, in its own channel
+
+
+def test_far_from_anything_valid_stands_the_mean_of_the_channel():
+    values = np.random.default_rng(0).normal([[[10]], [[5000]]], [[[1]], [[300]]], (2, 9, 90)).astype(np.float32)
+    values[:, :, 5:] = np.nan
+    source = ArraySource(values, "CYX")
+    measured = measure_channels(source)
+    scales = ChannelScales(tuple(c.normalisation() for c in measured.channels))
+    normalised = NormalisedSource(source, scales, np.reshape([c.mean for c in measured.channels], (2, 1, 1)))
+    back = scales.undo(normalised.read((slice(0, 2), slice(0, 9), slice(80, 90))), 0)
+    np.testing.assert_allclose(back[:, 0, 0], [c.mean for c in measured.channels], rtol=1e-5)
 
 
 def test_what_a_mask_calls_invalid_is_not_measured_and_is_nan_to_who_looks():
