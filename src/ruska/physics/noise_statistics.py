@@ -204,7 +204,7 @@ def _quiet_patches(
     half = side // 4
     blocks = patches[..., : half * 4, : half * 4].reshape(*mean.shape, half, 4, half, 4).mean((3, 5))
     structure = blocks.std((2, 3))  # of 4 x 4 means: chosen by what is coarse, measured by what is fine
-    whole = _patches(valid, side).all((2, 3))
+    whole = np.asarray(_patches(valid, side).all((2, 3)))
     usable = _usable(patches, whole, image)
     edges = np.quantile(mean[usable], np.linspace(0, 1, count + 1))
     groups = []
@@ -215,9 +215,7 @@ def _quiet_patches(
     return groups
 
 
-def _usable(
-    patches: NDArray[np.float64], whole: NDArray[np.bool_], image: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _usable(patches: NDArray[np.float64], whole: NDArray[np.bool_], image: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which patches tell the noise: no constant ones, which are padding, and none that is cut off, where others are.
 
     Of labels and drawings, constant patches are what there is: the others hold edges alone.
