@@ -172,5 +172,18 @@ def test_methods_that_do_not_say_so_are_prepared_once_on_one_grey_scale():
     assert done.record["parts"] == []
 
 
+def test_a_method_along_the_stack_says_that_slices_differ():
+    told = ruska.denoise(uneven_stack(), method="tv", settings={"dimensions": 3}).record["warnings"]
+    assert any("takes them for alike" in said for said in told)
+    assert ruska.denoise(uneven_stack(), method="tv").record["warnings"] == []
+
+
+def test_richardson_lucy_restores_each_channel_on_its_own_grey_scale():
+    values, settings = two_channels(), {"sigma": 1.0, "iterations": 5}
+    both = ruska.deblur(Image(values, "CYX"), method="richardson-lucy", settings=settings).image.numpy()
+    alone = ruska.deblur(Image(values[0], "YX"), method="richardson-lucy", settings=settings).image.numpy()
+    np.testing.assert_array_equal(both[0], alone)
+
+
 def test_ranges_are_counted_from_one():
     assert ranges([0, 1, 2, 6, 8, 9]) == "1-3, 7, 9-10"

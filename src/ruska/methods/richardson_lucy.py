@@ -115,5 +115,5 @@ class RichardsonLucyMethod:
 
 RICHARDSON_LUCY = About(
     "richardson-lucy", DEBLUR, "Richardson-Lucy deconvolution of a known blur: classical, for comparison; noise grows.",
-    RichardsonLucySettings, RichardsonLucy,
+    RichardsonLucySettings, RichardsonLucy, each=True,
 )  # fmt: skip

@@ -185,7 +185,7 @@ def make_ready(
 
 def joined(ready: Sequence[Any], parts: Sequence[Part], table: NDArray[np.int64], several: bool) -> Any:
     """One method of all parts. several : whether there are several channels."""
-    if len(ready) == 1 or hasattr(ready[0], "sweeps"):
+    if len(ready) == 1 or hasattr(ready[0], "sweeps"):  # iterations that are told nothing of the noise
         return ready[0]
     notes: dict[str, None] = {}
     for method, part in zip(ready, parts, strict=True):
@@ -206,6 +206,21 @@ def _title(part: Part, several: bool) -> str:
         count, every = part.source.shape[0], math.prod(part.channel.source.shape[:-2])
         words.append(f"{count} of {every} slices" if part.kind else f"the other {count} slices")
     return ", ".join(words) or "all slices"
+
+
+def uneven(looked: Looked, parts: Sequence[Part]) -> tuple[str, ...]:
+    """What to say where slices differ in noise and were taken for alike, as by methods that look along the stack."""
+    if len(parts) != len(looked.channels):
+        return ()
+    said = []
+    for channel in looked.channels:
+        if channel.survey is None or channel.survey.worst() is None or (levels := channel.survey.spread()) is None:
+            continue
+        low, high = (f"{level * channel.normalisation.scale:.3g}" for level in (levels[0], levels[2]))
+        which = f"of channel {channel.name} " if len(looked.channels) > 1 else ""
+        said.append(f"the noise of slices {which}differs ({low} to {high} grey levels), and this method takes them for "
+                    "alike: compare a method that works slice by slice")  # fmt: skip
+    return tuple(said)
 
 
 def noise_of(channel: Channel) -> NoiseEstimate | None:

@@ -42,7 +42,7 @@ from ruska.methods.per_plane import PerPlane
 from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
 from ruska.pipeline.claims import worked_on
 from ruska.pipeline.dtypes import written_dtype
-from ruska.pipeline.parts import Looked, Part, joined, look, make_ready, noise_of
+from ruska.pipeline.parts import Looked, Part, joined, look, make_ready, noise_of, uneven
 from ruska.pipeline.request import RunOptions
 
 if TYPE_CHECKING:
@@ -218,7 +218,8 @@ def prepare(
     return Prepared(
         part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
-        (*warnings, *doubts), samplers, sample_plan, noise, parts, _inside(looked.noisiest(), roi),
+        (*warnings, *uneven(looked, parts), *doubts), samplers, sample_plan, noise, parts,
+        _inside(looked.noisiest(), roi),
     )  # fmt: skip
 
 
