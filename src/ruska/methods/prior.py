@@ -42,6 +42,7 @@ _SMOOTH = 6  # pixels that the look at the brightness reaches
 _PLAUSIBLE = (0.8, 1.25)  # noise at the fitted line over noise as measured, where the line is believed
 _DIFFERENT = 4.0  # variance where there is most noise over that where there is least, from which one level is no good
 _OFF = 0.35  # root mean square of the logarithm of variances as measured over those of the line, that still fits
+_LESS = 0.5  # by how much of that, at the most, noise that is less than the line counts as off it
 _BLOCK = 8  # pixels
 _SMALLEST = 64  # pixels each way, of a plane that a line over the grey level can be fitted to
 _WEAK = 1.5  # noise over signal, above which the result says more of the prior than of the image
@@ -218,12 +219,20 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
     assert found is not None  # as there is a typical plane
     level = noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None
     std = found.std
-    if level is not None and not _believed(level, plane, std):
-        level = level if _explains(level) else None
+    if level is not None and (level.counted or not _believed(level, plane, std)):
+        level = level if level.counted or _explains(level) else None
         std = std if level is None else _along(level, plane)
     told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
     note = f"noise {given or std:.3g} of the intensity range"
-    note += "" if level is None else ", growing with the signal" if level.gain > 0 else ", falling with the grey level"
+    note += (
+        ""
+        if level is None
+        else ", of single counts"
+        if level.counted
+        else ", growing with the signal"
+        if level.gain > 0
+        else ", falling with the grey level"
+    )
     if given is not None:
         return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
     return told, f"{note}. {found.reason}"
@@ -269,6 +278,7 @@ def _explains(level: NoiseLevel) -> bool:
     """Whether the line goes through all that was measured, over noise so different that one level would be wrong."""
     line = level.std(np.array(level.levels)) ** 2
     off = np.log(np.maximum(level.variances, 1e-30) / np.maximum(line, 1e-30))
+    off = np.maximum(off, -_LESS)  # noise that is cut off is less than the line says, which does no harm
     return level.gain != 0 and line.max() > _DIFFERENT * line.min() and float(np.sqrt(np.mean(off**2))) < _OFF
 
 

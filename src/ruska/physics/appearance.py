@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.physics.noise_level import noise_level
 from ruska.physics.noise_statistics import NoiseEstimate, estimate_noise
 from ruska.physics.valid_part import valid_part
 
@@ -31,7 +32,7 @@ class Appearance:
 
     noise : its standard deviation over that of the signal, as both are after smoothing; at most 30.
     skewness : of the grey levels after smoothing, from their percentiles 1, 50 and 99; -1 (dark spots on white) to 1.
-    equal : share of neighbouring pixels that are equal, 0 to 1; masks and drawings have 0.9.
+    equal : share of neighbouring pixels that are equal, 0 to 1; masks and drawings have 0.9. Of single counts: 0.
     detail : pixels after which the content of a patch of 64 x 64 pixels resembles itself by half only.
     """
 
@@ -60,9 +61,14 @@ def appearance(plane: NDArray[Any], noise: NoiseEstimate | None = None) -> Appea
     return Appearance(
         noise=min(float(strength / signal), 1 / _FAINTEST),
         skewness=(high + low - 2 * middle) / (high - low) if high > low else 0.0,
-        equal=float(np.mean(values[:, 1:] == values[:, :-1])),
+        equal=0.0 if _counted(part) else float(np.mean(values[:, 1:] == values[:, :-1])),
         detail=_detail(values, found),
     )
+
+
+def _counted(plane: NDArray[Any]) -> bool:
+    """Whether ``plane`` holds single counts: many of its neighbours are equal by chance."""
+    return min(plane.shape) >= _PATCH and noise_level(plane).counted
 
 
 def _detail(plane: NDArray[np.float32], noise: NoiseEstimate) -> float:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GROUPS = 12
+_MOST_COUNTS = 64  # different values of an image of counts
+_LEAST_COUNTS = 1 / 64  # a pixel
+_FEWEST_ZEROS = 0.02  # share of pixels that hold none
+_UNEVEN = 0.02  # of a step, that values may be off: those of float32 on another scale are
+_POISSON = (0.75, 1.3)  # variance over mean of what counts as such
 _CLIPPED = 0.02  # share of pixels at the lowest or highest value above which a group of pixels counts as clipped
 
 
@@ -33,12 +38,14 @@ class NoiseLevel:
         asked for and the contrast is inverted.
     intercept : variance at grey level 0, in grey levels squared; may be negative where the detector has an offset.
     levels, variances : the points the line was drawn through.
+    counted : whether these are single counts, whose variance is their mean: the line is known, and was not fitted.
     """
 
     gain: float
     intercept: float
     levels: tuple[float, ...]
     variances: tuple[float, ...]
+    counted: bool = False
 
     def std(self, level: NDArray[Any] | float) -> NDArray[np.float64]:
         """Standard deviation of the noise at grey ``level``; never below that of the quietest point measured."""
@@ -55,7 +62,35 @@ def noise_level(image2d: NDArray[Any], *, falling: bool = False) -> NoiseLevel:
     if image2d.ndim != 2 or min(image2d.shape) < 64:
         raise GeometryError("noise level", f"got shape {image2d.shape}, expected a 2D image of at least 64 pixels")
     levels, variances = column_variances(image2d, _GROUPS)
-    return _line(levels, variances, falling=falling)
+    counts = _poisson(image2d, levels, variances)
+    return counts if counts is not None else _line(levels, variances, falling=falling)
+
+
+def _poisson(image2d: NDArray[Any], levels: Sequence[float], variances: Sequence[float]) -> NoiseLevel | None:
+    """The line of a counting detector, where ``image2d`` holds its counts on whatever scale; else None.
+
+    There are few different values, a step apart or several; the lowest is frequent, and stands for no count; and in
+    dark and bright parts alike the variance is the step times the level above it.
+    """
+    values = image2d[np.isfinite(image2d)]
+    if np.unique(values[:: max(1, values.size // 4096)]).size > _MOST_COUNTS:
+        return None
+    found, often = np.unique(values, return_counts=True)
+    found = found.astype(np.float64)
+    if not 1 < found.size <= _MOST_COUNTS or often[0] < _FEWEST_ZEROS * values.size:
+        return None
+    step, zero = float(np.diff(found).min()), float(found[0])
+    counts = (found - zero) / step
+    if np.abs(counts - np.rint(counts)).max() > _UNEVEN:
+        return None
+    level = np.asarray(levels) - zero
+    dispersion = np.asarray(variances)[level > 0] / (step * level[level > 0])
+    halves = [half for half in np.array_split(dispersion, 2) if half.size]
+    if not halves or not all(_POISSON[0] < np.median(half) < _POISSON[1] for half in halves):
+        return None
+    least = _LEAST_COUNTS * step  # no place is darker: fewer counts than this cannot be told from none
+    return NoiseLevel(step, -step * zero, (zero + least, *map(float, levels)), (step * least, *map(float, variances)),
+                      counted=True)  # fmt: skip
 
 
 def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
