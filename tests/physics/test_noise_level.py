@@ -73,3 +73,45 @@ def test_what_cannot_be_measured_is_refused():
         noise_level(np.zeros((63, 100)))
     with pytest.raises(GeometryError, match="two frames"):
         noise_level_of_frames(np.zeros((1, 64, 64)))
+
+
+def blobs(size=192):
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((size, size)), 8, mode="wrap")
+    return np.clip(smooth / smooth.max(), 0, 1)  # half of it black
+
+
+@pytest.mark.parametrize(("mean", "dtype"), [(0.2, np.uint8), (0.8, np.int16), (3.0, np.float32)])
+def test_single_counts_have_the_variance_of_their_mean_on_any_scale(mean, dtype):
+    counts = np.random.default_rng(1).poisson(0.05 + 3 * mean * blobs()).astype(dtype)
+    for scale, offset in ((1.0, 0.0), (0.13, -0.4)):
+        found = noise_level((counts * np.float32(scale) + np.float32(offset)).astype(np.float32))
+        assert found.counted
+        assert found.gain == pytest.approx(scale, rel=1e-4)
+        assert found.std(2 * scale + offset) == pytest.approx(np.sqrt(2) * scale, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "few levels", "no zeros", "overdispersed", "labels"])
+def test_what_is_not_poisson_is_not_taken_for_counts(kind):
+    rng = np.random.default_rng(2)
+    counts = rng.poisson(0.1 + 3 * blobs())
+    image = {
+        "continuous": counts + rng.normal(0, 0.05, counts.shape),
+        "few levels": np.clip(np.rint(2 + rng.normal(0, 0.7, counts.shape)), 0, 9),
+        "no zeros": rng.poisson(20 + 3 * blobs()),
+        "overdispersed": counts + 2 * rng.poisson(2 * blobs()),
+        "labels": np.rint(3 * blobs()),
+    }[kind]
+    assert not noise_level(image).counted
+
+
+def test_the_line_of_fluorescence_whose_black_is_cut_off():
+    """Half of it lies below zero now and then: the bright structures alone would be taken for noise."""
+    truth, rng = blobs(), np.random.default_rng(3)
+    truth[:96, :96] = 0
+    noisy = np.clip(rng.poisson(12 * truth) / 12 + rng.normal(0, 0.04, truth.shape), 0, None)
+    found = noise_level(noisy)
+    assert found.gain == pytest.approx(1 / 12, rel=0.2)
+    bright = np.array([0.2, 0.5, 0.8])
+    np.testing.assert_allclose(found.std(bright), np.sqrt(bright / 12 + 0.04**2), rtol=0.15)

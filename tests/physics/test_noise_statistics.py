@@ -139,3 +139,11 @@ def test_a_small_image_with_two_usable_patches_has_a_finite_noise() -> None:
     image[:, :8] = np.where(np.indices((16, 8)).sum(0) % 2, 0.0, 255.0)  # both patches on the left are saturated
     estimate = estimate_noise(image)
     assert 0.0 < estimate.std < 20.0
+
+
+@pytest.mark.parametrize("value", [0, 100])
+def test_a_constant_border_is_not_looked_at(value):
+    noisy = np.random.default_rng(0).normal(100, 6, (192, 192)).round()
+    alone = estimate_noise(noisy[64:])
+    noisy[:64] = value
+    assert estimate_noise(noisy).std == pytest.approx(alone.std, rel=0.1)
