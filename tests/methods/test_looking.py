@@ -8,6 +8,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from ruska.engine import ArraySource, NormalisedSource, measure_intensities
 from ruska.engine.validity import mask_of
@@ -159,3 +160,29 @@ def test_a_network_sees_filled_planes_and_is_judged_where_they_are_valid():
         for one, middle in zip(stacks, middles, strict=True):
             assert np.isnan(middle[:20]).all()
             np.testing.assert_array_equal(one[frames // 2][20:], middle[20:])
+
+
+def nuclei(size=192):
+    """Mostly black."""
+    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((size, size)), 8, mode="wrap")
+    return np.clip(1.6 * smooth / smooth.max() - 0.6, 0, 1)
+
+
+def test_the_prior_is_told_of_single_counts():
+    source, scale = normalised(np.random.default_rng(1).poisson(0.05 + nuclei()).astype(np.uint8), "YX")
+    told, note = look(source, PriorSettings())
+    assert told.level.counted
+    assert told.level.gain == pytest.approx(1 / scale, rel=1e-4)
+    assert told.std * scale == pytest.approx(np.sqrt(np.mean(0.05 + nuclei())), rel=0.1)
+    assert "of single counts" in note
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_few_bright_structures_on_black_do_not_hide_how_the_noise_grows(cut):
+    truth, rng = nuclei(), np.random.default_rng(3)
+    noisy = 1000 * (rng.poisson(12 * truth) / 12 + rng.normal(0, 0.04, truth.shape))
+    source, scale = normalised((np.clip(noisy, 0, None) if cut else noisy).astype(np.float32), "YX")
+    told, _ = look(source, PriorSettings())
+    assert told.level is not None
+    assert told.level.gain * scale / 1000 == pytest.approx(1 / 12, rel=0.3)
+    assert told.std * scale / 1000 == pytest.approx(np.sqrt(np.mean(truth / 12 + 0.04**2)), rel=0.3)

@@ -7,7 +7,7 @@ import pytest
 
 import ruska
 from ruska.errors import GeometryError
-from ruska.physics import PoissonGaussian, cell_phantom, noise_level, noise_level_of_frames
+from ruska.physics import PoissonGaussian, cell_phantom, estimate_noise, noise_level, noise_level_of_frames
 
 
 def simulate(counts, read, kernel=(1.0,), truth=None, seed=0):
@@ -107,11 +107,12 @@ def test_what_is_not_poisson_is_not_taken_for_counts(kind):
 
 
 def test_the_line_of_fluorescence_whose_black_is_cut_off():
-    """Half of it lies below zero now and then: the bright structures alone would be taken for noise."""
+    """Half of it lies below zero now and then: the noise of the bright structures alone would be told."""
     truth, rng = blobs(), np.random.default_rng(3)
     truth[:96, :96] = 0
     noisy = np.clip(rng.poisson(12 * truth) / 12 + rng.normal(0, 0.04, truth.shape), 0, None)
     found = noise_level(noisy)
     assert found.gain == pytest.approx(1 / 12, rel=0.2)
+    assert 0.7 < estimate_noise(noisy).std / np.sqrt(np.mean((noisy - truth) ** 2)) < 1.15
     bright = np.array([0.2, 0.5, 0.8])
     np.testing.assert_allclose(found.std(bright), np.sqrt(bright / 12 + 0.04**2), rtol=0.15)

@@ -226,12 +226,20 @@ def _usable(patches: NDArray[np.float64], whole: NDArray[np.bool_], image: NDArr
     low, high = ((patches == end).mean((2, 3)) for end in (image.min(), image.max()))
     constant = patches.max((2, 3)) == patches.min((2, 3))
     there = whole & ~constant
-    if constant.any() and there.any() and _drawn(patches[there]):
-        there = whole
+    if constant.any() and there.any():
+        there = whole if _drawn(patches[there]) else _away(there, constant)
     cut = (high > _CUT) | (low > _CUT)
     if there.any() and (low[there] > _CUT).mean() > _MUCH_CUT:
         cut = high > _CUT
     return next(m for m in (there & ~cut, there, whole, np.ones_like(whole)) if m.any())
+
+
+def _away(there: NDArray[np.bool_], constant: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Patches ``there`` that touch no ``constant`` one, over whose edge the high-pass reaches; all where most do."""
+    from scipy.ndimage import binary_dilation
+
+    away = there & ~np.asarray(binary_dilation(constant, np.ones((3, 3))))
+    return away if away.sum() > there.sum() / 2 else there
 
 
 def _drawn(patches: NDArray[np.float64]) -> bool:
