@@ -65,3 +65,18 @@ def test_an_even_plane_has_numbers_too():
     found = appearance(np.full((40, 40), 7.0))
     assert (found.equal, found.skewness) == (1, 0)
     assert np.isfinite([found.noise, found.detail]).all()
+
+
+def test_neighbours_of_single_counts_are_equal_by_chance():
+    counts = np.random.default_rng(0).poisson(0.7, (96, 96)).astype(np.float32)
+    assert (counts[:, 1:] == counts[:, :-1]).mean() > 0.3
+    assert appearance(counts).equal == 0
+    assert appearance((counts > 0).astype(np.float32).repeat(8, 0).repeat(8, 1)).equal > 0.8
+
+
+def test_an_empty_border_does_not_change_what_a_picture_looks_like():
+    plane = cell_phantom((128, 192), seed=0) + np.random.default_rng(1).normal(0, 0.05, (128, 192))
+    bordered = np.vstack([np.full((60, 192), np.nan), plane])
+    whole, part = appearance(plane), appearance(bordered)
+    for name in ("noise", "skewness", "detail"):
+        assert getattr(part, name) == pytest.approx(getattr(whole, name), rel=0.15, abs=0.02)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.physics.noise_level import noise_level
+from ruska.physics.noise_level import few_values, noise_level
 from ruska.physics.noise_statistics import NoiseEstimate, estimate_noise
 from ruska.physics.valid_part import valid_part
 
@@ -68,7 +68,7 @@ def appearance(plane: NDArray[Any], noise: NoiseEstimate | None = None) -> Appea
 
 def _counted(plane: NDArray[Any]) -> bool:
     """Whether ``plane`` holds single counts: many of its neighbours are equal by chance."""
-    return min(plane.shape) >= _PATCH and noise_level(plane).counted
+    return min(plane.shape) >= _PATCH and few_values(plane) and noise_level(plane).counted
 
 
 def _detail(plane: NDArray[np.float32], noise: NoiseEstimate) -> float:

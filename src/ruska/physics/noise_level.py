@@ -72,9 +72,9 @@ def _poisson(image2d: NDArray[Any], levels: Sequence[float], variances: Sequence
     There are few different values, a step apart or several; the lowest is frequent, and stands for no count; and in
     dark and bright parts alike the variance is the step times the level above it.
     """
-    values = image2d[np.isfinite(image2d)]
-    if np.unique(values[:: max(1, values.size // 4096)]).size > _MOST_COUNTS:
+    if not few_values(image2d):
         return None
+    values = image2d[np.isfinite(image2d)]
     found, often = np.unique(values, return_counts=True)
     found = found.astype(np.float64)
     if not 1 < found.size <= _MOST_COUNTS or often[0] < _FEWEST_ZEROS * values.size:
@@ -91,6 +91,11 @@ def _poisson(image2d: NDArray[Any], levels: Sequence[float], variances: Sequence
     least = _LEAST_COUNTS * step  # no place is darker: fewer counts than this cannot be told from none
     return NoiseLevel(step, -step * zero, (zero + least, *map(float, levels)), (step * least, *map(float, variances)),
                       counted=True)  # fmt: skip
+
+
+def few_values(image2d: NDArray[Any]) -> bool:
+    """Whether some thousands of pixels of ``image2d`` hold so few different values that they may be single counts."""
+    return np.unique(image2d.ravel()[:: max(1, image2d.size // 4096)]).size <= _MOST_COUNTS
 
 
 def noise_level_of_frames(frames: NDArray[Any]) -> NoiseLevel:
