@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _OUTLIER = 8.0  # standard deviations, of noise and of surroundings, from the local median
 _ALONE = 0.6  # share of that distance that the second most extreme of the eight neighbours may not cover
 _SPOT = 1.6  # times its height that 7 of its 8 neighbours hold of a spot at the resolution limit, sigma 0.7 pixels
-_SHARED, _SURE = 0.4, 4.0  # of that, what tells a spot, and by how many standard deviations of noise it must be missed
+_SURE = 5.0  # standard deviations of noise by which that must be missed in the pixels beside an outlier
+_NOTHING, _LEAK = 2.5, 0.02  # standard deviations, and share of that, which still count as nothing
 _TIMES, _FEWEST_BLURRED = 3, 2  # how many times more outliers than blurred specks there must be, but for so many
 _MANY, _FEW_COUNTS = 1e-3, 30.0  # share of pixels that are single counts unless they are so many standard deviations
 _FEWEST_NEIGHBOURS = 8  # of the 24 around a pixel that must be valid to judge it
@@ -193,9 +194,10 @@ def _least_height(planes: Sequence[NDArray[Any]], limits: OutlierLimits, sign: i
     for plane in planes:
         padded, step = _padded(plane, None), _step(plane)
         y, x = _candidates(padded, sign, _OUTLIER / 2 * _quietest(limits.level, step), OUTLIER_REACH)
+        y, x = _standing_out(padded, y, x, sign, 0.0, 1)
         judged = _judge(padded, y + OUTLIER_REACH, x + OUTLIER_REACH, limits, sign, step)
         alone.append(judged.height[judged.outlier])
-        blurred.append(judged.height[judged.far & judged.top & ~judged.outlier])
+        blurred.append(judged.height[judged.far & ~judged.outlier])
     ours, others = (np.sort(np.concatenate(heights))[::-1] for heights in (alone, blurred))
     pixels = sum(plane.size for plane in planes)
     least = _OUTLIER if ours.size <= _MANY * pixels else _FEW_COUNTS
@@ -253,6 +255,10 @@ def _around(reach: int) -> list[tuple[int, int]]:
     return [(dy, dx) for dy in steps for dx in steps if (dy, dx) != (0, 0)]
 
 
+# of the pixels around, those behind each of the eight neighbours
+_BEHIND = [_around(OUTLIER_REACH).index((2 * dy, 2 * dx)) for dy, dx in _around(1)]
+
+
 def _padded(image: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[Any]:
     """The image as floating point numbers, NaN where it is invalid, with a border of `OUTLIER_REACH` NaN."""
     values = image.astype(np.result_type(image.dtype, np.float32), copy=False)
@@ -293,21 +299,31 @@ def _candidates(
 def _found(padded: NDArray[Any], limits: OutlierLimits, sign: int, step: float) -> NDArray[np.bool_]:
     """Where a padded image stands out upwards (``sign`` 1) or downwards (-1) from noise and surroundings."""
     mask = np.zeros([n - 2 * OUTLIER_REACH for n in padded.shape], dtype=bool)
-    y, x = _candidates(padded, sign, _OUTLIER * _ALONE * _quietest(limits.level, step))
+    least = _ALONE * (limits.hot if sign > 0 else limits.dead) * _quietest(limits.level, step)
+    y, x = _standing_out(padded, *_candidates(padded, sign, least), sign, least, 2)
     if y.size:
         found = _judge(padded, y + OUTLIER_REACH, x + OUTLIER_REACH, limits, sign, step).outlier
         mask[y[found], x[found]] = True
     return mask
 
 
+def _standing_out(
+    padded: NDArray[Any], y: NDArray[np.intp], x: NDArray[np.intp], sign: int, least: float, rank: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Those of some places that stand out by ``least`` from the greatest (``rank`` 1) or second greatest neighbour."""
+    reach = OUTLIER_REACH
+    beside = sign * np.array([padded[y + dy + reach, x + dx + reach] for dy, dx in _around(1)])
+    beside = np.partition(np.where(np.isfinite(beside), beside, -np.inf), 8 - rank, axis=0)[8 - rank]
+    kept = sign * padded[y + reach, x + reach] - beside >= least
+    return y[kept], x[kept]
+
+
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Of some pixels: height in standard deviations, whether they stand far out, are the top of what is around, and
-    are outliers."""
+    """Of some pixels: height in standard deviations, whether they stand far out, and whether they are outliers."""
 
     height: NDArray[np.float64]
     far: NDArray[np.bool_]
-    top: NDArray[np.bool_]
     outlier: NDArray[np.bool_]
 
 
@@ -329,7 +345,9 @@ def _judge(
     tail = (_OUTLIER**2 - 1) / 6 * gain if sign > 0 else 0.0
     height = own - middle
     beside = np.array([sign * padded[y + dy, x + dx] for dy, dx in _around(1)], dtype=np.float64)
-    beside = np.sort(np.where(np.isfinite(beside), beside, -np.inf), axis=0)
+    beside = np.where(np.isfinite(beside), beside, -np.inf)
+    behind = near[_BEHIND][np.argmax(beside, axis=0), each]
+    beside = np.sort(beside, axis=0)
     with np.errstate(invalid="ignore"):
         # against the second greatest neighbour, so that of two defects side by side neither hides the other
         alone = (own - beside[-2] > _ALONE * height) & np.isfinite(beside[-2])
@@ -337,9 +355,9 @@ def _judge(
         far = enough & (height > _OUTLIER * std + tail)
         outlier = far & alone & (height > _OUTLIER * spread + tail)
     if limits.spots:
-        rest = np.where(np.isfinite(beside[:-1]), beside[:-1] - middle, 0).sum(0)
-        outlier &= rest < _most_shared(height, np.isfinite(beside[:-1]).sum(0), std, level.gain)
-    return _Judged(height / std, far, own >= beside[-1], outlier)
+        line = np.minimum(beside[-1], np.nan_to_num(behind, nan=-np.inf)) - middle > (1 - _ALONE) * height
+        outlier &= ~line & _gives_nothing(beside[:-1], middle, height, std, spread, level.gain)
+    return _Judged(height / std, far, outlier)
 
 
 def _spread(ordered: NDArray[np.float64], valid: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -352,17 +370,23 @@ def _spread(ordered: NDArray[np.float64], valid: NDArray[np.intp]) -> NDArray[np
     return spread
 
 
-def _most_shared(
-    height: NDArray[np.float64], there: NDArray[np.intp], std: NDArray[np.float64], gain: float
-) -> NDArray[np.float64]:
-    """What the eight neighbours but the greatest may hold together of an outlier of this height above the surroundings.
+def _gives_nothing(
+    beside: NDArray[np.float64], middle: NDArray[np.float64], height: NDArray[np.float64], std: NDArray[np.float64],
+    spread: NDArray[np.float64], gain: float,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Whether the neighbours ``beside``, all but the greatest of eight, have nothing of the height of a pixel.
 
-    A spot as an instrument makes them gives them a share, whose own noise must not hide it. The greatest may be the
-    other of a pair. there : how many of the seven are valid.
+    A spot as an instrument makes them gives them a share, whose own noise must not hide it; an outlier gives none. The
+    greatest may be the other of a pair.
     """
-    share = _SPOT * there / 7
-    noise = np.sqrt(there * std**2 + max(gain, 0.0) * share * np.maximum(height, 0))
-    return np.minimum(_SHARED * share * height, share * height - _SURE * noise)
+    finite = np.isfinite(beside)
+    there = finite.sum(0)
+    rest = np.where(finite, beside - middle, 0).sum(0)
+    share = _SPOT * there / 7 * height
+    noise = np.sqrt(there * std**2 + max(gain, 0.0) * np.maximum(share, 0))
+    nothing = _NOTHING * np.sqrt(there) * np.maximum(std, spread) + _LEAK * share
+    found: NDArray[np.bool_] = (rest < share - _SURE * noise) & (rest < nothing)
+    return found
 
 
 def _in_most_frames(found: NDArray[np.bool_], frames: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.engine import ArraySource
+from ruska.engine import ArraySource, OneChannel
+from ruska.engine.validity import BroadcastMask, ValidSource, mask_of
 from ruska.image import Image
 from ruska.image.image import CroppedArray
 from ruska.methods.looking import planes_to_look_at
@@ -150,7 +151,7 @@ class MendedArray:
 
     def _strips(self, box: Box, raw: NDArray[Any], inner: tuple[slice, slice]) -> Iterator[_Strip]:
         """Rows of one plane after the other, each with what surrounds it, so that little memory is taken at once."""
-        valid = None if self.mask is None else _part(self.mask, self._wide(box)[0], raw.shape)
+        valid = None if self.mask is None else BroadcastMask(self.mask, self.shape)[self._wide(box)[0]]
         rows, columns = inner
         step = max(1, _STRIP // raw.shape[-1])
         for place in np.ndindex(raw.shape[:-2]):
@@ -181,13 +182,6 @@ class _Strip:
     valid: NDArray[np.bool_] | None
     hot: NDArray[np.bool_]
     dead: NDArray[np.bool_]
-
-
-def _part(mask: NDArray[np.bool_] | LazyArray, box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A box of a mask that may have fewer axes than the image, or one voxel along some."""
-    ends = box[len(box) - len(mask.shape) :]
-    there = tuple(slice(0, 1) if n == 1 else part for n, part in zip(mask.shape, ends, strict=True))
-    return np.broadcast_to(np.asarray(mask[there], dtype=bool), shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +223,7 @@ class ValidArray:
 
     def __getitem__(self, box: Box) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = ~np.asarray(self.marks[box])
-        return found if self.mask is None else found & _part(self.mask, box, found.shape)
+        return found if self.mask is None else found & BroadcastMask(self.mask, self.shape)[box]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[tuple(slice(0, n) for n in self.shape)].astype(dtype or bool, copy=False)
@@ -313,7 +307,8 @@ def conditioned(
     else:
         channels = range(image.size("C"))
         count = max(1, min(_PLANES, _MOST_PLANES // len(channels)))
-        limits = tuple(outlier_limits(planes_to_look_at(_Channel(image, axis, c), count=count)) for c in channels)
+        sources = [_channel(image, number) for number in channels]
+        limits = tuple(outlier_limits(planes_to_look_at(source, count=count)) for source in sources)
         tally = Tally(math.prod(image.shape))
     if all(found is None for found in limits):
         return image, kept
@@ -328,21 +323,9 @@ def _limits_of(known: Mapping[str, Any]) -> OutlierLimits:
     return OutlierLimits(**{**known, "level": level})
 
 
-@dataclass(frozen=True, eq=False)
-class _Channel:
-    """One channel of an image, invalid pixels NaN."""
-
-    image: Image
-    axis: int | None
-    channel: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(1 if k == self.axis else n for k, n in enumerate(self.image.shape))
-
-    def read(self, box: Box) -> NDArray[Any]:
-        there = tuple(slice(self.channel, self.channel + 1) if k == self.axis else part for k, part in enumerate(box))
-        values = np.asarray(self.image.data[there])
-        if self.image.mask is None:
-            return values
-        return np.where(_part(self.image.mask, there, values.shape), values, np.nan)
+def _channel(image: Image, number: int) -> ValidSource:
+    """One channel of an image, or an image without channels, NaN where it is invalid."""
+    source, mask = ArraySource(image.data, image.axes), mask_of(image, stacked=False)
+    if "C" not in image.axes:
+        return ValidSource(source, mask)
+    return ValidSource(OneChannel(source, number), None if mask is None else OneChannel(mask, number))

@@ -481,7 +481,7 @@ class _Delivery:
         paths = write_report(
             self.names.target, self.job.image, self.made.first, self.record,
             explained=getattr(self.job.method, "explained", None), drawn=drawn, overwrite=True, names=self.names,
-            noisiest=self.job.noisiest,
+            noisiest=self.job.noisiest, mended=self.job.conditions.marks(self.job.image),
         )  # fmt: skip
         try:
             self.watch.check()  # the report shows the input, too
