@@ -31,7 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=DATA)
     parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="part of a path")
+    parser.add_argument("--no-hits", action="store_true")
     asked = parser.parse_args()
     with (asked.folder / "MANIFEST.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] in ("train", "val") and asked.only in row["path"]]
@@ -46,13 +47,13 @@ def main() -> None:
         plane, hot, dead = seen
         looked, found = looked + plane.size, found + int(hot.sum() + dead.sum())
         lines.append((1e5 * (hot | dead).mean(), int(hot.sum()), int(dead.sum()), row["path"]))
-        for kind in hits:
+        for kind in hits if not asked.no_hits else ():
             hits[kind].append(planted(plane, hot | dead, kind))
         if asked.pictures is not None and (hot | dead).any():
             draw(asked.pictures / (row["path"].replace("/", "__") + ".png"), plane, hot | dead)
     lines.sort(reverse=True)
     print(f"{len(lines)} images, {looked / 1e6:.0f} Mpx, {found} pixels found: {1e5 * found / looked:.3f} of 10^5")
-    for kind, figures in hits.items():
+    for kind, figures in hits.items() if not asked.no_hits else ():
         shares, others = np.array(figures).T
         print(f"{_HITS} hits, {kind}: {shares.mean():.1%} found (all in {(shares == 1).mean():.0%} of the images), "
               f"{int(others.sum())} other pixels")  # fmt: skip

@@ -228,13 +228,36 @@ def test_a_hit_beyond_the_puncta_is_one() -> None:
 
 
 @pytest.mark.parametrize("counts", [0.003, 0.03, 0.3, 1.0, 5.0])
-@pytest.mark.parametrize("read", [0.0, 0.1])
+@pytest.mark.parametrize("read", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("flat", [True, False])
 def test_few_counts_are_no_outliers(counts: float, read: float, flat: bool) -> None:
     rng = np.random.default_rng(2)
     mean = np.full((400, 400), counts) if flat else 2 * counts * CLEAN["cell"]
     image = 30 * (rng.poisson(mean) + rng.normal(0, 1, mean.shape) * read)
     assert outliers_of(image if read else image.astype(np.uint16)) <= 1e-5 * image.size + 1
+
+
+@pytest.mark.parametrize("share", [3e-4, 1e-2])
+def test_many_hits_do_not_hide_each_other(share: float) -> None:
+    """Nor their noise: 1 in 100 pixels leaves no patch without one."""
+    image = PoissonGaussian(50, 0.02).simulate(CLEAN["cell"], 1)
+    hits = np.random.default_rng(0).random(image.shape) < share
+    image[hits] = 50
+    limits = outlier_limits([image])
+    assert limits is not None
+    hot, dead = find_outliers(image, limits)
+    assert hot[hits].mean() > 0.95
+    assert not (hot & ~hits).any()
+    assert not dead.any()
+
+
+def test_the_end_of_a_line_is_no_outlier() -> None:
+    image = np.random.default_rng(0).normal(100, 1, (96, 96))
+    image[40, :30] += 60
+    image[60:, 20] -= 60
+    image[10, 70] += 60
+    found = np.logical_or(*find_outliers(image, OutlierLimits(NoiseLevel(0, 1.0, (100.0,), (1.0,)))))
+    np.testing.assert_array_equal(np.argwhere(found), [[10, 70]])
 
 
 def test_a_slice_of_fewer_electrons_is_judged_by_its_own_noise() -> None:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OUTLIER = 8.0  # standard deviations, of noise and of surroundings, from the local median
+_FAINT = 6.0  # likewise, of pixels that are nearly as far out
 _ALONE = 0.6  # share of that distance that the second most extreme of the eight neighbours may not cover
 _SPOT = 1.6  # times its height that 7 of its 8 neighbours hold of a spot at the resolution limit, sigma 0.7 pixels
 _SURE = 5.0  # standard deviations of noise by which that must be missed in the pixels beside an outlier
 _NOTHING, _LEAK = 2.5, 0.02  # standard deviations, and share of that, which still count as nothing
+_MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
 _TIMES, _FEWEST_BLURRED = 3, 2  # how many times more outliers than blurred specks there must be, but for so many
-_MANY, _FEW_COUNTS = 1e-3, 30.0  # share of pixels that are single counts unless they are so many standard deviations
+_MANY, _COUNT = 1e-3, 100.0  # share of pixels that are single counts, where these are no higher than that
 _FEWEST_NEIGHBOURS = 8  # of the 24 around a pixel that must be valid to judge it
 OUTLIER_REACH = 2
 """Pixels on each side that decide whether one is an outlier."""
@@ -162,7 +164,7 @@ def outlier_limits(planes: Sequence[NDArray[Any]]) -> OutlierLimits | None:
 
     The noise is that of the plane whose noise is the median one. Where the specimen has specks of about a pixel, some
     are blurred less than others, so outliers must be higher than most that are blurred: hits of the detector are. Where
-    many pixels stand out and not by much, they are single counts of a detector that sees few.
+    many pixels stand out and not by much, or more are nearly as far out, they are counts of a detector that sees few.
 
     None where the planes are smaller than 64 pixels, hardly valid, or have no noise, as labels and drawings.
     """
@@ -179,8 +181,8 @@ def _typical_level(planes: Sequence[NDArray[Any]]) -> NoiseLevel | None:
     levels = []
     for plane in planes:
         level = noise_level(plane)
-        hot, dead = find_outliers(plane, OutlierLimits(level))
-        if hot.any() or dead.any():  # in the brightest patches there may be nothing but what they made bright
+        hot, dead = find_outliers(plane, OutlierLimits(_no_louder(level, plane)))
+        if hot.any() or dead.any():  # in the brightest patches, or in all, there may be what they made bright
             level = noise_level(repair_defects(plane, hot | dead))
         levels.append(level)
     levels.sort(key=lambda level: float(np.median(level.variances)))
@@ -188,19 +190,32 @@ def _typical_level(planes: Sequence[NDArray[Any]]) -> NoiseLevel | None:
     return typical if typical is not None and min(typical.variances) > 0 else None
 
 
+def _no_louder(level: NoiseLevel, plane: NDArray[Any]) -> NoiseLevel:
+    """The noise of a plane by the median difference of neighbours, which few outliers move, where that is less."""
+    steps = np.abs(np.diff(plane.astype(np.result_type(plane.dtype, np.float32)), axis=1))
+    std = float(np.nanmedian(steps)) / (_MEDIAN_OF_NORMAL * np.sqrt(2))
+    if std == 0 or std**2 >= np.median(level.variances):
+        return level
+    return NoiseLevel(0.0, std**2, (float(np.nanmedian(plane)),), (std**2,))
+
+
 def _least_height(planes: Sequence[NDArray[Any]], limits: OutlierLimits, sign: int) -> float:
     """The least height at which outliers are more than the blurred specks that are at least as high."""
-    alone, blurred = [], []
+    alone, blurred, faint = [], [], 0
     for plane in planes:
         padded, step = _padded(plane, None), _step(plane)
         y, x = _candidates(padded, sign, _OUTLIER / 2 * _quietest(limits.level, step), OUTLIER_REACH)
         y, x = _standing_out(padded, y, x, sign, 0.0, 1)
         judged = _judge(padded, y + OUTLIER_REACH, x + OUTLIER_REACH, limits, sign, step)
         alone.append(judged.height[judged.outlier])
-        blurred.append(judged.height[judged.far & ~judged.outlier])
+        blurred.append(judged.height[judged.blurred])
+        faint += int(judged.faint.sum())
     ours, others = (np.sort(np.concatenate(heights))[::-1] for heights in (alone, blurred))
     pixels = sum(plane.size for plane in planes)
-    least = _OUTLIER if ours.size <= _MANY * pixels else _FEW_COUNTS
+    least = _OUTLIER
+    if ours.size > _MANY * pixels or faint > _FEWEST_BLURRED + ours.size:
+        usual = float(np.median(ours)) if ours.size else _OUTLIER
+        least = 3 * usual if usual < _COUNT else 4 * _OUTLIER  # few pixels count three electrons
     # of our heights and theirs, from the greatest down, as long as ours are more
     higher = np.searchsorted(-ours, -others, side="right")
     refused = np.flatnonzero(np.arange(1, others.size + 1) > _FEWEST_BLURRED + higher / _TIMES)
@@ -320,11 +335,13 @@ def _standing_out(
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Of some pixels: height in standard deviations, whether they stand far out, and whether they are outliers."""
+    """Of some pixels: height in standard deviations, whether they are outliers, or stand far out and their neighbours
+    with them, or are as single as outliers, but not as far out."""
 
     height: NDArray[np.float64]
-    far: NDArray[np.bool_]
     outlier: NDArray[np.bool_]
+    blurred: NDArray[np.bool_]
+    faint: NDArray[np.bool_]
 
 
 def _judge(
@@ -348,16 +365,20 @@ def _judge(
     beside = np.where(np.isfinite(beside), beside, -np.inf)
     behind = near[_BEHIND][np.argmax(beside, axis=0), each]
     beside = np.sort(beside, axis=0)
+    # of the eight neighbours without the greatest, which may be the other of a pair
+    rest, there = np.where(np.isfinite(beside[:-1]), beside[:-1] - middle, 0).sum(0), np.isfinite(beside[:-1]).sum(0)
     with np.errstate(invalid="ignore"):
         # against the second greatest neighbour, so that of two defects side by side neither hides the other
-        alone = (own - beside[-2] > _ALONE * height) & np.isfinite(beside[-2])
-        enough = (valid >= _FEWEST_NEIGHBOURS) & (height > (limits.hot if sign > 0 else limits.dead) * std)
-        far = enough & (height > _OUTLIER * std + tail)
-        outlier = far & alone & (height > _OUTLIER * spread + tail)
+        alone = (valid >= _FEWEST_NEIGHBOURS) & (own - beside[-2] > _ALONE * height) & np.isfinite(beside[-2])
+        far = (height > _OUTLIER * std + tail) & (height > (limits.hot if sign > 0 else limits.dead) * std)
+        outlier = alone & far & (height > _OUTLIER * spread + tail)
+        faint = alone & ~far & (height > _FAINT * std) & (height > _FAINT * spread)
     if limits.spots:
         line = np.minimum(beside[-1], np.nan_to_num(behind, nan=-np.inf)) - middle > (1 - _ALONE) * height
-        outlier &= ~line & _gives_nothing(beside[:-1], middle, height, std, spread, level.gain)
-    return _Judged(height / std, far, outlier)
+        single = ~line & _gives_nothing(rest, there, height, std, spread, level.gain)
+        outlier, faint = outlier & single, faint & single
+    blurred = far & ~outlier & (rest > _SPOT * there / 7 * height / 2)
+    return _Judged(height / std, outlier, blurred, faint)
 
 
 def _spread(ordered: NDArray[np.float64], valid: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -371,17 +392,13 @@ def _spread(ordered: NDArray[np.float64], valid: NDArray[np.intp]) -> NDArray[np
 
 
 def _gives_nothing(
-    beside: NDArray[np.float64], middle: NDArray[np.float64], height: NDArray[np.float64], std: NDArray[np.float64],
+    rest: NDArray[np.float64], there: NDArray[np.intp], height: NDArray[np.float64], std: NDArray[np.float64],
     spread: NDArray[np.float64], gain: float,
 ) -> NDArray[np.bool_]:  # fmt: skip
-    """Whether the neighbours ``beside``, all but the greatest of eight, have nothing of the height of a pixel.
+    """Whether neighbours, so many that are ``there``, have nothing of the height of a pixel: ``rest`` in all.
 
-    A spot as an instrument makes them gives them a share, whose own noise must not hide it; an outlier gives none. The
-    greatest may be the other of a pair.
+    A spot as an instrument makes them gives them a share, whose own noise must not hide it; an outlier gives none.
     """
-    finite = np.isfinite(beside)
-    there = finite.sum(0)
-    rest = np.where(finite, beside - middle, 0).sum(0)
     share = _SPOT * there / 7 * height
     noise = np.sqrt(there * std**2 + max(gain, 0.0) * np.maximum(share, 0))
     nothing = _NOTHING * np.sqrt(there) * np.maximum(std, spread) + _LEAK * share

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _MARGIN = OUTLIER_REACH + REPAIR_REACH
 _STRIP = 1 << 18  # pixels that are looked at at once
-_PLANES, _MOST_PLANES = 5, 40  # of a channel whose noise is measured, and of all channels together
+_PLANES, _MOST_PLANES = 5, 15  # of a channel whose noise is measured, and of all channels together
 
 
 @dataclass
