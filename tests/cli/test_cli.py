@@ -331,3 +331,29 @@ def test_references_of_the_detector_are_applied_and_recorded(noisy, capsys):
     np.save(folder / "gain.npy", gain[:-1])
     ruska_command("denoise", noisy, "-o", folder / "b.tif", *words, code=3)
     assert "gain reference" in capsys.readouterr().err
+
+
+def test_hot_pixels_are_mended_said_and_kept_where_asked(noisy, capsys):
+    values = tifffile.imread(noisy)
+    values[30, 40] = values[70, 20] = 60000
+    tifffile.imwrite(noisy, values)
+    ruska_command("info", noisy, capsys=capsys)
+    assert "2 hot and 0 dead" in capsys.readouterr().out
+    out = noisy.with_name("clean.tif")
+    ruska_command("denoise", noisy, "-o", out, "--method", "gaussian", capsys=capsys)
+    assert "2 hot pixels" in capsys.readouterr().out
+    assert "2 hot pixels stand out" in noisy.with_name("clean.report.html").read_text()
+    assert ruska.read(out).numpy().max() < 2000
+    words = ("--method", "gaussian", "--keep-outliers", "--overwrite", "--json", "--no-report")
+    ruska_command("denoise", noisy, "-o", out, *words, capsys=capsys)
+    record = json.loads(capsys.readouterr().out)
+    assert record["outliers"] == {"mended": False}
+    assert "--keep-outliers" in record["command"]
+    assert ruska.read(out).numpy()[30, 40] > 5000
+
+
+@pytest.mark.parametrize("task", ["denoise", "deblur", "superres", "isotropic"])
+def test_every_restoration_can_keep_outliers(task, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    ruska_command(task, "--help", capsys=capsys)
+    assert "--keep-outliers" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from ruska.errors import GeometryError
 from ruska.physics import (
     BadPixels,
     Digitiser,
+    NoiseLevel,
     PoissonGaussian,
     cell_phantom,
     clipped_shares,
@@ -19,6 +20,14 @@ from ruska.physics import (
     noise_level,
     particle_phantom,
     repair_defects,
+)
+from ruska.physics.defects import (
+    OUTLIER_REACH,
+    REPAIR_REACH,
+    OutlierLimits,
+    find_outliers,
+    mend_outliers,
+    outlier_limits,
 )
 
 CLEAN = {"cell": cell_phantom((400, 400), 3), "particles": particle_phantom((400, 400), 3)}
@@ -185,3 +194,98 @@ def test_what_does_not_fit_is_refused() -> None:
         repair_defects(np.zeros((8, 8)), np.zeros((8, 9), bool))
     with pytest.raises(GeometryError, match="no valid pixel"):
         repair_defects(np.zeros((8, 8)), np.ones((8, 8), bool))
+
+
+def spots(sigma: float, heights: tuple[float, ...], seed: int = 0) -> np.ndarray:
+    """Puncta of Gaussian ``sigma``, in heights of the noise (1), centred anywhere between the pixels."""
+    rng, around = np.random.default_rng(seed), np.arange(-6, 7)
+    image = rng.normal(100, 1, (390, 390))
+    for y in range(6, 384, 13):
+        for x in range(6, 384, 13):
+            dy, dx = rng.uniform(-0.5, 0.5, 2)
+            spot = np.exp(-((around[:, None] - dy) ** 2 + (around - dx) ** 2) / (2 * sigma**2))
+            image[y - 6 : y + 7, x - 6 : x + 7] += rng.choice(heights) * spot
+    return image
+
+
+def outliers_of(image: np.ndarray) -> int:
+    limits = outlier_limits([image])
+    return 0 if limits is None else sum(int(found.sum()) for found in find_outliers(image, limits))
+
+
+@pytest.mark.parametrize("sigma", [0.7, 0.85, 1.0])
+@pytest.mark.parametrize("heights", [(8.0, 12.0), (20.0, 40.0), (100.0, 1000.0)])
+def test_puncta_at_the_resolution_limit_are_no_outliers(sigma: float, heights: tuple[float, ...]) -> None:
+    assert outliers_of(spots(sigma, heights)) == 0
+
+
+def test_a_hit_beyond_the_puncta_is_one() -> None:
+    image = spots(0.7, (10.0, 40.0))
+    image[100, 100] += 500
+    limits = outlier_limits([image])
+    assert limits is not None
+    np.testing.assert_array_equal(np.argwhere(find_outliers(image, limits)[0]), [[100, 100]])
+
+
+@pytest.mark.parametrize("counts", [0.003, 0.03, 0.3, 1.0, 5.0])
+@pytest.mark.parametrize("read", [0.0, 0.05, 0.1])
+@pytest.mark.parametrize("flat", [True, False])
+def test_few_counts_are_no_outliers(counts: float, read: float, flat: bool) -> None:
+    rng = np.random.default_rng(2)
+    mean = np.full((400, 400), counts) if flat else 2 * counts * CLEAN["cell"]
+    image = 30 * (rng.poisson(mean) + rng.normal(0, 1, mean.shape) * read)
+    assert outliers_of(image if read else image.astype(np.uint16)) <= 1e-5 * image.size + 1
+
+
+@pytest.mark.parametrize("share", [3e-4, 1e-2])
+def test_many_hits_do_not_hide_each_other(share: float) -> None:
+    """Nor their noise: 1 in 100 pixels leaves no patch without one."""
+    image = PoissonGaussian(50, 0.02).simulate(CLEAN["cell"], 1)
+    hits = np.random.default_rng(0).random(image.shape) < share
+    image[hits] = 50
+    limits = outlier_limits([image])
+    assert limits is not None
+    hot, dead = find_outliers(image, limits)
+    assert hot[hits].mean() > 0.95
+    assert not (hot & ~hits).any()
+    assert not dead.any()
+
+
+def test_the_end_of_a_line_is_no_outlier() -> None:
+    image = np.random.default_rng(0).normal(100, 1, (96, 96))
+    image[40, :30] += 60
+    image[60:, 20] -= 60
+    image[10, 70] += 60
+    found = np.logical_or(*find_outliers(image, OutlierLimits(NoiseLevel(0, 1.0, (100.0,), (1.0,)))))
+    np.testing.assert_array_equal(np.argwhere(found), [[10, 70]])
+
+
+def test_a_slice_of_fewer_electrons_is_judged_by_its_own_noise() -> None:
+    limits = outlier_limits([PoissonGaussian(200, 0.01).simulate(CLEAN["cell"], 1)])
+    assert limits is not None
+    for dose, read in ((50, 0.02), (12, 0.04)):
+        noisy = PoissonGaussian(dose, read).simulate(CLEAN["cell"], 2)
+        assert not any(found.any() for found in find_outliers(noisy, limits))
+
+
+@given(st.integers(0, 90), st.integers(0, 90), st.integers(8, 40), st.integers(0, 9))
+@settings(max_examples=30)
+def test_a_part_is_judged_and_mended_like_the_whole(y: int, x: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.normal(100, 5, (120, 130)).astype(np.float32)
+    image[rng.integers(0, 120, 90), rng.integers(0, 130, 90)] += rng.choice([-300, 200, np.nan, np.inf], 90)
+    limits = OutlierLimits(NoiseLevel(0, 25.0, (100.0,), (25.0,)))
+
+    def mended(part: np.ndarray) -> np.ndarray:
+        hot, dead = find_outliers(part, limits)
+        out = part.copy()
+        mend_outliers(out, hot | dead)
+        return out
+
+    margin = OUTLIER_REACH + REPAIR_REACH
+    top, left = max(0, y - margin), max(0, x - margin)
+    part = mended(image[top : y + size + margin, left : x + size + margin])
+    whole = mended(image)
+    assert (whole != image).sum() > 20
+    inner = part[y - top : y - top + size, x - left : x - left + size]
+    np.testing.assert_array_equal(inner, whole[y : y + size, x : x + size])

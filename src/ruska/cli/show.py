@@ -158,7 +158,8 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     defects = found["defects"]
     if defects["hot"] or defects["dead"]:
-        rows["defects"] = f"{defects['hot']} hot and {defects['dead']} dead of {defects['of']} pixels"
+        count = f"{defects['hot']} hot and {defects['dead']} dead of {defects['of']} pixels"
+        rows["defects"] = f"{count}; `denoise` mends those that no specimen makes"
     cut = [f"{share:.2%} at the {end} end" for end, share in found["clipped"].items() if share]
     if cut:
         rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is not what it was"

@@ -77,13 +77,13 @@ def summaries() -> dict[str, str]:
 def command_of(task: str, summary: str) -> Any:
     """The command of a task, with its options."""
     from ruska.pipeline import methods
-    from ruska.pipeline.request import RunOptions
+    from ruska.pipeline.request import FLAGS, RunOptions
 
     names = methods.names(task)
     usual = "auto" if task == "denoise" else task if task in names else names[0]
     fixed = [
         *_fixed_options(usual, alone=names == (task,)),
-        *_run_options(RunOptions.model_json_schema()["properties"]),
+        *_run_options(RunOptions.model_json_schema()["properties"], FLAGS),
     ]
     roles = [role for role in methods.other_inputs(task) if role not in _names(fixed)]
     fixed += [_role_option(role) for role in roles]
@@ -137,14 +137,19 @@ def _setting_options(record: Any, taken: set[str]) -> list[Option]:
     return found
 
 
-def _run_options(properties: Mapping[str, Any]) -> list[Option]:
+def _run_options(properties: Mapping[str, Any], flags: Mapping[str, str]) -> list[Option]:
+    """flags : of `request.FLAGS`."""
     found: list[Option] = []
     for name, about in properties.items():
         if name in _HIDDEN:
             continue
+        if name in flags:
+            kind = Annotated[bool, typer.Option(f"--{flags[name]}-{name}", help=about["description"])]
+            found.append((name, kind, False))
+            continue
         if about.get("type") == "boolean":
-            flags = f"{_dashed(name)}/--no-{_dashed(name)[2:]}"
-            found.append((name, Annotated[bool, typer.Option(flags, help=about["description"])], about["default"]))
+            both = f"{_dashed(name)}/--no-{_dashed(name)[2:]}"
+            found.append((name, Annotated[bool, typer.Option(both, help=about["description"])], about["default"]))
             continue
         option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
         found.append((name, Annotated[str | None, option], None))
@@ -193,7 +198,7 @@ def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: 
 def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: Sequence[str]) -> Any:
     """What was typed, as a request without its output."""
     from ruska.pipeline import Input, Request, RunOptions
-    from ruska.pipeline.request import checked
+    from ruska.pipeline.request import FLAGS, checked
 
     own = {name: given[name] for name in sorted(settings) if given[name] is not None} | settings_of(given["set_"])
     if given["model"] is not None:
@@ -202,6 +207,9 @@ def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: S
                   gain=given["gain"])  # fmt: skip
     others = {role: Input(path=given[role]) for role in roles if given[role] is not None}
     asked = {name: given[name] for name in RunOptions.model_fields if given.get(name) is not None}
+    for name in FLAGS.keys() & asked.keys():
+        flagged = asked.pop(name)
+        asked |= {name: FLAGS[name]} if flagged else {}
     if "roi" in asked:
         asked["roi"] = parse_roi(asked["roi"])
     return Request(task=task, method=given["method"], settings=own, inputs={"image": image, **others},

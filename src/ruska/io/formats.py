@@ -38,6 +38,7 @@ class Format:
     """One line of the table: how a format is recognised, and the module that handles it.
 
     suffixes : lower case, with the dot. magic : (offset, bytes) pairs, any of which is enough.
+    masks : whether it keeps which pixels are valid.
     markers : (name of a file, words) pairs: a folder with such a file, any of the words in it, is of this format;
         no words at all mean that the file is enough.
     """
@@ -47,6 +48,7 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[tuple[int, bytes], ...] = ()
     writes: bool = True
+    masks: bool = False
     markers: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
 
     def load(self) -> FormatModule:
@@ -62,10 +64,10 @@ FORMATS = (
            ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
     Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),)),
     Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
-    Format("NumPy archive", "ruska.io.numpy_file", (".npz",)),
-    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),)),
+    Format("NumPy archive", "ruska.io.numpy_file", (".npz",), masks=True),
+    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),), masks=True),
     Format("HyperSpy or EMD", "ruska.io.hdf5", (".hspy", ".emd"), writes=False),  # ours would not open in HyperSpy
-    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr"),
+    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr"), masks=True,
            markers=tuple((name, ()) for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))),
     Format("DigitalMicrograph", "ruska.io.dm", (".dm3", ".dm4"), ((0, b"\0\0\0\3"), (0, b"\0\0\0\4")), writes=False),
     Format("TIA series", "ruska.io.ser", (".ser",), ((0, b"II\x97\1"),), writes=False),

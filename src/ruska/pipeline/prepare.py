@@ -41,6 +41,7 @@ from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
 from ruska.pipeline.claims import worked_on
+from ruska.pipeline.conditioning import Conditions, conditioned
 from ruska.pipeline.dtypes import written_dtype
 from ruska.pipeline.parts import Looked, Part, joined, look, make_ready, noise_of, uneven
 from ruska.pipeline.request import RunOptions
@@ -73,6 +74,7 @@ class Prepared:
     noise : of a rehearsal, of the first channel, in the file's grey levels; else None.
     parts : planes that were treated alike, in the order of the parts of the method; none where all were.
     noisiest : where in ``image`` the plane with the strongest noise is, where planes differ.
+    conditions : what was done to ``image`` before.
     """
 
     image: Image
@@ -96,6 +98,7 @@ class Prepared:
     noise: NoiseEstimate | None = None
     parts: tuple[Part, ...] = ()
     noisiest: Mapping[str, int] | None = None
+    conditions: Conditions = field(default_factory=Conditions)
 
     @property
     def statistics(self) -> IntensityStatistics:
@@ -155,7 +158,8 @@ def prepare(
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
-    remembered : ``statistics``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be kept.
+    remembered : ``statistics``, ``conditions``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be
+        kept.
     others : images for the other inputs that the method takes. context : its limits are kept to.
     folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
     output : name of the file, where there is one.
@@ -166,6 +170,9 @@ def prepare(
     options = options or RunOptions()
     remembered = remembered or {}
     image, roi = worked_on(image, options.region)
+    conditions = Conditions(options.outliers)
+    if not rehearsal:  # which tells of the image as it is
+        image, conditions = conditioned(image, options, remembered.get("conditions"))
     started = time.perf_counter()
     budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
                        voxel_size_nm=image.voxel_size_nm)  # fmt: skip
@@ -173,7 +180,7 @@ def prepare(
     if "statistics" in remembered:
         statistics = Measured.of(remembered)
     else:
-        statistics = measure_channels(whole, image.name, progress, mask_of(image, stacked=False))
+        statistics = measure_channels(conditions.counting(whole), image.name, progress, mask_of(image, stacked=False))
     looked = look(image, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, looked.channels[0].source)
@@ -219,7 +226,7 @@ def prepare(
         part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
         (*warnings, *uneven(looked, parts), *doubts), samplers, sample_plan, noise, parts,
-        _inside(looked.noisiest(), roi),
+        _inside(looked.noisiest(), roi), conditions,
     )  # fmt: skip
 
 

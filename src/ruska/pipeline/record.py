@@ -21,7 +21,7 @@ from ruska.methods.settings import parse
 from ruska.methods.settings import references as references_in
 from ruska.pipeline.parts import part_facts, spread_facts
 from ruska.pipeline.prepare import card_of
-from ruska.pipeline.request import PASSING, Input, RunOptions
+from ruska.pipeline.request import FLAGS, PASSING, Input, RunOptions
 from ruska.pipeline.samples import companion, companions
 from ruska.plain_text import command_line, no_option
 
@@ -104,7 +104,8 @@ def make_record(
     """The record of a finished run, JSON-like. ``names`` : the output and what is beside it, None in memory."""
     image, output = job.image, names.target if names else None
     settings = dict(getattr(job.method, "settings", None) or _resolved(request))
-    warnings = [*image.notes, *job.warnings, *outcome.notes, *(drawn.notes if drawn else ())]
+    warnings = [*image.notes, *job.conditions.sentences(), *job.warnings, *outcome.notes]
+    warnings += drawn.notes if drawn else ()
     if outcome.clipped:
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
     if job.statistics.finite_fraction < 1:
@@ -141,6 +142,7 @@ def make_record(
         "times": {**job.seconds, "run": outcome.seconds, "in_method": outcome.method_seconds},
         "blocks": {"computed": outcome.blocks, "resumed": outcome.resumed},
         "clipped": outcome.clipped,
+        **job.conditions.facts(),
         "warnings": warnings,
         "versions": {"python": platform.python_version(), **_versions(), "platform": platform.platform()},
     }
@@ -203,6 +205,9 @@ def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
     for name in RunOptions.model_fields:
         value = getattr(run, name)
         if name in PASSING or (name in usual and value == usual[name]):
+            continue
+        if name in FLAGS:
+            words += [f"--{value}-{name}"] if value == FLAGS[name] else []
             continue
         shown = ",".join(f"{a}={start}:{stop}" for a, (start, stop) in value.items()) if name == "roi" else str(value)
         words += [f"--{name.replace('_', '-')}", shown]

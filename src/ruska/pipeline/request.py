@@ -18,6 +18,7 @@ from ruska.methods.settings import FileRef, Settings, refused
 FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
 DTypes = Literal["auto", "same", "float32"]
 Executors = Literal["threads", "processes"]
+Outliers = Literal["mend", "keep"]
 _LARGEST_BLANK = 1 << 40  # voxels
 _STEP = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*\Z")
 
@@ -78,6 +79,8 @@ class RunOptions(Settings):
     dtype: DTypes = Field("auto", description="auto: as the input, but float32 where rounding to few grey levels would "
                           "lose the result; same: as the input (rounded and clipped; clipped voxels are counted); or "
                           "float32.")  # fmt: skip
+    outliers: Outliers = Field("mend", description="Hot pixels, X-ray hits and dead pixels: mend them before "
+                               "restoring, or keep them as they are.")  # fmt: skip
     samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples beside the result, 2 to 100, and "
                          "their standard deviation; 0: none.")  # fmt: skip
     seed: int = Field(0, description="Of the samples.")
@@ -112,6 +115,8 @@ class RunOptions(Settings):
         return {axis: slice(*part) for axis, part in self.roi.items()} if self.roi else None
 
 
+FLAGS = {"outliers": "keep"}
+"""Run options that are a flag, ``--keep-outliers``, for this value; without it they are as usual."""
 PASSING = ("workers", "executor", "overwrite", "report", "whole_names")
 """Run options that leave every byte of a result as it is: the ledger keeps the block plan."""
 

@@ -31,6 +31,7 @@ from ruska.errors import ChangedInputError, InputError, JobCancelledError, Outpu
 from ruska.image import Image, Output, Quantity
 from ruska.io.registry import check_name, format_of_name
 from ruska.physics.operators import Geometry
+from ruska.pipeline.conditioning import ValidArray
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record, references
@@ -142,7 +143,7 @@ class _Run:
         further = {name: replace(found, data=found.numpy()) for name, found in made.further.items()}
         first = replace(made.first, data=made.first.numpy())
         found = _result(first, record, further, outcome)
-        return replace(found, first=job.plan.outputs[0].name)
+        return replace(found, image=marked(job, found.image), first=job.plan.outputs[0].name)
 
     def _prepared(self, progress: Progress, **more: Any) -> Prepared:
         own = self.request
@@ -168,7 +169,8 @@ class _Run:
             if "plan" not in ledger.entries:
                 measured, surveys = job.looked.measured.as_dict(), job.looked.surveys()
                 drawn_in = list(job.sample_plan.extent) if job.sample_plan else None
-                ledger.add("plan", **measured, surveys=surveys, extent=list(job.plan.extent), sample_extent=drawn_in,
+                ledger.add("plan", **measured, surveys=surveys, conditions=job.conditions.remembered(),
+                           extent=list(job.plan.extent), sample_extent=drawn_in,
                            room=job.budget.room)  # fmt: skip
             sinks = _open_sinks(job, target, folder, resumed=ledger.resumed)
             outcome = job.run(sinks, ledger, told)
@@ -177,6 +179,8 @@ class _Run:
             record = make_record(own, job, digest, names, outcome, drawn)
             watch.check()  # nothing is written beside the output before
             made = Made.of(job, sinks, outcome, drawn, record)
+            if (known := format_of_name(target)) is not None and known.masks:
+                made = replace(made, first=marked(job, made.first))
             return _Delivery(job, made, record, names, run.overwrite, run.report, told, watch, ledger).write()
 
     def _check_beside(self, target: Path, *, overwrite: bool) -> None:
@@ -254,6 +258,14 @@ def _restored(
     elif output.values == "raw" and output.name != "mean":
         changes |= {"meaning": "grey"}
     return job.image.with_data(data, **changes)
+
+
+def marked(job: Prepared, image: Image) -> Image:
+    """A result on the grid of the input, with what was mended there marked: nobody measured it."""
+    marks = job.conditions.marks(job.image)
+    if marks is None or image.meaning == "labels" or (image.axes, image.shape) != (job.image.axes, job.image.shape):
+        return image
+    return replace(image, mask=ValidArray(marks, image.mask))
 
 
 def _check_further(image: Image, job: Prepared, names: Beside, *, overwrite: bool) -> None:
@@ -469,7 +481,7 @@ class _Delivery:
         paths = write_report(
             self.names.target, self.job.image, self.made.first, self.record,
             explained=getattr(self.job.method, "explained", None), drawn=drawn, overwrite=True, names=self.names,
-            noisiest=self.job.noisiest,
+            noisiest=self.job.noisiest, mended=self.job.conditions.marks(self.job.image),
         )  # fmt: skip
         try:
             self.watch.check()  # the report shows the input, too

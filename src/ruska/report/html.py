@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ruska.image import Image
+from ruska.image import Image, LazyArray
 from ruska.io.names import check_free
 from ruska.plain_text import copyable, one_line
 from ruska.report.beside import Beside, place
@@ -32,7 +32,7 @@ class ReportPaths:
 def write_report(
     target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
     explained: Explained | None = None, drawn: Sequence[Image] = (), overwrite: bool = False,
-    names: Beside | None = None, noisiest: Mapping[str, int] | None = None,
+    names: Beside | None = None, noisiest: Mapping[str, int] | None = None, mended: LazyArray | None = None,
 ) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
@@ -43,11 +43,13 @@ def write_report(
     names : what the files are called; by the stem of ``target`` when None.
     noisiest : where the plane with the strongest noise is, an index for each axis before Y, where planes differ.
 
+    mended : True where a pixel of ``before`` was mended, of its shape; None where none was.
+
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
     paths = ReportPaths(*(names or Beside(Path(target))).reports)
     check_free((paths.html, paths.png), overwrite=overwrite)
-    shown = choose_shown(before, after, explained, drawn, noisiest)
+    shown = choose_shown(before, after, explained, drawn, noisiest, mended)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
     page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
     place(paths.png, picture)

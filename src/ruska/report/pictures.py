@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from ruska.report.panels import detail_window, grey_window, outline, residual_pa
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ruska.image import Image
+    from ruska.image import Image, LazyArray
 
     Plane = NDArray[np.float64]
 
 MOST_PIXELS = 1024  # side of the central part of a large plane that is shown
 _RESLICE_BYTES = 256 << 20  # a compressed file may have to be read whole for one XZ re-slice
 _SAMPLES = 2  # that are shown
+_RINGS = 200
 _NAMES = {"T": "frame", "C": "channel", "Q": "slice", "Z": "slice"}
 _BEFORE, _AFTER, _RESIDUAL = "#7a7a7a", "#0b6fa4", "#c2571a"  # distinct in grey as well
 
@@ -42,7 +43,7 @@ class Shown:
     caption : which part of the data this is. residual_title : what the residual is.
     std : standard deviation of ``after``, or None. samples : the same plane of up to two samples.
     noisiest : the plane with the strongest noise, before, after and the residual (or None), where planes differ.
-    noisiest_title : which one that is.
+    noisiest_title : which one that is. mended : where pixels of ``before`` were mended, (n, 2) places (Y, X), or None.
     """
 
     before: Plane
@@ -58,15 +59,16 @@ class Shown:
     samples: tuple[Plane, ...] = ()
     noisiest: tuple[Plane, Plane, Plane | None] | None = None
     noisiest_title: str = ""
+    mended: NDArray[np.intp] | None = None
 
 
 def choose_shown(
     before: Image, after: Image, explained: Explained | None = None, drawn: Sequence[Image] = (),
-    noisiest: Mapping[str, int] | None = None,
+    noisiest: Mapping[str, int] | None = None, mended: LazyArray | None = None,
 ) -> Shown:  # fmt: skip
     """Read the middle plane (its central part when it is large) of both images, and a re-slice where it is cheap.
 
-    explained, drawn, noisiest : see `write_report`; the residual is what ``explained`` leaves unexplained.
+    explained, drawn, noisiest, mended : see `write_report`; the residual is what ``explained`` leaves unexplained.
     """
     same = before.axes == after.axes and before.shape == after.shape
     side = MOST_PIXELS
@@ -93,6 +95,7 @@ def choose_shown(
         "Residual (before − after)" if explained is None else "Unexplained (before − after as it would be recorded)",
         doubt[0] if doubt else None, tuple(doubt[1:]),
         worst, _place_title(before, noisiest) if noisiest is not None else "",
+        None if mended is None else np.argwhere(_read(replace(before, data=mended, mask=None), side, "plane")),
     )  # fmt: skip
 
 
@@ -175,6 +178,8 @@ def _draw_images(row: Any, shown: Shown, columns: int, window: tuple[slice, slic
     panels = row.subplots(1, columns)
     grey = grey_window(shown.after)
     show(panels[0], shown.before, grey, "Before")
+    if shown.mended is not None and len(shown.mended):
+        _ring(panels[0], shown.mended)
     show(panels[1], shown.after, grey, "After (same grey window)")
     for axes, plane, nm in zip(panels, (shown.before, shown.after), shown.pixel_nm, strict=False):
         scale_bar(axes, plane.shape[1], plane.shape[0], nm)
@@ -192,6 +197,14 @@ def _draw_noisiest(row: Any, shown: Shown, planes: tuple[Plane, Plane, Plane | N
     show(panels[1], after, grey, "After (same grey window)")
     if residual is not None and columns == 3:
         residual_panel(row, panels[2], residual, residual, shown.residual_title, bar=True)
+
+
+def _ring(axes: Any, mended: NDArray[np.intp]) -> None:
+    """Rings around the first pixels that were mended, and how many of this plane they are."""
+    y, x = mended[:_RINGS].T
+    axes.scatter(x, y, s=60, facecolors="none", edgecolors=_RESIDUAL, linewidths=1.2)
+    several = len(mended) > 1
+    axes.set_xlabel(f"{len(mended)} mended pixel{'s' * several}, ringed", color=_RESIDUAL)
 
 
 def _draw_details(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:
