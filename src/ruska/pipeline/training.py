@@ -19,9 +19,11 @@ from ruska.image import Image
 from ruska.io.digest import digest_image, digest_path
 from ruska.io.names import check_plain
 from ruska.methods.settings import parse
+from ruska.pipeline.conditioning import conditioned
 from ruska.pipeline.context import Context, progress_of
 from ruska.pipeline.opening import as_image, open_input
 from ruska.pipeline.parts import look
+from ruska.pipeline.request import RunOptions
 from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
 
@@ -78,10 +80,11 @@ def train(
         told = watch.over(progress)
         sources, facts = [], []
         for image in opened:
+            facts.append(_facts(image))
+            image, _ = conditioned(image, RunOptions())  # a network would learn its hot pixels
             whole = ArraySource(image.data, image.axes)
             measured = measure_channels(whole, image.name, told, mask_of(image, stacked=False))
             sources += [channel.source for channel in look(image, measured, slices=False).channels]
-            facts.append(_facts(image))
         learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
         if not first_of_many():
             return None
