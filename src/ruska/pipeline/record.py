@@ -204,6 +204,9 @@ def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
         value = getattr(run, name)
         if name in PASSING or (name in usual and value == usual[name]):
             continue
+        if isinstance(value, bool):
+            words += [f"--{name.replace('_', '-')}"] if value else []
+            continue
         shown = ",".join(f"{a}={start}:{stop}" for a, (start, stop) in value.items()) if name == "roi" else str(value)
         words += [f"--{name.replace('_', '-')}", shown]
     return words
