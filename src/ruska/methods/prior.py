@@ -24,7 +24,7 @@ from ruska.compute.smoothing import smooth
 from ruska.errors import InputError
 from ruska.image import Output
 from ruska.methods.about import DENOISE, About
-from ruska.methods.looking import Readable, planes_to_look_at, typical_noise, typical_plane
+from ruska.methods.looking import Readable, planes_to_look_at, told_level, typical_noise, typical_plane
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.settings import FileRef, Settings
 from ruska.physics.valid_part import valid_part
@@ -217,25 +217,26 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
         return Told(mean, _signal(variance, std), std), note
     found = typical_noise(source)
     assert found is not None  # as there is a typical plane
-    level = noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None
+    own = told_level(source)  # of repeated frames
+    level = own or (noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None)
     std = found.std
     if level is not None and (level.counted or not _believed(level, plane, std)):
-        level = level if level.counted or _explains(level) else None
+        level = level if level.counted or (own is None and _explains(level)) else None
         std = std if level is None else _along(level, plane)
     told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
-    note = f"noise {given or std:.3g} of the intensity range"
-    note += (
-        ""
-        if level is None
-        else ", of single counts"
-        if level.counted
-        else ", growing with the signal"
-        if level.gain > 0
-        else ", falling with the grey level"
-    )
+    note = f"noise {given or std:.3g} of the intensity range{_form(level)}"
     if given is not None:
         return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
     return told, f"{note}. {found.reason}"
+
+
+def _form(level: NoiseLevel | None) -> str:
+    """How the noise goes with the grey level, as the end of a note."""
+    if level is None:
+        return ""
+    if level.counted:
+        return ", of single counts"
+    return ", growing with the signal" if level.gain > 0 else ", falling with the grey level"
 
 
 def doubts(told: Told) -> tuple[str, ...]:
