@@ -111,6 +111,12 @@ class Interference:
             total += wave.at(y, x)
         return np.where((y >= self.rows[0]) & (y < self.rows[1]), total, 0.0)
 
+    def left_in(self, plane: NDArray[Any]) -> float:
+        """Amplitude that the strongest wave has in another plane of the same shape, such as a restored one."""
+        first, profile = self.waves[0], _Profile.of(plane)
+        wave = _fitted(profile.between(*self.rows), first.frequency_y, first.frequency_x, tilt=_ORDERS * _TILT)
+        return 0.0 if wave is None else wave.amplitude * float(np.cos(wave.phase - first.phase))
+
     def remove(self, values: NDArray[Any], origin: tuple[int, int] = (0, 0)) -> NDArray[Any]:
         """``values`` (Y, X), a box of the plane that begins at ``origin``, without the waves, in its own dtype.
 

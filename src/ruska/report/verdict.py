@@ -11,6 +11,7 @@ import numpy as np
 from ruska.errors import GeometryError
 from ruska.metrics import radial_spectrum, residual_whiteness
 from ruska.physics import NoiseEstimate, estimate_noise
+from ruska.report.interference import interference_left
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,6 +123,8 @@ def judge(
     quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
     if clipped:
         quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
+    if (hum := interference_left(before, after)) is not None:
+        quiet.append(hum)
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
         return _nothing_removed(m, quiet)
     loss, structure_line = _structure(m)
