@@ -125,6 +125,23 @@ def test_threads_processes_and_regions_give_the_same(humming, tmp_path):
     assert kept[2].std() > threads[2].std()
 
 
+def test_a_resumed_run_removes_the_same(humming, tmp_path, monkeypatch):
+    expected, _ = restored(humming, tmp_path, "whole", interference="remove")
+
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ruska.pipeline.restore._open_sinks", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            restored(humming, tmp_path, "resumed", interference="remove")
+    with monkeypatch.context() as patched:  # what was found is remembered
+        patched.setattr("ruska.pipeline.interference.find_interference", stopped)
+        found, record = restored(humming, tmp_path, "resumed", interference="remove")
+    assert np.array_equal(found, expected)
+    assert record["interference"]["planes"] == 2
+
+
 def test_the_verdict_says_what_is_left(clean, humming):
     before, smooth = humming[0].astype(float), clean[0].astype(float)
     said = interference_left(before, before)
