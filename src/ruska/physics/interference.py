@@ -78,9 +78,10 @@ class Wave:
         return (fy, order * self.frequency_x) if fy >= 0 else (-fy, -order * self.frequency_x)
 
     def at(self, y: Real, x: Real) -> Real:
-        """Its value at rows ``y`` and columns ``x``, which broadcast."""
-        angle = 2 * np.pi * (self.frequency_y * y + self.frequency_x * x) + self.phase
-        found: Real = self.amplitude * np.cos(angle)
+        """Its value (Y, X) at rows ``y`` and columns ``x``."""
+        down, along = 2 * np.pi * self.frequency_y * y + self.phase, 2 * np.pi * self.frequency_x * x
+        found: Real = np.multiply.outer(self.amplitude * np.cos(down), np.cos(along))
+        found -= np.multiply.outer(self.amplitude * np.sin(down), np.sin(along))
         return found
 
 
@@ -104,12 +105,13 @@ class Interference:
 
     def values(self, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)) -> Real:
         """The waves over a box (Y, X) of the plane that begins at ``origin``."""
-        y = np.arange(origin[0], origin[0] + shape[0], dtype=np.float64)[:, None]
-        x = np.arange(origin[1], origin[1] + shape[1], dtype=np.float64)[None, :]
+        y = np.arange(origin[0], origin[0] + shape[0], dtype=np.float64)
+        x = np.arange(origin[1], origin[1] + shape[1], dtype=np.float64)
         total = np.zeros(shape)
         for wave in self.waves:
             total += wave.at(y, x)
-        return np.where((y >= self.rows[0]) & (y < self.rows[1]), total, 0.0)
+        total[(y < self.rows[0]) | (y >= self.rows[1])] = 0.0
+        return total
 
     def left_in(self, plane: NDArray[Any]) -> float:
         """Amplitude that the strongest wave has in another plane of the same shape, such as a restored one."""
@@ -124,11 +126,19 @@ class Interference:
         """
         if not self.waves:
             return values
+        clean = np.empty_like(values)
+        step = max(1, _STRIP // (4 * values.shape[1]))  # little memory is taken at once
+        for top in range(0, len(values), step):
+            rows = slice(top, top + step)
+            clean[rows] = self._removed(values[rows], (origin[0] + top, origin[1]))
+        return clean
+
+    def _removed(self, values: NDArray[Any], origin: tuple[int, int]) -> NDArray[Any]:
         kept = ~np.isfinite(values)
         for level in (self.low, self.high):
             if level is not None:
                 kept |= values == level
-        clean = values.astype(np.float64) - self.values((values.shape[0], values.shape[1]), origin)
+        clean = values - self.values((values.shape[0], values.shape[1]), origin)
         if values.dtype.kind in "iu":
             limits = np.iinfo(values.dtype)
             clean = np.clip(np.rint(clean), limits.min, limits.max)
