@@ -15,6 +15,7 @@ import ruska
 from ruska.cli import main as cli
 from ruska.engine import work_folder
 from ruska.image import Image, Quantity
+from ruska.physics import cell_phantom
 
 NM = {"Y": Quantity(4.0, "nm"), "X": Quantity(4.0, "nm")}
 
@@ -384,3 +385,32 @@ def test_every_restoration_can_keep_outliers(task, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     ruska_command(task, "--help", capsys=capsys)
     assert "--keep-outliers" in capsys.readouterr().out
+
+
+def test_hum_is_said_and_removed_where_asked(tmp_path, capsys):
+    file, out = tmp_path / "hum.tif", tmp_path / "clean.tif"
+    y, x = np.mgrid[:160, :160]
+    hum = 400 * np.cos(2 * np.pi * (0.21 * y + 0.004 * x))
+    noisy = 3000 + 2000 * cell_phantom((160, 160), seed=1) + np.random.default_rng(0).normal(0, 200, (160, 160))
+    tifffile.imwrite(file, (noisy + hum).astype(np.uint16))
+    for words in (("info", file), ("noise", file, "-o", tmp_path / "noise")):
+        ruska_command(*words, capsys=capsys)
+        said = " ".join(capsys.readouterr().out.split())
+        assert "with a period of 4.76 rows" in said
+        assert "--remove-interference" in said
+    words = ("denoise", file, "-o", out, "--method", "gaussian", "--overwrite")
+    ruska_command(*words, capsys=capsys)
+    assert "the result still has" in out.with_suffix(".report.html").read_text()
+    capsys.readouterr()
+    ruska_command(*words, "--remove-interference", "--json", capsys=capsys)
+    record = json.loads(capsys.readouterr().out)
+    assert record["interference"]["waves"][0]["amplitude"] == pytest.approx(400, rel=0.05)
+    assert "--remove-interference" in record["command"]
+    assert "the result still has" not in out.with_suffix(".report.html").read_text()
+
+
+@pytest.mark.parametrize("task", ["denoise", "deblur", "superres", "isotropic"])
+def test_every_restoration_can_remove_interference(task, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    ruska_command(task, "--help", capsys=capsys)
+    assert "--remove-interference" in capsys.readouterr().out

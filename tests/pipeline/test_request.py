@@ -78,6 +78,7 @@ RUN_CHANGES = {
     "dtype": "float32", "samples": 4, "seed": 5, "memory": "3GB", "workers": 3, "executor": "processes",
     "roi": {"Y": (0, 9)}, "overwrite": True, "report": False, "whole_names": True, "outliers": "keep",
     "repeated_frames": True,
+    "interference": "remove",
 }  # fmt: skip
 
 

@@ -174,7 +174,15 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     ]
     if shifted:
         rows["stripes"] = "; ".join(shifted)
+    if waves := found.get("interference"):
+        rows["interference"] = _interference(waves)
     return rows
+
+
+def _interference(waves: Sequence[Mapping[str, Any]]) -> str:
+    """Of the waves of a plane, the strongest first, and the way out."""
+    each = [f"{w['amplitude']:.3g} grey levels with a period of {1 / w['frequency_y']:.3g} rows" for w in waves]
+    return f"{' and '.join(each)}, as of mains hum; `ruska denoise --remove-interference` takes it away"
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:

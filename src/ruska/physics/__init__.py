@@ -6,6 +6,7 @@ from ruska.physics.curtains import Curtains
 from ruska.physics.defects import Defects, clipped_shares, find_defects, repair_defects
 from ruska.physics.digitiser import Digitiser
 from ruska.physics.gain_reference import gain_reference
+from ruska.physics.interference import Interference, Wave, find_interference
 from ruska.physics.noise import STANDARD_DOSES, PoissonGaussian
 from ruska.physics.noise_level import NoiseLevel, noise_level, noise_level_of_frames
 from ruska.physics.noise_statistics import NoiseEstimate, estimate_noise, estimate_noise_std
@@ -19,17 +20,20 @@ __all__ = [
     "Curtains",
     "Defects",
     "Digitiser",
+    "Interference",
     "NoiseEstimate",
     "NoiseLevel",
     "PoissonGaussian",
     "RowOffsets",
     "Stripes",
+    "Wave",
     "anscombe",
     "cell_phantom",
     "clipped_shares",
     "estimate_noise",
     "estimate_noise_std",
     "find_defects",
+    "find_interference",
     "gain_reference",
     "inverse_anscombe",
     "measure_stripes",

@@ -43,8 +43,8 @@ def denoise(
     output : file or store to write; the result stays in memory when None.
     method : name of a method, or ``auto`` to let Ruska choose from the data (see `docs/methods.md`).
     settings : options of that method. progress : called as ``progress(stage, done, total)``.
-    options : of `RunOptions`: dtype, outliers, samples, seed, memory, workers, executor, roi, overwrite, report; a
-        region may be given as ``{"Y": slice(0, 512)}``.
+    options : of `RunOptions`: dtype, outliers, interference, samples, seed, memory, workers, executor, roi, overwrite,
+        report; a region may be given as ``{"Y": slice(0, 512)}``.
 
     Raises
     ------

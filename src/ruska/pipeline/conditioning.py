@@ -1,4 +1,4 @@
-"""What is mended of an image before it is restored: pixels that are far off from all around them.
+"""What is mended of an image before it is restored: pixels that are far off from all around them, and interference.
 
 A hot pixel or an X-ray hit is no noise of the kind that a denoiser expects, and becomes a star with rings.
 """
@@ -26,6 +26,7 @@ from ruska.physics.defects import (
     mend_outliers,
     outlier_limits,
 )
+from ruska.pipeline.interference import CleanedArray, as_json, cleaned, facts_of, sentence_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -233,11 +234,13 @@ class _CountingSource(ArraySource):
     """A mended source that counts what is mended in it, as it is read from one end to the other."""
 
     def read(self, box: Box) -> NDArray[Any]:
-        assert isinstance(self.array, MendedArray)
-        values, hot, dead = self.array.looked_at(box)
-        tally = self.array.tally
+        cleaned = self.array if isinstance(self.array, CleanedArray) else None
+        mended = self.array if cleaned is None else cleaned.array
+        assert isinstance(mended, MendedArray)
+        values, hot, dead = mended.looked_at(box)
+        tally = mended.tally
         tally.hot, tally.dead, tally.of = tally.hot + hot, tally.dead + dead, tally.of + values.size
-        return values
+        return values if cleaned is None else cleaned.cleaned(values, box)
 
 
 @dataclass(frozen=True)
@@ -245,10 +248,12 @@ class Conditions:
     """What was done to an image before it is restored.
 
     asked : of `RunOptions.outliers`. mended : the array that mends; None where outliers are left, or not looked for.
+    cleaned : the array that takes periodic interference away; None where it is left.
     """
 
     asked: str = "mend"
     mended: MendedArray | None = None
+    cleaned: CleanedArray | None = None
 
     def counting(self, source: ArraySource) -> ArraySource:
         """``source``, of the conditioned image, which counts while every pixel of it is read once."""
@@ -256,14 +261,20 @@ class Conditions:
 
     def facts(self) -> dict[str, Any]:
         """For the run record, JSON-like."""
+        removed = {} if self.cleaned is None else {"interference": facts_of(self.cleaned.found)}
+        return {"outliers": self._outliers(), **removed}
+
+    def _outliers(self) -> dict[str, Any] | None:
         if self.mended is None:
-            return {"outliers": {"mended": False} if self.asked == "keep" else None}
+            return {"mended": False} if self.asked == "keep" else None
         tally = self.mended.tally
-        return {"outliers": {"found": tally.found, "of": tally.of, "hot": tally.hot, "dead": tally.dead,
-                             "mended": True}}  # fmt: skip
+        return {"found": tally.found, "of": tally.of, "hot": tally.hot, "dead": tally.dead, "mended": True}
 
     def sentences(self) -> tuple[str, ...]:
         """For the user: mostly nothing."""
+        return (*self._of_outliers(), *(() if self.cleaned is None else (sentence_of(self.cleaned.found),)))
+
+    def _of_outliers(self) -> tuple[str, ...]:
         if self.mended is None or not self.mended.tally.found:
             return ()
         tally = self.mended.tally
@@ -275,10 +286,13 @@ class Conditions:
 
     def remembered(self) -> dict[str, Any] | None:
         """What a resumed run needs to know, JSON-like."""
-        if self.mended is None:
-            return None
-        limits = [None if found is None else asdict(found) for found in self.mended.limits]
-        return {"limits": limits, "tally": asdict(self.mended.tally)}
+        kept: dict[str, Any] = {}
+        if self.mended is not None:
+            kept["limits"] = [None if found is None else asdict(found) for found in self.mended.limits]
+            kept["tally"] = asdict(self.mended.tally)
+        if self.cleaned is not None:
+            kept["interference"] = as_json(self.cleaned.found)
+        return kept or None
 
     def marks(self, part: Image) -> LazyArray | None:
         """True where a pixel of the conditioned image, or of a region of it, was mended; None where none was."""
@@ -295,13 +309,23 @@ def conditioned(
 
     remembered : of the same job, which was interrupted.
 
-    Outliers are mended in pictures of at least 64 x 64 pixels in which there is noise; labels and masks stay.
+    Outliers are mended in pictures of at least 64 x 64 pixels in which there is noise; labels and masks stay. Then
+    periodic interference is taken away, where that was asked for.
     """
+    image, conditions = _mended(image, options, remembered)
+    if options.interference == "remove":
+        array = cleaned(image, (remembered or {}).get("interference", ()))
+        if array is not None:
+            return replace(image, data=array), replace(conditions, cleaned=array)
+    return image, conditions
+
+
+def _mended(image: Image, options: RunOptions, remembered: Mapping[str, Any] | None) -> tuple[Image, Conditions]:
     kept = Conditions(options.outliers)
     if options.outliers == "keep" or image.meaning == "labels" or image.dtype.kind not in "iuf":
         return image, kept
     axis = image.axes.index("C") if "C" in image.axes else None
-    if remembered is not None:
+    if remembered is not None and "limits" in remembered:
         limits = tuple(None if known is None else _limits_of(known) for known in remembered["limits"])
         tally = Tally(**remembered["tally"])
     else:

@@ -119,8 +119,9 @@ def noise_report(
 def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, Any] | None:
     """The noise of a typical plane in the file's grey levels, JSON-like; None when the planes are too small to tell.
 
-    Gain, defects, clipping and stripes are those of the middle plane's central part; of a movie (T, Y, X), the defects
-    are those that stay through its frames. ``known`` : the noise of a typical plane, where it was estimated before.
+    Gain, defects, clipping, stripes and interference are those of the middle plane's central part; of a movie
+    (T, Y, X), the defects are those that stay through its frames. ``known`` : the noise of a typical plane, where it
+    was estimated before.
     """
     seen = _look_at_noise(image, known)
     return None if seen is None else seen.facts
@@ -139,7 +140,7 @@ class _Seen:
 def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | None:
     from ruska.methods.blindspot import spot_for
     from ruska.methods.looking import planes_to_look_at, typical_noise
-    from ruska.physics import find_defects, measure_stripes, noise_level
+    from ruska.physics import find_defects, find_interference, measure_stripes, noise_level
 
     source = ValidSource.of(image)
     found = known or typical_noise(source)
@@ -166,6 +167,7 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
     }
     if min(plane.shape) >= 32:
         facts["stripes"] = asdict(measure_stripes(plane))
+    facts["interference"] = [asdict(wave) for wave in find_interference(plane).waves]
     return _Seen(facts, plane, level, defects)
 
 

@@ -19,6 +19,7 @@ FEWEST_SAMPLES, MOST_SAMPLES = 2, 100
 DTypes = Literal["auto", "same", "float32"]
 Executors = Literal["threads", "processes"]
 Outliers = Literal["mend", "keep"]
+Interferences = Literal["keep", "remove"]
 _LARGEST_BLANK = 1 << 40  # voxels
 _STEP = re.compile(r"@[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*\Z")
 
@@ -81,6 +82,8 @@ class RunOptions(Settings):
                           "float32.")  # fmt: skip
     outliers: Outliers = Field("mend", description="Hot pixels, X-ray hits and dead pixels: mend them before "
                                "restoring, or keep them as they are.")  # fmt: skip
+    interference: Interferences = Field("keep", description="Periodic interference (mains hum, pickup of a scan): keep "
+                                        "it, or find it in each slice and remove it before restoring.")  # fmt: skip
     samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples beside the result, 2 to 100, and "
                          "their standard deviation; 0: none.")  # fmt: skip
     seed: int = Field(0, description="Of the samples.")
@@ -117,8 +120,8 @@ class RunOptions(Settings):
         return {axis: slice(*part) for axis, part in self.roi.items()} if self.roi else None
 
 
-FLAGS = {"outliers": "keep"}
-"""Run options that are a flag, ``--keep-outliers``, for this value; without it they are as usual."""
+FLAGS = {"outliers": "keep", "interference": "remove"}
+"""Run options that are a flag, such as ``--keep-outliers``, for this value; without it they are as usual."""
 PASSING = ("workers", "executor", "overwrite", "report", "whole_names")
 """Run options that leave every byte of a result as it is: the ledger keeps the block plan."""
 

@@ -73,7 +73,8 @@ def draw_noise(
     for axes in (line, lags):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    set_title(figure, title, f"noise of {facts['std']:.3g} grey levels")
+    hum = f", interference of {waves[0]['amplitude']:.3g}" if (waves := facts.get("interference")) else ""
+    set_title(figure, title, f"noise of {facts['std']:.3g} grey levels{hum}")
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

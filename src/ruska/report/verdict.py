@@ -12,6 +12,7 @@ from ruska.errors import GeometryError
 from ruska.metrics import radial_spectrum, residual_whiteness
 from ruska.physics import NoiseEstimate, estimate_noise
 from ruska.report.improvement import Improvement, improvement
+from ruska.report.interference import interference_left
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,6 +137,8 @@ def judge(
     quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
     if clipped:
         quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
+    if (hum := interference_left(before, after)) is not None:
+        quiet.append(hum)
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
         return _nothing_removed(m, quiet, (gain is not None and gain.better) if denoised else None, numbers)
     loss, structure_line = _structure(m)
