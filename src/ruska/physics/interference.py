@@ -291,8 +291,9 @@ def _waves(profile: _Profile) -> tuple[tuple[Wave, ...], tuple[int, int]]:
     found: list[Wave] = []
     refused: list[tuple[float, float]] = []
     left, rows = profile, (0, profile.height + 1)
+    spectrum = _spectrum(left)
     while len(found) < _MOST and len(refused) <= _MOST:
-        start = _strongest(left, found, refused)
+        start = _strongest(left, spectrum, found, refused)
         if start is None:
             break
         wave, part = _fitted(left, *_refined(left, *start)), left
@@ -306,6 +307,7 @@ def _waves(profile: _Profile) -> tuple[tuple[Wave, ...], tuple[int, int]]:
             left, rows = part, ends
         found.append(wave)
         left = left.without(wave)
+        spectrum = _spectrum(left)
     for order in range(2, _ORDERS + 1) if found else ():
         wave = _harmonic(left, max(found, key=_amplitude), order, found)
         if wave is not None:
@@ -341,10 +343,12 @@ def _tapered(profile: _Profile) -> Real:
     return profile.weights * _hann(profile.height)[:, None] * _hann(len(profile.x))[None, :]
 
 
-def _strongest(profile: _Profile, found: list[Wave], refused: list[tuple[float, float]]) -> tuple[float, float] | None:
+def _strongest(
+    profile: _Profile, spectrum: tuple[Real, Real, Real], found: list[Wave], refused: list[tuple[float, float]]
+) -> tuple[float, float] | None:
     """Frequency (y, x) of the line that most stands out of its surroundings; None where none does enough."""
     height = profile.height
-    power, ratio, tilts = _spectrum(profile)
+    power, ratio, tilts = spectrum[0], spectrum[1].copy(), spectrum[2]
     frequencies = np.arange(height // 2) / height
     ratio[:_FEWEST] = 0
     ratio[height // 2 - 2 :] = 0
