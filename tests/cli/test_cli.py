@@ -51,6 +51,33 @@ def test_a_micrograph_in_a_denoised_micrograph_out(noisy, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("report", [True, False])
+def test_the_verdict_is_told_in_the_terminal_and_in_the_record(noisy, capsys, report):
+    words = ["denoise", noisy, "-o", noisy.with_name("blurred.tif"), "--method", "gaussian", "--overwrite"]
+    words += [] if report else ["--no-report"]
+    ruska_command(*words, "--set", "sigma=0.05", capsys=capsys)
+    assert "Nothing was removed: the result is practically the input." in " ".join(capsys.readouterr().out.split())
+    kept = json.loads(noisy.with_name("blurred.record.json").read_text())["verdict"]
+    assert (kept["level"], kept["objection"], kept["better_than_input"]) == ("caution", True, False)
+    ruska_command(*words, "--set", "sigma=3", "--json", capsys=capsys)
+    told = json.loads(capsys.readouterr().out)["verdict"]
+    assert told["better_than_input"] is True  # there was nothing but noise
+    assert told["sentences"]
+    assert told["numbers"]["noise_before"] == pytest.approx(100, rel=0.1)
+    assert told == json.loads(noisy.with_name("blurred.record.json").read_text())["verdict"]
+    assert told == json.loads(
+        json.dumps(ruska.denoise(noisy, method="gaussian", settings={"sigma": 3}).record["verdict"])
+    )
+
+
+def test_of_many_files_those_that_are_no_better_are_named(noisy, capsys):
+    folder = noisy.parent / "many"
+    folder.mkdir()
+    noisy.rename(folder / "noisy.tif")
+    ruska_command("denoise", folder, "--batch", "--method", "identity", capsys=capsys)
+    assert "noisy.tif: Nothing was removed" in capsys.readouterr().out
+
+
 def test_the_recorded_command_gives_the_same_pixels(noisy, capsys):
     import shlex
 

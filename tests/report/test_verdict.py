@@ -103,3 +103,20 @@ def test_other_shapes_are_refused() -> None:
         judge(NOISY[1], CLEAN[1:])
     with pytest.raises(GeometryError, match="verdict"):
         judge(NOISY[1][:31, :31], CLEAN[:31, :31])
+
+
+def test_a_result_that_is_no_better_than_its_input_is_told_so() -> None:
+    good = judge(NOISY[1], CLEAN)
+    assert good.better is True
+    assert any("probably nearer to the specimen" in line for line in good.lines)
+    same = judge(NOISY[1], NOISY[1].copy())
+    weak = judge(NOISY[1], NOISY[1] + 0.01 * (CLEAN - NOISY[1]))
+    assert (same.better, weak.better) == (False, False)
+    blurred = judge(NOISY[0], gaussian_filter(NOISY[0], 4))
+    assert blurred.better is False
+    assert "worse than its input" in blurred.headline
+    assert any("further from the specimen" in line for line in blurred.lines)
+    assert blurred.numbers["break_even_noise"] > estimate_noise(NOISY[0]).std
+    deblurred = judge(NOISY[0], gaussian_filter(NOISY[0], 4), denoised=False)
+    assert deblurred.better is None
+    assert not any("nearer" in line or "further" in line for line in deblurred.lines)

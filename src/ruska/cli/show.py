@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ruska.weights import ModelCard
 
 _MOST_FILES = 5  # of the training data that are named
+_LONGEST_HEADING = 40
+_MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
 
 
 def json(facts: Mapping[str, Any]) -> None:
@@ -195,6 +197,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
     """What a run did."""
     blocks = record["blocks"]
     table(f"Wrote {output}", {
+        **verdict_rows(record.get("verdict")),
         "method": f"{record['method']}: {record['method_reason']}",
         "noise": record["noise"],
         "samples": _samples(record.get("samples")),
@@ -204,6 +207,31 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "notes": record["warnings"],
         "report": record["report"],
     })  # fmt: skip
+
+
+def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How far the result can be trusted, a sentence a row; nothing of what is no picture."""
+    if not verdict:
+        return {}
+    said = f"{verdict['headline']} ({_MARK[verdict['level']]})"
+    sentences = [each for each in verdict["sentences"] if not each.startswith("The run warns:")]  # they are notes here
+    return {"verdict": said, "because": dict(map(_heading, sentences[:1] if verdict["level"] == "good" else sentences))}
+
+
+def _heading(sentence: str) -> tuple[str, str]:
+    """``Residual: it does not ..`` as the name and the text of a row."""
+    opening, colon, rest = sentence.partition(": ")
+    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("this", sentence)
+
+
+def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of many runs, by file: a line for each whose result is probably spoiled, or no better than its input."""
+    lines = []
+    for name, record in records.items():
+        verdict = record.get("verdict")
+        if verdict and (verdict["level"] == "warning" or verdict["better_than_input"] is False):
+            lines.append(f"{name}: {verdict['headline']}")
+    return lines
 
 
 def _listed(names: Sequence[str]) -> str | None:

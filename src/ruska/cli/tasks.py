@@ -269,5 +269,7 @@ def _batch(request: Any, folder: Path, given: Mapping[str, Any]) -> None:
         show.json({"done": done, "failed": [str(e) for e in failed]})
     else:
         say(f"{len(done)} images restored into {target}, {len(failed)} failed.")
+        for line in show.doubtful(done):
+            say(line)
     if failed:
         raise typer.Exit(failed[0].exit_code)

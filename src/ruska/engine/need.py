@@ -26,6 +26,7 @@ _FILTERS = 15 << 20  # the library of filters, where nothing has used it before
 _SHOWN = 1024  # pixels each way of a plane of the input that the report shows
 _RESLICED = 24 << 20  # another row of pictures, of volumes that are neither thin nor large
 _THIN, _LARGE = 8, 256 << 20  # slices; bytes
+_PER_JUDGED = 85  # bytes a pixel of the plane that the verdict looks at; measured 69
 _PER_SHOWN = 53  # bytes a pixel of the input's plane, and of the result's
 _PER_DOUBT = 20  # bytes a pixel of the standard deviation, and of each of two samples
 _BETWEEN = 0.15  # of a network's working memory, which is left in pieces where other blocks are read and written beside
@@ -129,11 +130,11 @@ class Need:
         taken = threads + voxels * (
             self.delivery.held + (_SPREADING if self.delivery.held and self.delivery.doubt else 0)
         )
-        if not self.delivery.report:
-            return taken
         shown, finer = prod(min(n, _SHOWN) for n in self.shape[-2:]), float(prod(self.scale[-2:]))
-        doubt = 3 * _PER_DOUBT * finer if self.delivery.doubt else 0
         filters = 0 if "scipy.ndimage" in sys.modules else _FILTERS
+        if not self.delivery.report:
+            return taken + filters + shown * _PER_JUDGED
+        doubt = 3 * _PER_DOUBT * finer if self.delivery.doubt else 0
         if self.deep >= _THIN and prod(self.shape) * self.itemsize <= _LARGE:
             filters += _RESLICED
         return taken + _DRAWING + filters + shown * (_PER_SHOWN * (1 + finer) + doubt)

@@ -37,7 +37,7 @@ from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companion, companions, draw, drawn_names
 from ruska.pipeline.watch import Watch, watched
-from ruska.report import beside, check_beside, json_text, place
+from ruska.report import beside, check_beside, json_text, judge_images, place
 from ruska.scratch import tidy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ruska.engine import Sink
     from ruska.engine.run import Outcome
     from ruska.pipeline.request import Request
-    from ruska.report import Beside
+    from ruska.report import Beside, Judged
 
 _STORE = "blocks.zarr"
 """In the work folder: a Zarr output, where its finished blocks are."""
@@ -138,8 +138,10 @@ class _Run:
             outcome = job.run(sinks, NoLedger(), told)
             drawn = draw(job, NoLedger(), told)
             record = make_record(self.request, job, digest, None, outcome, drawn)
+            made = Made.of(job, sinks, outcome, drawn, record)
+            judged = judged_by(job, made, record)
             watch.check()
-        made = Made.of(job, sinks, outcome, drawn, record)
+        record["verdict"] = None if judged is None else judged.as_dict()
         further = {name: replace(found, data=found.numpy()) for name, found in made.further.items()}
         first = replace(made.first, data=made.first.numpy())
         found = _result(first, record, further, outcome)
@@ -177,11 +179,12 @@ class _Run:
             drawn = draw(job, ledger, told)
             names = beside(target, whole=run.whole_names)  # asked again: a run beside this one may have ended
             record = make_record(own, job, digest, names, outcome, drawn)
-            watch.check()  # nothing is written beside the output before
             made = Made.of(job, sinks, outcome, drawn, record)
+            judged = judged_by(job, made, record)  # reads the input once more
+            watch.check()  # nothing is written beside the output before
             if (known := format_of_name(target)) is not None and known.masks:
                 made = replace(made, first=marked(job, made.first))
-            return _Delivery(job, made, record, names, run.overwrite, run.report, told, watch, ledger).write()
+            return _Delivery(job, made, record, judged, names, run.overwrite, run.report, told, watch, ledger).write()
 
     def _check_beside(self, target: Path, *, overwrite: bool) -> None:
         run = self.request.run
@@ -407,6 +410,7 @@ class _Delivery:
     job: Prepared
     made: Made
     record: dict[str, Any]
+    judged: Judged | None
     names: Beside
     overwrite: bool
     report: bool
@@ -424,7 +428,8 @@ class _Delivery:
 
         def before_placing(lost: tuple[str, ...]) -> None:
             self.record["output"]["not_kept"] = list(lost)
-            if self.report and self.job.plan.outputs[0].values == "intensity":  # labels are no picture to compare
+            self.record["verdict"] = None if self.judged is None else self.judged.as_dict()
+            if self.report and self.judged is not None:
                 html.append(self._draw([*files.values(), *tables.values()]))
             place(self.names.record, json_text(self.record).encode())
 
@@ -482,6 +487,7 @@ class _Delivery:
             self.names.target, self.job.image, self.made.first, self.record,
             explained=getattr(self.job.method, "explained", None), drawn=drawn, overwrite=True, names=self.names,
             noisiest=self.job.noisiest, mended=self.job.conditions.marks(self.job.image),
+            verdict=None if self.judged is None else self.judged.verdict,
         )  # fmt: skip
         try:
             self.watch.check()  # the report shows the input, too
@@ -493,6 +499,14 @@ class _Delivery:
 
     def _tick(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self.progress(f"writing {name}", done, total)
+
+
+def judged_by(job: Prepared, made: Made, record: Mapping[str, Any]) -> Judged | None:
+    """The verdict on a result; None for labels and the like, which are no picture to compare."""
+    if job.plan.outputs[0].values != "intensity":
+        return None
+    explained = getattr(job.method, "explained", None)
+    return judge_images(job.image, made.first, record, explained, job.noisiest)
 
 
 class Told:

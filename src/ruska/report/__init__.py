@@ -2,12 +2,14 @@
 
 from ruska.report.beside import Beside, beside, check_beside, place, sidecar
 from ruska.report.html import ReportPaths, write_report
+from ruska.report.judging import Judged, judge_images
 from ruska.report.noise_picture import draw_noise
 from ruska.report.scores import check_scores, json_text, write_scores
 from ruska.report.verdict import Verdict, judge
 
 __all__ = [
     "Beside",
+    "Judged",
     "ReportPaths",
     "Verdict",
     "beside",
@@ -16,6 +18,7 @@ __all__ = [
     "draw_noise",
     "json_text",
     "judge",
+    "judge_images",
     "place",
     "sidecar",
     "write_report",

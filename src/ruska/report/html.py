@@ -15,8 +15,9 @@ from ruska.image import Image, LazyArray
 from ruska.io.names import check_free
 from ruska.plain_text import copyable, one_line
 from ruska.report.beside import Beside, place
+from ruska.report.judging import judge_images, listed
 from ruska.report.pictures import Explained, Shown, choose_shown, draw
-from ruska.report.verdict import Verdict, judge
+from ruska.report.verdict import Verdict
 
 _BADGE = {"good": "✓ No objection found", "caution": "! Look closely", "warning": "✗ Check before you trust"}
 
@@ -33,6 +34,7 @@ def write_report(
     target: Path, before: Image, after: Image, record: Mapping[str, Any], *,
     explained: Explained | None = None, drawn: Sequence[Image] = (), overwrite: bool = False,
     names: Beside | None = None, noisiest: Mapping[str, int] | None = None, mended: LazyArray | None = None,
+    verdict: Verdict | None = None,
 ) -> ReportPaths:  # fmt: skip
     """Write ``<stem>.report.html`` and ``<stem>.report.png`` beside ``target``, which need not exist yet.
 
@@ -42,8 +44,8 @@ def write_report(
     drawn : standard deviation of the result, and samples, on its grid.
     names : what the files are called; by the stem of ``target`` when None.
     noisiest : where the plane with the strongest noise is, an index for each axis before Y, where planes differ.
-
     mended : True where a pixel of ``before`` was mended, of its shape; None where none was.
+    verdict : on this result (see `judge_images`); judged here when None.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
@@ -51,29 +53,11 @@ def write_report(
     check_free((paths.html, paths.png), overwrite=overwrite)
     shown = choose_shown(before, after, explained, drawn, noisiest, mended)
     picture = draw(shown, f"{before.name} → {Path(target).name}")
-    page = page_html(Path(target).name, before, shown, _verdict(shown, record), picture, record)
+    verdict = verdict or judge_images(before, after, record, explained, noisiest).verdict
+    page = page_html(Path(target).name, before, shown, verdict, picture, record)
     place(paths.png, picture)
     place(paths.html, page.encode("utf-8"))
     return paths
-
-
-def _verdict(shown: Shown, record: Mapping[str, Any]) -> Verdict:
-    warnings = [str(w) for w in _listed(record.get("warnings"))]
-    if shown.residual is None:
-        line = "The output has another grid than the input, so the two cannot be subtracted."
-        return Verdict("Look for yourself: this result was not judged.", (line, *warnings), "caution")
-    if min(shown.before.shape) < 32:
-        line = "The image is smaller than 32 pixels, too small to tell structure from noise."
-        return Verdict("Look for yourself: this result was not judged.", (line, *warnings), "caution")
-    clipped = record.get("clipped")
-    count = int(clipped) if isinstance(clipped, int | np.integer) else 0
-    if count:  # said in our own words
-        warnings = [w for w in warnings if "clipped" not in w]
-    return judge(shown.before, shown.before - shown.residual, clipped=count, warnings=warnings)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [] if value in (None, "") else [value]
 
 
 def page_html(
@@ -146,7 +130,7 @@ what was measured. Detail of a sample alone is an example of what may be there, 
 
 def _spread(record: Mapping[str, Any]) -> str:
     """How the noise differs between channels and slices; nothing where there is one channel of slices alike."""
-    channels = [c for c in _listed(record.get("noise_spread")) if isinstance(c, Mapping)]
+    channels = [c for c in listed(record.get("noise_spread")) if isinstance(c, Mapping)]
     rows = []
     for channel in channels:
         slices = channel.get("slices") or {}
@@ -183,7 +167,7 @@ def _alt(shown: Shown, verdict: Verdict) -> str:
 
 def _rows(record: Mapping[str, Any]) -> Iterator[str]:
     for group, value in record.items():
-        if group in ("command", "noise_spread", "parts") or value in (None, "", [], (), {}):
+        if group in ("command", "noise_spread", "parts", "verdict") or value in (None, "", [], (), {}):
             continue
         title = _safe(str(group).replace("_", " "))
         if isinstance(value, Mapping):

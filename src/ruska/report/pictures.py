@@ -73,15 +73,15 @@ def choose_shown(
     same = before.axes == after.axes and before.shape == after.shape
     side = MOST_PIXELS
     zoom = max(1.0, after.shape[-1] / before.shape[-1])
-    b, a = _read(before, side, "plane"), _read(after, round(side * zoom), "plane")
-    doubt = [_read(image, round(side * zoom), "plane") for image in drawn[: 1 + _SAMPLES]]
+    b, a = _show(before, side, "plane"), _show(after, round(side * zoom), "plane")
+    doubt = [_show(image, round(side * zoom), "plane") for image in drawn[: 1 + _SAMPLES]]
     seen = a if explained is None else explained(a)
     comparable = (same or explained is not None) and (seen is None or seen.shape == b.shape)
     xz = all("Z" in i.axes and i.size("Z") >= 8 and i.nbytes <= _RESLICE_BYTES for i in (before, after))
     worst = None
     if noisiest is not None:
-        wb = _read(before, side, "plane", noisiest)
-        wa = _read(after, round(side * zoom), "plane", _on_grid_of(after, before, noisiest))
+        wb = _show(before, side, "plane", noisiest)
+        wa = _show(after, round(side * zoom), "plane", on_grid_of(after, before, noisiest))
         ws = wa if explained is None else explained(wa)
         worst = (wb, wa, wb - ws if ws is not None and comparable else None)
     ratio = tuple(
@@ -90,26 +90,39 @@ def choose_shown(
     )
     return Shown(
         b, a, b - seen if seen is not None and comparable else None,
-        _read(before, side, "reslice") if xz else None, _read(after, round(side * zoom), "reslice") if xz else None,
+        _show(before, side, "reslice") if xz else None, _show(after, round(side * zoom), "reslice") if xz else None,
         (before.voxel_size_nm.get("X"), after.voxel_size_nm.get("X")), (ratio[0], ratio[1]), _caption(before),
         "Residual (before − after)" if explained is None else "Unexplained (before − after as it would be recorded)",
         doubt[0] if doubt else None, tuple(doubt[1:]),
-        worst, _place_title(before, noisiest) if noisiest is not None else "",
+        worst, place_title(before, noisiest) if noisiest is not None else "",
         None if mended is None else np.argwhere(_read(replace(before, data=mended, mask=None), side, "plane")),
     )  # fmt: skip
 
 
-def _on_grid_of(after: Image, before: Image, place: Mapping[str, int]) -> dict[str, int]:
+def on_grid_of(after: Image, before: Image, place: Mapping[str, int]) -> dict[str, int]:
     """A place of ``before`` in a result that may have more slices."""
     return {a: i * after.size(a) // before.size(a) for a, i in place.items() if a in after.axes}
 
 
-def _place_title(image: Image, place: Mapping[str, int]) -> str:
+def place_title(image: Image, place: Mapping[str, int]) -> str:
     return ", ".join(f"{_NAMES[a]} {i + 1} of {image.size(a)}" for a, i in place.items() if image.size(a) > 1)
 
 
+def plane_at(image: Image, place: Mapping[str, int], *, zoom: float = 1.0) -> Plane:
+    """The plane (Y, X) at ``place``, in the middle of other axes; its central part when it is large; float64, as it is.
+
+    zoom : how many times finer the grid is than that of the input, whose central part it is.
+    """
+    return _read(image, round(MOST_PIXELS * zoom), "plane", place)
+
+
+def where_shown(image: Image) -> str:
+    """Which part of the data is looked at."""
+    return _caption(image).removeprefix("Shown: ")
+
+
 def _read(image: Image, side: int, what: str, place: Mapping[str, int] | None = None) -> Plane:
-    """The middle plane or XZ re-slice, or the plane at ``place``; ``side`` limits Y and X."""
+    """The middle plane or XZ re-slice, or the plane at ``place``, as it is; ``side`` limits Y and X."""
     box, shape = [], []
     for axis, n in zip(image.axes, image.shape, strict=True):
         whole = axis == "X" or axis == ("Y" if what == "plane" else "Z")
@@ -121,8 +134,15 @@ def _read(image: Image, side: int, what: str, place: Mapping[str, int] | None = 
         if whole:
             shape.append((axis, wanted))
     values = np.asarray(image.data[tuple(box)], dtype=np.float64).reshape([n for _, n in shape])
-    if shape[0][0] == "X":
-        values = values.T
+    return values.T if shape[0][0] == "X" else values
+
+
+def _show(image: Image, side: int, what: str, place: Mapping[str, int] | None = None) -> Plane:
+    return filled(_read(image, side, what, place))
+
+
+def filled(values: Plane) -> Plane:
+    """NaN and infinite values replaced by the median of the others."""
     finite = np.isfinite(values)
     if finite.all():
         return values

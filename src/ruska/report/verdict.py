@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,14 +11,18 @@ import numpy as np
 from ruska.errors import GeometryError
 from ruska.metrics import radial_spectrum, residual_whiteness
 from ruska.physics import NoiseEstimate, estimate_noise
+from ruska.report.improvement import Improvement, improvement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Level = Literal["good", "caution", "warning"]
+LEVELS: tuple[Level, ...] = ("good", "caution", "warning")  # from the best on
 
 _PROBE = 1.5  # px; standard deviation of the Gaussian that sets structure apart from noise in the residual
 _WINDOW = 24  # px; neighbourhood in which removed structure is looked for
+_HARDLY = 0.3  # share of the noise removed below which more might be
+_NARROW = 0.9  # break-even noise over estimated noise above which "better" hangs on the estimate
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,17 @@ class Measures:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A headline, the sentences that support it, and how much care is needed."""
+    """A headline, the sentences that support it, and how much care is needed.
+
+    better : whether the result is probably nearer to the specimen than its input; None where that was not judged.
+    numbers : behind the sentences, JSON-like; see `Measures` and `Improvement`.
+    """
 
     headline: str
     lines: tuple[str, ...]
     level: Level
+    better: bool | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> Measures:
@@ -105,6 +115,7 @@ def judge(
     *,
     clipped: int = 0,
     warnings: Sequence[str] = (),
+    denoised: bool = True,
 ) -> Verdict:
     """Say in plain words how far the result can be trusted.
 
@@ -112,6 +123,7 @@ def judge(
     noise : of ``before``; estimated when not given.
     clipped : voxels of the whole result that did not fit the output's range.
     warnings : what the run itself warned of; repeated here.
+    denoised : only noise was to be removed, so that both planes show one thing and the nearer one can be told.
 
     ``good`` means that nothing speaks against the result, not that it is right: one image has no truth.
     The limits were set on phantoms and real micrographs at three doses: truth and BM3D pass, a Gaussian blur of
@@ -119,42 +131,79 @@ def judge(
     """
     noise = noise or estimate_noise(np.asarray(before, dtype=np.float64))
     m = measure(before, after, noise)
+    gain = improvement(before, after, noise) if denoised else None
+    numbers = asdict(m) | ({} if gain is None else gain.as_dict())
     quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
     if clipped:
         quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
-        return _nothing_removed(m, quiet)
+        return _nothing_removed(m, quiet, False if denoised else None, numbers)
     loss, structure_line = _structure(m)
     bias_line, biased = _bias(m)
-    lines = [_removed(m), structure_line, _residual(m, noise), bias_line, *quiet]
+    nearer, nearer_line = _nearer(gain)
+    lines = [*nearer_line, _removed(m), structure_line, _residual(m, noise), bias_line, *quiet]
     lines.append(
         "What cannot be judged from one image: whether fine detail in the result is real. Compare a second exposure "
         "of the same field, or a longer one of a part of it, before you interpret detail near the noise."
     )
-    level: Level = "warning" if loss == "warning" or biased else "caution" if loss == "caution" or quiet else "good"
+    level = _worst(loss, nearer, "warning" if biased else "good", "caution" if quiet else "good")
+    headline = _headline(m, loss, biased=biased, remarked=level == "caution", gain=gain)
+    return Verdict(headline, tuple(lines), level, None if gain is None else gain.better, numbers)
+
+
+def _worst(*levels: Level) -> Level:
+    return max(levels, key=LEVELS.index)
+
+
+def _headline(m: Measures, loss: Level, *, biased: bool, remarked: bool, gain: Improvement | None) -> str:
+    lost = "Real structure was probably removed together with the noise"
+    if gain is not None and not gain.better:
+        poor = f"he result is probably {'worse' if gain.worse else 'no better'} than its input."
+        return f"{lost}: t{poor}" if loss == "warning" else f"T{poor}"
     if loss == "warning":
-        headline = "Real structure was probably removed together with the noise."
-    elif biased:
-        headline = "The brightness of the image changed."
-    elif loss == "caution":
-        headline = "Noise was removed, and probably some fine structure with it."
-    elif level == "caution":
-        headline = "Noise was removed and no lost structure was found, but see the remarks."
-    elif m.noise_after > 0.5 * m.noise_before:
-        headline = "Part of the noise was removed; no lost structure was found."
-    else:
-        headline = "Noise was removed; no lost structure was found."
-    return Verdict(headline, tuple(lines), level)
+        return f"{lost}."
+    if biased:
+        return "The brightness of the image changed."
+    if loss == "caution":
+        return "Noise was removed, and probably some fine structure with it."
+    if remarked:
+        return "Noise was removed and no lost structure was found, but see the remarks."
+    if m.noise_after > 0.5 * m.noise_before:
+        return "Part of the noise was removed; no lost structure was found."
+    return "Noise was removed; no lost structure was found."
 
 
-def _nothing_removed(m: Measures, quiet: list[str]) -> Verdict:
+def _nearer(gain: Improvement | None) -> tuple[Level, list[str]]:
+    """Whether the result is nearer to the specimen than its input, in words; nothing where that was not judged."""
+    if gain is None:
+        return "good", []
+    facts = (
+        f"what was removed has {gain.removed:.2g} times the variance of the noise (about {gain.noise_std:.3g} grey "
+        f"levels), of which {gain.taken:.0%} is gone"
+    )
+    if not gain.better:
+        where = "further from" if gain.worse else "no nearer to"
+        advice = "Use a stronger setting" if gain.taken < _HARDLY and not gain.worse else "Use a weaker setting"
+        return "warning" if gain.worse else "caution", [
+            f"Result against input: the result is probably {where} the specimen than its input: {facts}. {advice}, "
+            "or keep the input."
+        ]
+    sure = f"as long as the noise is more than {gain.break_even:.3g} grey levels"
+    if gain.break_even > _NARROW * gain.noise_std:
+        return "caution", [f"Result against input: the result is nearer to the specimen only {sure}: {facts}. A weaker "
+                           "setting would be safer."]  # fmt: skip
+    return "good", [f"Result against input: the result is probably nearer to the specimen, {sure}: {facts}."]
+
+
+def _nothing_removed(m: Measures, quiet: list[str], better: bool | None, numbers: Mapping[str, Any]) -> Verdict:
     line = (
         f"The result differs from the input by {m.residual_std:.3g} grey levels, the noise is about "
         f"{m.noise_before:.3g}. Choose a stronger setting if you expected more."
     )
     if m.noise_before <= 0.005 * m.contrast:
         line += " The input has hardly any noise, so there may be nothing to do."
-    return Verdict("Nothing was removed: the result is practically the input.", (line, *quiet), "caution")
+    headline = "Nothing was removed: the result is practically the input."
+    return Verdict(headline, (line, *quiet), "caution", better, numbers)
 
 
 def _removed(m: Measures) -> str:
