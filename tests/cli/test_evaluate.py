@@ -99,3 +99,29 @@ def test_it_refuses_with_one_line_and_leaves_nothing(
     assert said.count("\n") == 1
     assert says in said
     assert sorted(files.iterdir()) == before
+
+
+def test_repeated_frames_are_compared_as_far_apart_as_the_record_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = cell_phantom((96, 96), 3)
+    movie = np.stack([STANDARD_DOSES[1].simulate(clean, seed=k) for k in range(7)]).astype(np.float32)
+    ruska.write(tmp_path / "movie.tif", Image(movie, "TYX"))
+    command(tmp_path / "movie.tif", "--frames", "-o", tmp_path / "scores", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["apart"], said["channels"]["1"]["pairs"]) == (1, 6)
+    assert json.loads((tmp_path / "scores" / "scores.json").read_text())["scores"] == said
+    with Picture.open(tmp_path / "scores" / "scores.png") as picture:
+        assert picture.width > 1000
+    record = {"output": {"path": "movie.tif"}, "plan": {"halo": [2, 8, 8]}}  # as of a method that looks at five frames
+    (tmp_path / "movie.record.json").write_text(json.dumps(record))
+    command(tmp_path / "movie.tif", "--frames")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "those 5 apart were compared" in shown
+    assert "looked at 5 frames" in shown
+    command(tmp_path / "movie.tif", "--frames", "--truth", tmp_path / "movie.tif", code=2)
+    assert "Leave out --truth" in capsys.readouterr().err
+    command(tmp_path / "movie.tif", "--apart", 2, code=2)
+    assert "Add --frames" in capsys.readouterr().err
+    command(tmp_path / "movie.tif", "--frames", "--apart", 7, code=3)
+    assert "too few" in capsys.readouterr().err

@@ -137,11 +137,16 @@ def evaluate(
     ] = None,
     register: Annotated[bool, typer.Option("--register", help="Put the truth in place first.")] = False,
     transform: Annotated[str | None, typer.Option(help="To register: shift, rigid, affine or drift.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Compare repeated frames of one place: SNR, FRC.")] = False,
+    apart: Annotated[
+        int | None,
+        typer.Option(help="Of frames: compare those so far apart. Default: by the record beside the file, else 1."),
+    ] = None,
     axes: Axes = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Score a result: against a clean image, against the noisy one it came from, or by itself."""
+    """Score a result: against a clean image, the noisy one it came from, other frames of the place, or by itself."""
     from ruska import pipeline
     from ruska.cli import scores, show
 
@@ -149,11 +154,12 @@ def evaluate(
         raise SettingsError(
             "--transform", "says how the truth may be moved, which was not asked for", "Add --register."
         )
-    if register and truth is None:
+    if register and truth is None and not frames:
         raise SettingsError("--register", "needs a truth to put in place", "Give one: --truth CLEAN.")
     files = {"image": result, "truth": truth, "noisy": noisy}
+    settings = {"transform": (transform or "shift") if register else None, "frames": frames, "apart": apart}
     found = pipeline.run(pipeline.Request(
-        task="evaluate", settings={"transform": (transform or "shift") if register else None},
+        task="evaluate", settings=settings,
         inputs={role: pipeline.Input(path=file, axes=axes) for role, file in files.items() if file is not None},
         output=None if output is None else str(output), run=pipeline.RunOptions(overwrite=overwrite),
     ))  # fmt: skip

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 def evaluation(found: Evaluation) -> None:
     """Scores as a table: the median over planes, and from where to where where there are several."""
     facts = found.scores.as_dict()
+    if "frames" in facts:
+        _frames(found, facts)
+        return
     placed = facts.pop("registration", None)
     rows: dict[str, Any] = {}
     if placed is not None:
@@ -23,6 +26,27 @@ def evaluation(found: Evaluation) -> None:
         rows["faults"] = "none found"
     rows["written"] = [str(path) for path in (found.numbers, found.picture) if path is not None]
     show.table(f"Scores of {found.record['result']}", rows)
+
+
+def _frames(found: Evaluation, facts: Mapping[str, Any]) -> None:
+    """Of repeated frames, a group of rows for each channel."""
+    rows: dict[str, Any] = {
+        "frames": f"{facts['frames']} along {facts['axis']}; those {facts['apart']} apart were compared"
+        + (f", aligned ({facts['registered']})" if facts["registered"] else "")
+    }
+    several = len(facts["channels"]) > 1
+    for name, channel in facts["channels"].items():
+        own = {
+            "pairs": channel["pairs"],
+            "correlation": _short(channel["correlation"]),
+            "signal to noise": f"{channel['snr_db']:.2f} dB",
+            "resolution": f"{channel['resolution_px']:.3g} pixels (Fourier ring correlation above 1/7)",
+            "drift": None if channel["drift_px"] is None else f"{_short(channel['drift_px'])} pixels between them",
+        }
+        rows |= {f"channel {name}": own} if several else own
+    rows["notes"] = facts["notes"]
+    rows["written"] = [str(path) for path in (found.numbers, found.picture) if path is not None]
+    show.table(f"Frames of {found.record['result']}", rows)
 
 
 def _registered(placed: Mapping[str, Any]) -> str:

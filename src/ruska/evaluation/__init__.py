@@ -2,12 +2,14 @@
 
 from ruska.evaluation.faults import Faults, find_faults
 from ruska.evaluation.placing import Placement, place_truth
+from ruska.evaluation.repeats import FrameScores, score_frames
 from ruska.evaluation.score import Scores, score
 from ruska.evaluation.spectra import noise_spectrum, spectrum_distance
 from ruska.evaluation.summary import Summary, scored_places
 
 __all__ = [
     "Faults",
+    "FrameScores",
     "Placement",
     "Scores",
     "Summary",
@@ -15,6 +17,7 @@ __all__ = [
     "noise_spectrum",
     "place_truth",
     "score",
+    "score_frames",
     "scored_places",
     "spectrum_distance",
 ]

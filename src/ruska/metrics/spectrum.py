@@ -87,10 +87,11 @@ def frc(a: NDArray[Any], b: NDArray[Any], threshold: float = 1 / 7) -> FourierRi
     cross = per_ring((spectra[0] * spectra[1].conj()).real)
     norm = np.sqrt(per_ring(np.abs(spectra[0]) ** 2) * per_ring(np.abs(spectra[1]) ** 2))
     correlation = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
-    return FourierRingCorrelation(frequency[1:], correlation, _crossing(frequency[1:], correlation, threshold))
+    return FourierRingCorrelation(frequency[1:], correlation, crossing(frequency[1:], correlation, threshold))
 
 
-def _crossing(frequency: NDArray[np.float64], correlation: NDArray[np.float64], threshold: float) -> float | None:
+def crossing(frequency: NDArray[np.float64], correlation: NDArray[np.float64], threshold: float) -> float | None:
+    """Period in pixels at which a curve, smoothed over three rings, first falls below ``threshold``; None: never."""
     padded = np.pad(correlation, 1, mode="edge")
     smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     below = np.flatnonzero(smooth < threshold)

@@ -147,6 +147,8 @@ def evaluate(
     output: str | os.PathLike[str] | None = None,
     *,
     register: Model | None = None,
+    frames: bool = False,
+    apart: int | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
     """Score a restored image against the truth, against the noisy image it came from, or by itself.
@@ -155,9 +157,8 @@ def evaluate(
     """
     images = {"image": result, "truth": truth, "noisy": noisy}
     given = {role: image for role, image in images.items() if image is not None}
-    found: Evaluation = _asked(
-        "evaluate", "auto", {"transform": register}, given, output, {"overwrite": overwrite}, None
-    )
+    settings = {"transform": register, "frames": frames, "apart": apart}
+    found: Evaluation = _asked("evaluate", "auto", settings, given, output, {"overwrite": overwrite}, None)
     return found
 
 

@@ -98,6 +98,9 @@ class EvaluateSettings(Settings):
 
     transform: Model | None = Field(None, description="Put the truth in place first: shift, rigid, affine or drift; "
                                     "none: it lies there.")  # fmt: skip
+    frames: bool = Field(False, description="The image is a stack of repeated frames, to be compared with each other.")
+    apart: int | None = Field(None, ge=1, description="Of frames: distance of those that are compared; none: as far as "
+                              "they share no input.")  # fmt: skip
 
 
 class NoSettings(Settings):
@@ -116,7 +119,8 @@ def _evaluate(request: Request, images: Opened, own: EvaluateSettings, context: 
     from ruska.pipeline.evaluating import evaluate
 
     return evaluate(images["image"], images.get("truth"), images.get("noisy"), request.output,
-                    register=own.transform, overwrite=request.run.overwrite)  # fmt: skip
+                    register=own.transform, frames=own.frames, apart=own.apart,
+                    overwrite=request.run.overwrite)  # fmt: skip
 
 
 def _noise(request: Request, images: Opened, own: NoSettings, context: Context) -> dict[str, Any]:

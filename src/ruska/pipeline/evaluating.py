@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +17,6 @@ from ruska.plain_text import command_line, no_option
 from ruska.registration import Model
 
 if TYPE_CHECKING:
-    from ruska.evaluation import Scores
     from ruska.image import Image
 
 
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 class Evaluation:
     """What `evaluate` found.
 
-    scores : see `ruska.evaluation.Scores`. record : what was scored, JSON-like, with the command that repeats it.
+    scores : see `ruska.evaluation.Scores`; of repeated frames `ruska.evaluation.FrameScores`.
+    record : what was scored, JSON-like, with the command that repeats it.
     numbers, picture : the files that were written, or None.
     """
 
-    scores: Scores
+    scores: Any
     record: dict[str, Any]
     numbers: Path | None = None
     picture: Path | None = None
@@ -40,6 +42,8 @@ def evaluate(
     output: str | os.PathLike[str] | None = None,
     *,
     register: Model | None = None,
+    frames: bool = False,
+    apart: int | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
     """Score a restored image against the truth, against the noisy image it came from, or by itself.
@@ -50,7 +54,10 @@ def evaluate(
     output : folder for ``scores.json`` and ``scores.png``; nothing is written when None.
     register : put the truth onto the grid of ``noisy`` (of ``result`` without one) first, as `ruska.register` does with
         this model (``shift``, ``rigid``, ``affine``, ``drift``); only the truth is interpolated, its rows and columns
-        may differ in number, and only what both sides show is scored.
+        may differ in number, and only what both sides show is scored. Of frames: align each pair so.
+    frames : ``result`` is a stack of repeated frames of one place, which are compared with each other.
+    apart : distance of the frames that are compared; None: those that share no input, as far as the record beside the
+        file tells how many frames its method looked at, else neighbours.
 
     Raises
     ------
@@ -62,6 +69,10 @@ def evaluate(
 
     if register is not None and register not in get_args(Model):
         raise SettingsError("register", f"is '{register}'", did_you_mean(str(register), get_args(Model)))
+    if frames:
+        return _evaluate_frames(result, (truth, noisy), output, register, apart, overwrite=overwrite)
+    if apart is not None:
+        raise SettingsError("apart", "is the distance of repeated frames", "Add --frames.")
     if register is not None and truth is None:
         raise SettingsError("register", "needs a truth to put in place", "Give one: --truth CLEAN.")
     paths = None if output is None else check_scores(Path(output), overwrite=overwrite)
@@ -79,15 +90,61 @@ def evaluate(
     return Evaluation(scores, record, paths.numbers, paths.picture)
 
 
+def _evaluate_frames(
+    result: Image | str | os.PathLike[str], others: tuple[Any, ...], output: Any, register: Model | None,
+    apart: int | None, *, overwrite: bool,
+) -> Evaluation:  # fmt: skip
+    from ruska.evaluation import score_frames
+    from ruska.report import check_scores, write_frame_scores
+
+    if any(other is not None for other in others):
+        raise SettingsError("frames", "are compared with each other", "Leave out --truth and --noisy.")
+    if apart is not None and apart < 1:
+        raise SettingsError("apart", f"is {apart}, must be at least 1")
+    paths = None if output is None else check_scores(Path(output), overwrite=overwrite)
+    image = as_image(result)
+    record = _record(image, None, None, output, register, ["--frames", *(["--apart", str(apart)] if apart else [])])
+    with watched(image) as watch:
+        scores = score_frames(image, apart=apart, window=frames_seen(image), model=register)
+        watch.check()
+        if paths is not None:
+            write_frame_scores(paths, scores, record, image)
+    return Evaluation(scores, record, *((paths.numbers, paths.picture) if paths is not None else ()))
+
+
+def frames_seen(image: Image) -> int:
+    """How many frames the method that made ``image`` looked at for each, as its record tells; 1 where none does."""
+    for record in (_beside(image), image.provenance):
+        plan = record.get("plan")
+        halo = plan.get("halo") if isinstance(plan, Mapping) else None
+        if isinstance(halo, list | tuple) and len(halo) == 3 and all(isinstance(n, int) for n in halo):
+            return 1 + 2 * int(halo[0])
+    return 1
+
+
+def _beside(image: Image) -> Mapping[str, Any]:
+    """The record beside a file; empty where there is none, or it is another's."""
+    from ruska.report import beside
+
+    if image.path is None or not (names := beside(image.path)).is_own():
+        return {}
+    try:
+        found = json.loads(names.record.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
 def _record(
-    result: Image, truth: Image | None, noisy: Image | None, output: Any, register: Model | None
-) -> dict[str, Any]:
+    result: Image, truth: Image | None, noisy: Image | None, output: Any, register: Model | None,
+    more: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     names = {name: None if i is None else str(i.path or i.name)
              for name, i in (("result", result), ("truth", truth), ("noisy", noisy))}  # fmt: skip
     words = ["ruska", "evaluate", no_option(str(names["result"]))]
     for name in ("truth", "noisy"):
         words += [f"--{name}", no_option(names[name] or "")] if names[name] else []
-    words += ["--register", "--transform", register] if register else []
+    words += [*more, *(["--register", "--transform", register] if register else [])]
     words += ["-o", no_option(str(output))] if output is not None else []
     words += ["--axes", result.axes]
     return {"ruska": ruska.__version__, "task": "evaluate", **names, "command": command_line(words)}

@@ -4,7 +4,7 @@ from ruska.report.beside import Beside, beside, check_beside, place, sidecar
 from ruska.report.html import ReportPaths, write_report
 from ruska.report.judging import Judged, judge_images
 from ruska.report.noise_picture import draw_noise
-from ruska.report.scores import check_scores, json_text, write_scores
+from ruska.report.scores import check_scores, json_text, write_frame_scores, write_scores
 from ruska.report.verdict import Verdict, judge
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "judge_images",
     "place",
     "sidecar",
+    "write_frame_scores",
     "write_report",
     "write_scores",
 ]

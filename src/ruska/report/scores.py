@@ -16,7 +16,7 @@ from ruska.report.beside import place
 from ruska.report.score_picture import choose_compared, draw_scores
 
 if TYPE_CHECKING:
-    from ruska.evaluation import Scores
+    from ruska.evaluation import FrameScores, Scores
     from ruska.image import Image
 
 
@@ -47,7 +47,17 @@ def write_scores(
     Raises OutputError when a file cannot be written.
     """
     picture = draw_scores(choose_compared(result, truth, noisy), _title(result, truth), _headline(scores))
-    numbers = json_text({**record, "scores": scores.as_dict()})
+    _write(paths, json_text({**record, "scores": scores.as_dict()}), picture)
+
+
+def write_frame_scores(paths: ScorePaths, scores: FrameScores, record: Mapping[str, Any], frames: Image) -> None:
+    """The same of repeated frames."""
+    from ruska.report.frames_picture import draw_frames
+
+    _write(paths, json_text({**record, "scores": scores.as_dict()}), draw_frames(scores, frames))
+
+
+def _write(paths: ScorePaths, numbers: str, picture: bytes) -> None:
     new = not paths.numbers.exists()
     try:
         paths.numbers.parent.mkdir(parents=True, exist_ok=True)
