@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ruska.physics.noise_level import NoiseLevel
     from ruska.physics.noise_statistics import NoiseEstimate
 
 
@@ -121,10 +122,14 @@ def _plane(source: Readable, box: Box) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Typical:
-    """The box of the sample plane whose noise level is the median one, and its noise."""
+    """The box of the sample plane whose noise level is the median one, and its noise.
+
+    level : over the grey level, where it was told.
+    """
 
     box: Box
     noise: NoiseEstimate
+    level: NoiseLevel | None = None
 
 
 # By identity, not in a WeakKeyDictionary: sources compare by their arrays, which have no hash.
@@ -153,6 +158,20 @@ def _estimated(source: Readable) -> _Typical | None:
     found = [_Typical(box, estimate_noise(plane)) for box, plane in _looked_at(source)]
     levels = [typical.noise.white_equivalent_std for typical in found]
     return found[int(np.argsort(levels, kind="stable")[len(levels) // 2])] if found else None
+
+
+def tell_noise(source: Readable, noise: NoiseEstimate, level: NoiseLevel) -> None:
+    """Let every method that looks at ``source`` know its noise from elsewhere, as of repeated frames."""
+    found = _estimated(source)
+    box = found.box if found is not None else _boxes(source, count=1)[0]
+    key = id(source)
+    _found[key] = ref(source, lambda _: _found.pop(key, None)), _Typical(box, noise, level)
+
+
+def told_level(source: Readable) -> NoiseLevel | None:
+    """How the noise grows with the grey level, where `tell_noise` said so."""
+    kept = _found.get(id(source))
+    return kept[1].level if kept is not None and kept[0]() is source and kept[1] is not None else None
 
 
 def typical_noise(source: Readable) -> NoiseEstimate | None:

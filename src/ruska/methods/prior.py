@@ -24,7 +24,7 @@ from ruska.compute.smoothing import smooth
 from ruska.errors import InputError
 from ruska.image import Output
 from ruska.methods.about import DENOISE, About
-from ruska.methods.looking import Readable, planes_to_look_at, typical_noise, typical_plane
+from ruska.methods.looking import Readable, planes_to_look_at, told_level, typical_noise, typical_plane
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.settings import FileRef, Settings
 from ruska.physics.valid_part import valid_part
@@ -217,7 +217,7 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
         return Told(mean, _signal(variance, std), std), note
     found = typical_noise(source)
     assert found is not None  # as there is a typical plane
-    level = noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None
+    level = told_level(source) or (noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None)
     std = found.std
     if level is not None and (level.counted or not _believed(level, plane, std)):
         level = level if level.counted or _explains(level) else None

@@ -39,6 +39,7 @@ from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
 from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
+from ruska.methods.repeats import tell_repeats
 from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
 from ruska.pipeline.claims import worked_on
 from ruska.pipeline.conditioning import Conditions, conditioned
@@ -182,8 +183,11 @@ def prepare(
     else:
         statistics = measure_channels(conditions.counting(whole), image.name, progress, mask_of(image, stacked=False))
     looked = look(image, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
+    # Of a movie: every method that asks for the noise is told what the differences of its frames say.
+    where, drifts = _told_by_repeats(looked, image.name) if options.repeated_frames else ((), ())
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, looked.channels[0].source)
+    reason = "; ".join([reason, *where])
     recipe, about = methods.create(name, settings), methods.about(name)
     if about.stack:
         check_stack(image)
@@ -195,7 +199,7 @@ def prepare(
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
-    ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image)
+    ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image, together=options.repeated_frames)
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
         raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
@@ -225,7 +229,7 @@ def prepare(
     return Prepared(
         part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
-        (*warnings, *uneven(looked, parts), *doubts), samplers, sample_plan, noise, parts,
+        (*warnings, *drifts, *uneven(looked, parts), *doubts), samplers, sample_plan, noise, parts,
         _inside(looked.noisiest(), roi), conditions,
     )  # fmt: skip
 
@@ -240,20 +244,33 @@ def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) ->
 
 
 def _made_ready(
-    recipe: Any, about: methods.About, looked: Looked, budget: Budget, image: Image
+    recipe: Any, about: methods.About, looked: Looked, budget: Budget, image: Image, *, together: bool = False
 ) -> tuple[Any, tuple[Part, ...], Normalisation | ChannelScales]:
     """The method, the parts it was prepared for one by one (none: for the whole), and the grey scale it works on."""
     own = looked.measured.whole
     if not about.each:
         scale = own.normalisation()
         source = in_stack_order(ArraySource(image.data, image.axes))
-        return recipe.prepare(NormalisedSource(source, scale, own.mean, mask_of(image)), scale, budget), (), scale
-    along_stack = about.stack or any(getattr(recipe.settings, name, usual) != usual for name, usual in _LOOKS_ALONG)
+        normalised = NormalisedSource(source, scale, own.mean, mask_of(image))
+        if together:
+            tell_repeats(normalised, image.name)
+        return recipe.prepare(normalised, scale, budget), (), scale
+    along_stack = (
+        together or about.stack or any(getattr(recipe.settings, name, usual) != usual for name, usual in _LOOKS_ALONG)
+    )
     ready, parts = make_ready(recipe, looked, budget, by_slice=not along_stack)
     layout = Layout(image.axes, image.shape, len(ready[0].halo))
     canonical = layout.other_axes + "C"
     table = looked.table(parts, image, canonical)
     return joined(ready, parts, table, len(looked.channels) > 1), parts, looked.scale
+
+
+def _told_by_repeats(looked: Looked, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where the noise of repeated frames is from, which is kept for each channel, and what speaks against it."""
+    found = {channel.name: tell_repeats(channel.source, name) for channel in looked.channels}
+    several = len(found) > 1
+    notes = tuple(f"channel {one}: " * several + of.note for one, of in found.items())
+    return notes, tuple(f"channel {one}: " * several + of.warning for one, of in found.items() if of.warning)
 
 
 def _within(table: np.ndarray[Any, Any], layout: Layout, roi: Mapping[str, slice]) -> np.ndarray[Any, Any]:

@@ -209,6 +209,9 @@ def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
         if name in FLAGS:
             words += [f"--{value}-{name}"] if value == FLAGS[name] else []
             continue
+        if isinstance(value, bool):
+            words += [f"--{name.replace('_', '-')}"] if value else []
+            continue
         shown = ",".join(f"{a}={start}:{stop}" for a, (start, stop) in value.items()) if name == "roi" else str(value)
         words += [f"--{name.replace('_', '-')}", shown]
     return words

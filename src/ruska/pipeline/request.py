@@ -90,6 +90,8 @@ class RunOptions(Settings):
     executor: Executors = Field("threads", description="Who works on the blocks: threads, or processes of their own.")
     roi: dict[str, tuple[int, int]] | None = Field(None, description="Region, e.g. 100:612,0:512 (Y,X) or "
                                                    "Z=3:9,Y=0:512; statistics are those of the whole.")  # fmt: skip
+    repeated_frames: bool = Field(False, description="The slices are frames of one place: their differences tell the "
+                                  "noise.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the output if it exists.")
     report: bool = Field(True, description="Write an HTML and PNG report beside the output.")
     whole_names: bool = Field(False, description="Files beside the output begin with its whole name.")

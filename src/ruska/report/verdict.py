@@ -137,7 +137,7 @@ def judge(
     if clipped:
         quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
-        return _nothing_removed(m, quiet, False if denoised else None, numbers)
+        return _nothing_removed(m, quiet, (gain is not None and gain.better) if denoised else None, numbers)
     loss, structure_line = _structure(m)
     bias_line, biased = _bias(m)
     nearer, nearer_line = _nearer(gain)
@@ -202,7 +202,9 @@ def _nothing_removed(m: Measures, quiet: list[str], better: bool | None, numbers
     )
     if m.noise_before <= 0.005 * m.contrast:
         line += " The input has hardly any noise, so there may be nothing to do."
-    headline = "Nothing was removed: the result is practically the input."
+    headline = (
+        "Hardly any noise was removed." if better else "Nothing was removed: the result is practically the input."
+    )
     return Verdict(headline, (line, *quiet), "caution", better, numbers)
 
 
