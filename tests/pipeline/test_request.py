@@ -75,6 +75,7 @@ CHANGES = {
     "task": "deblur", "method": "median", "settings": {"strength": 2.0}, "inputs": None, "output": "b.tif",
 }  # fmt: skip
 RUN_CHANGES = {
+    "repeated_frames": True,
     "dtype": "float32", "samples": 4, "seed": 5, "memory": "3GB", "workers": 3, "executor": "processes",
     "roi": {"Y": (0, 9)}, "overwrite": True, "report": False, "whole_names": True, "outliers": "keep",
 }  # fmt: skip
