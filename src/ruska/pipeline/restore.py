@@ -180,10 +180,10 @@ class _Run:
             names = beside(target, whole=run.whole_names)  # asked again: a run beside this one may have ended
             record = make_record(own, job, digest, names, outcome, drawn)
             made = Made.of(job, sinks, outcome, drawn, record)
-            if (known := format_of_name(target)) is not None and known.masks:
-                made = replace(made, first=marked(job, made.first))
             judged = judged_by(job, made, record)  # reads the input once more
             watch.check()  # nothing is written beside the output before
+            if (known := format_of_name(target)) is not None and known.masks:
+                made = replace(made, first=marked(job, made.first))
             return _Delivery(job, made, record, judged, names, run.overwrite, run.report, told, watch, ledger).write()
 
     def _check_beside(self, target: Path, *, overwrite: bool) -> None:

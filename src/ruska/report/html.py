@@ -44,9 +44,8 @@ def write_report(
     drawn : standard deviation of the result, and samples, on its grid.
     names : what the files are called; by the stem of ``target`` when None.
     noisiest : where the plane with the strongest noise is, an index for each axis before Y, where planes differ.
-    verdict : on this result (see `judge_images`); judged here when None.
-
     mended : True where a pixel of ``before`` was mended, of its shape; None where none was.
+    verdict : on this result (see `judge_images`); judged here when None.
 
     Raises OutputError when a report exists (without ``overwrite``) or cannot be written.
     """
