@@ -1,4 +1,4 @@
-"""What it costs that the noise is estimated and not told: ``python -m benchmarks.estimate`` (``--split dev`` to develop).
+"""What it costs that the noise is estimated and not told: ``python -m benchmarks.estimate`` (``--split dev``: to tune).
 
 Clean micrographs with known noise are restored by the embedded prior, once told what it estimates and once told the
 truth. A truth has noise of its own, which a right estimator counts: what is told is the sum of both variances, and an

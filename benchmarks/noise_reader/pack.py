@@ -1,7 +1,7 @@
 """Micrographs to train on, in one file: ``python -m benchmarks.noise_reader.pack FOLDER`` reads ``train/`` of the data.
 
-Eight bits a pixel, of micrographs that can be clean targets: electron microscopy and fluorescence, without those born as
-JPEG, those that are known to be noisy, and those whose licence does not let weights be made of them.
+Eight bits a pixel, of micrographs that can be clean targets: electron microscopy and fluorescence, without those born
+as JPEG, those that are known to be noisy, and those whose licence does not let weights be made of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def rows() -> Iterator[dict[str, str]]:
     with (DATA / "MANIFEST.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             _, folder, *_ = row["path"].split("/")
-            masks = "[mask]" in row["notes"] or (row["role_suggestion"] == "labels" and "label" in Path(row["path"]).stem)
+            masks = "[mask]" in row["notes"] or (
+                row["role_suggestion"] == "labels" and "label" in Path(row["path"]).stem
+            )
             known = folder in _LEFT_OUT or any(word in row["path"] for word in _NOISY)
             if row["split"] == "train" and not masks and not known:
                 yield row

@@ -98,7 +98,7 @@ def unpacked(folder: Path) -> tuple[dict[str, Any], Tensor]:
 
 
 def _own(own: Sequence[float | None], factor: float) -> float:
-    """Own noise after downsampling: no less than after more of it (shared by neighbours, it looks less at fine scales)."""
+    """Own noise after downsampling: no less than after more of it (where neighbours share it, it hides there)."""
     known = [(level, o) for level, o in zip((1, 2, 3, 4), own, strict=True) if o is not None]
     found = [o for level, o in known if level >= factor]
     if factor != int(factor):  # blended over more pixels than it shrinks by
@@ -112,7 +112,9 @@ def _chances(planes: Sequence[Mapping[str, Any]], factor: float) -> list[float]:
     sizes: dict[str, float] = {}
     for p, use in zip(planes, usable, strict=True):
         sizes[p["group"]] = sizes.get(p["group"], 0) + use * math.prod(p["shape"])
-    return [use * math.prod(p["shape"]) / max(sizes[p["group"]], 1) ** 0.75 for p, use in zip(planes, usable, strict=True)]
+    return [
+        use * math.prod(p["shape"]) / max(sizes[p["group"]], 1) ** 0.75 for p, use in zip(planes, usable, strict=True)
+    ]
 
 
 def batch(corpus: Corpus, count: int, window: int, random: torch.Generator, *, real: bool = False) -> Batch:

@@ -55,7 +55,9 @@ def loss(reading: Reading, truth: Batch) -> Tensor:
         (reading.group, group, reading.group_error, 1.0), (reading.whole, whole, reading.whole_error, 1.0),
         (reading.lags, truth.lags, reading.lags_error, _LAG_WEIGHT),
     )  # fmt: skip
-    return torch.stack([w * ((said - true).abs() * torch.exp(-error) + error).mean() for said, true, error, w in parts]).sum()
+    return torch.stack(
+        [w * ((said - true).abs() * torch.exp(-error) + error).mean() for said, true, error, w in parts]
+    ).sum()
 
 
 def train(network: NoiseReader, corpus: Corpus, checks: list[Batch], out: Path, settings: Settings) -> None:
@@ -67,7 +69,11 @@ def train(network: NoiseReader, corpus: Corpus, checks: list[Batch], out: Path, 
     begun, shown, kept, step, recent = time.monotonic(), -math.inf, 0.0, 0, torch.zeros((), device=device)
     while (passed := (time.monotonic() - begun) / 60 / settings.minutes) < 1:
         for group in optimiser.param_groups:
-            group["lr"] = settings.rate * min(1, (step + 1) / settings.warm) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * passed)))
+            group["lr"] = (
+                settings.rate
+                * min(1, (step + 1) / settings.warm)
+                * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * passed)))
+            )
         window = list(WINDOWS)[int(torch.multinomial(torch.tensor(list(WINDOWS.values())), 1))]
         count = max(1, settings.pixels // window**2 // 8) * 8
         found = batch(corpus, count, window, random)
@@ -116,7 +122,8 @@ def judged(network: NoiseReader, checks: list[Batch]) -> Iterator[str]:
             o = off[at]
             yield (f"   {name:12s} {low:.2f}-{high:.2f} n {int(at.sum()):4d}  off: mean {o.mean():+.3f}, "
                    f"usual {o.abs().mean():.3f}, 90 % {o.abs().quantile(0.9):.3f}, {o.min():+.2f} to {o.max():+.2f}; "
-                   f"groups {group[at].mean():.3f}; lags {lags[at].mean():.3f}; off/told error {sure[at].mean():.2f}")  # fmt: skip
+                   f"groups {group[at].mean():.3f}; lags {lags[at].mean():.3f}; "
+                   f"off/told error {sure[at].mean():.2f}")  # fmt: skip
 
 
 def save(network: NoiseReader, out: Path) -> None:

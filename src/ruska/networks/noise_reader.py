@@ -94,7 +94,7 @@ def squares_of(images: Tensor) -> Squares:
 
 
 def memberships(mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithm of how much each square (b, n) belongs to each group (b, groups, n), and its place (b, 2, n), 0 to 1."""
+    """Logarithm of how much each square (b, n) belongs to each group (b, groups, n); its places (b, 2, n), 0 to 1."""
     count = mean.shape[1]
     order = mean.argsort(dim=1, stable=True)
     rank = torch.empty_like(mean).scatter_(1, order, torch.linspace(0, 1, count, device=mean.device).expand_as(mean))
@@ -121,6 +121,7 @@ class NoiseReader(nn.Module):
         self.tell_group = nn.Linear(hidden, 2)
         self.tell_whole = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 + 2 * LAGS))
         for layer in (self.tell_group, self.tell_whole[2]):
+            assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.bias)
             nn.init.normal_(layer.weight, std=0.01)
 
