@@ -18,6 +18,7 @@ from ruska.methods.looking import (
     middles_to_look_at,
     planes_to_look_at,
     stacks_to_look_at,
+    statistical_noise,
     typical_noise,
     typical_plane,
 )
@@ -49,7 +50,7 @@ def test_every_plane_is_estimated_once(estimates):
     assert typical_noise(source) is noise
     assert len(estimates) == 5
     np.testing.assert_array_equal(plane, source.array[0])  # of level 3, the median
-    assert noise_statistics.estimate_noise(plane) == noise
+    assert noise_statistics.estimate_noise(plane) == statistical_noise(source)
 
 
 def test_a_single_plane_is_read_without_an_estimate(estimates):
@@ -60,16 +61,16 @@ def test_a_single_plane_is_read_without_an_estimate(estimates):
 
 
 def test_what_was_found_leaves_with_its_source(estimates):
-    before = len(looking._found)
+    before = len(looking._found), len(looking._was_read)
     array = stack((1, 2, 3))
     source, gone = ArraySource(array, "ZYX"), ref(array)
     typical_noise(source)
-    assert len(looking._found) == before + 1
+    assert (len(looking._found), len(looking._was_read)) == (before[0] + 1, before[1] + 1)
     estimates.clear()
     del source, array
     gc.collect()
     assert gone() is None
-    assert len(looking._found) == before
+    assert (len(looking._found), len(looking._was_read)) == before
 
 
 def test_sources_that_follow_at_the_same_place_in_memory_have_their_own_noise():
@@ -82,7 +83,8 @@ def test_sources_that_follow_at_the_same_place_in_memory_have_their_own_noise():
 def test_an_answer_kept_for_another_source_is_not_given():
     quiet, loud = (ArraySource(plane, "YX") for plane in stack((1, 10)))
     level = typical_noise(quiet).std
-    looking._found[id(loud)] = looking._found[id(quiet)]
+    for kept in (looking._found, looking._was_read):
+        kept[id(loud)] = kept[id(quiet)]
     assert typical_noise(loud).std > 5 * level
 
 
@@ -92,7 +94,7 @@ def test_threads_find_the_same():
         found = list(pool.map(lambda _: typical_noise(source), range(16)))
     assert all(noise == found[0] for noise in found)
     expected = sorted(noise_statistics.estimate_noise(p).white_equivalent_std for p in planes_to_look_at(source))[1]
-    assert found[0].white_equivalent_std == expected
+    assert statistical_noise(source).white_equivalent_std == expected
 
 
 def bordered(values, rows):

@@ -130,7 +130,7 @@ def test_after_a_blur_the_statistics_are_told_and_of_coarse_pixels_what_the_prio
     source = ArraySource(seen(GaussianBlur((1.0, 1.0)), truth), "YX")
     blurred, coarse = (create(*named).prepare(source, None, Budget()).told for named in (
         ("deblur", {"sigma": 1, "model": model}), ("superres", {"model": model})))  # fmt: skip
-    found, _ = look(source, PriorSettings())
+    found, _ = look(source, PriorSettings(), by_statistics=True)
     assert blurred.std == pytest.approx(1.1 * found.std)
     assert coarse.std == pytest.approx(0.9 * likelier(load(model)[0].eval(), found, source).std)
     assert coarse.signal**2 + coarse.std**2 == pytest.approx(blurred.signal**2 + blurred.std**2)

@@ -115,13 +115,19 @@ def _noise(noise: Mapping[str, Any] | None) -> list[str]:
     if noise is None:
         return ["the image is too small to tell"]
     rows, columns = noise["blind_spot"]
-    words = [f"{noise['std']:.3g} grey levels. {noise['reason']}"]
+    words = [f"{_level(noise)}. {noise['reason']}"]
     if "gain" in noise:
         words.append(
             f"It grows with the signal: about {noise['gain']:.3g} grey levels per electron." if noise["gain"] > 0
             else "It does not grow with the signal."
         )  # fmt: skip
     return [" ".join([*words, f"Blind spot: {rows}x{columns}."])]
+
+
+def _level(noise: Mapping[str, Any]) -> str:
+    """The noise, and between what it likely is, where that is known."""
+    within = noise.get("std_within")
+    return f"{noise['std']:.3g} grey levels" + (f" ({within[0]:.3g} to {within[1]:.3g})" if within else "")
 
 
 def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +145,7 @@ def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     known = [c for c in channels if c["std"] is not None]
     rows: dict[str, Any] = {}
     if several:
-        rows["noise by channel"] = [f"{c['channel']}: {c['std']:.3g} grey levels" for c in known] or None
+        rows["noise by channel"] = [f"{c['channel']}: {_level(c)}" for c in known] or None
     slices = [_slices(c, several) for c in channels if c.get("slices")]
     rows["noise by slice"] = slices or None
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -122,9 +122,9 @@ def _plane(source: Readable, box: Box) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Typical:
-    """The box of the sample plane whose noise level is the median one, and its noise.
+    """The box of the sample plane whose noise level is the median one, and its noise by statistics.
 
-    level : over the grey level, where it was told.
+    level : over the grey level, where it was told; the noise, then, was too.
     """
 
     box: Box
@@ -132,22 +132,44 @@ class _Typical:
     level: NoiseLevel | None = None
 
 
+@dataclass(frozen=True)
+class _Read:
+    """The noise of that plane by statistics and the network, and how it changes with the grey level.
+
+    known : whether the network read it: no ``level`` then means that the noise is the same everywhere.
+    """
+
+    noise: NoiseEstimate
+    level: NoiseLevel | None
+    known: bool
+
+
 # By identity, not in a WeakKeyDictionary: sources compare by their arrays, which have no hash.
 _found: dict[int, tuple[ref[Readable], _Typical | None]] = {}
+_was_read: dict[int, tuple[ref[Readable], _Read | None]] = {}
+_T = TypeVar("_T")
 
 
 def _typical(source: Readable) -> _Typical | None:
+    return _once(_found, source, _estimated)
+
+
+def _read(source: Readable) -> _Read | None:
+    return _once(_was_read, source, _read_by_network)
+
+
+def _once(found: dict[int, tuple[ref[Readable], _T]], source: Readable, estimate: Callable[[Readable], _T]) -> _T:
     """Estimated once for as long as ``source`` lives: a method is chosen, prepared and reported by the same planes.
 
     A source does not change while it lives. Threads that ask at once may each estimate, and find the same.
     """
     key = id(source)
-    kept = _found.get(key)
+    kept = found.get(key)
     if kept is not None and kept[0]() is source:  # else the number was that of a source now gone
         return kept[1]
-    typical = _estimated(source)
-    _found[key] = ref(source, lambda _: _found.pop(key, None)), typical
-    return typical
+    estimated = estimate(source)
+    found[key] = ref(source, lambda _: found.pop(key, None)), estimated
+    return estimated
 
 
 def _estimated(source: Readable) -> _Typical | None:
@@ -165,6 +187,7 @@ def tell_noise(source: Readable, noise: NoiseEstimate, level: NoiseLevel) -> Non
     found = _estimated(source)
     box = found.box if found is not None else _boxes(source, count=1)[0]
     key = id(source)
+    _was_read.pop(key, None)
     _found[key] = ref(source, lambda _: _found.pop(key, None)), _Typical(box, noise, level)
 
 
@@ -174,10 +197,40 @@ def told_level(source: Readable) -> NoiseLevel | None:
     return kept[1].level if kept is not None and kept[0]() is source and kept[1] is not None else None
 
 
+def _read_by_network(source: Readable) -> _Read | None:
+    from ruska.methods.noise_reading import joined, read_noise
+
+    typical, plane = _typical(source), typical_plane(source)
+    if typical is None or plane is None:
+        return None
+    if typical.level is not None:  # told, and better known than what a single image says
+        return _Read(typical.noise, None, known=False)
+    read = read_noise(plane)
+    return _Read(*joined(typical.noise, read), known=read is not None)
+
+
 def typical_noise(source: Readable) -> NoiseEstimate | None:
-    """The noise estimate of the plane whose level is the median one; None when too few pixels are there to tell."""
+    """The noise of the plane whose level is the median one; None when too few pixels are there to tell.
+
+    From statistics and, where it knows such images, from the network that reads noise.
+    """
+    read = _read(source)
+    return None if read is None else read.noise
+
+
+def statistical_noise(source: Readable) -> NoiseEstimate | None:
+    """The same from statistics alone: for what was tuned to their errors, as the deblurring of coarse pixels was."""
     typical = _typical(source)
     return None if typical is None else typical.noise
+
+
+def typical_level(source: Readable) -> tuple[bool, NoiseLevel | None]:
+    """Whether the network read the noise of the typical plane, and how it then changes with the grey level.
+
+    None: it is the same everywhere. Levels and variances are those of the source.
+    """
+    read = _read(source)
+    return (False, None) if read is None else (read.known, read.level)
 
 
 def typical_plane(source: Readable) -> NDArray[Any] | None:

@@ -86,7 +86,7 @@ def ready(
 
     network, about = load(settings.model)
     network = network.eval().to(device_of_choice())
-    told, note = look(source, settings)
+    told, note = look(source, settings, by_statistics=True)  # what follows was tuned to their errors
     coarse = coarsens(operator)
     if settings.noise_std is None:
         if coarse or told.texture > _BLURRED_TEXTURE:

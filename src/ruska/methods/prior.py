@@ -24,7 +24,15 @@ from ruska.compute.smoothing import smooth
 from ruska.errors import InputError
 from ruska.image import Output
 from ruska.methods.about import DENOISE, About
-from ruska.methods.looking import Readable, planes_to_look_at, told_level, typical_noise, typical_plane
+from ruska.methods.looking import (
+    Readable,
+    planes_to_look_at,
+    statistical_noise,
+    told_level,
+    typical_level,
+    typical_noise,
+    typical_plane,
+)
 from ruska.methods.network_memory import FIRST_CALL, ONE_PASS, Arrays
 from ruska.methods.settings import FileRef, Settings
 from ruska.physics.valid_part import valid_part
@@ -203,10 +211,11 @@ class PriorMethod:
         return line.clamp(min=min(level.variances)).sqrt()
 
 
-def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
-    """What the prior has to be told of ``source``, and a sentence for the user."""
-    from ruska.physics import noise_level
+def look(source: Readable, settings: PriorSettings, *, by_statistics: bool = False) -> tuple[Told, str]:
+    """What the prior has to be told of ``source``, and a sentence for the user.
 
+    by_statistics : without the network that reads noise, see `looking.statistical_noise`.
+    """
     planes, given = planes_to_look_at(source), settings.noise_std
     mean = float(np.mean([np.nanmean(p) for p in planes]))
     variance = float(np.mean([np.nanmean((p - mean) ** 2) for p in planes]))
@@ -215,19 +224,29 @@ def look(source: Readable, settings: PriorSettings) -> tuple[Told, str]:
         std = given or _ASSUMED
         note = f"Noise of {std:.3g} of the intensity range was {'given' if given else 'assumed'}."
         return Told(mean, _signal(variance, std), std), note
-    found = typical_noise(source)
+    found = statistical_noise(source) if by_statistics else typical_noise(source)
     assert found is not None  # as there is a typical plane
-    own = told_level(source)  # of repeated frames
-    level = own or (noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None)
-    std = found.std
-    if level is not None and (level.counted or not _believed(level, plane, std)):
-        level = level if level.counted or (own is None and _explains(level)) else None
-        std = std if level is None else _along(level, plane)
+    known, level = (False, None) if by_statistics else typical_level(source)
+    std, level = (found.std, level) if known else _by_statistics(plane, found.std, told_level(source))
     told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
     note = f"noise {given or std:.3g} of the intensity range{_form(level)}"
     if given is not None:
         return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
     return told, f"{note}. {found.reason}"
+
+
+def _by_statistics(plane: NDArray[Any], std: float, own: NoiseLevel | None) -> tuple[float, NoiseLevel | None]:
+    """The noise and how it changes with the grey level, where statistics that say ``std`` are all there is.
+
+    own : what repeated frames said.
+    """
+    from ruska.physics import noise_level
+
+    level = own or (noise_level(plane, falling=True) if min(plane.shape) >= _SMALLEST else None)
+    if level is not None and (level.counted or not _believed(level, plane, std)):
+        level = level if level.counted or (own is None and _explains(level)) else None
+        std = std if level is None else _along(level, plane)
+    return std, level
 
 
 def _form(level: NoiseLevel | None) -> str:

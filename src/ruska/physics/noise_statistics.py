@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import exp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,13 @@ class NoiseEstimate:
     lags_y: tuple[float, ...]
     lags_x: tuple[float, ...]
     coarse_std: float
+    error: float | None = None
+    grows: bool | None = None
+
+    @property
+    def within(self) -> tuple[float, float] | None:
+        """Lowest and highest ``std`` that are likely, twice the usual error each way: about nine times in ten."""
+        return None if self.error is None else (self.std * exp(-2 * self.error), self.std * exp(2 * self.error))
 
     @property
     def lag1(self) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -148,6 +148,7 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
         return None
     facts: dict[str, Any] = {
         "std": found.std,
+        "std_within": list(found.within) if found.within else None,
         "white_equivalent_std": found.white_equivalent_std,
         "correlated": found.correlated,
         "correlation_y": list(found.lags_y),
@@ -157,6 +158,8 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
     }
     plane = planes_to_look_at(source, count=1)[0]
     level = noise_level(plane) if min(plane.shape) >= 64 else None
+    if level is not None and found.grows is False:
+        level = replace(level, gain=0.0, intercept=found.std**2)
     if level is not None:
         facts |= {"gain": level.gain, "intercept": level.intercept}
     movie = image.axes == "TYX" and image.size("T") > 2

@@ -237,6 +237,7 @@ def spread_facts(looked: Looked) -> list[dict[str, Any]]:
         facts: dict[str, Any] = {
             "channel": channel.name,
             "std": noise.std if noise else None,
+            "std_within": list(noise.within) if noise and noise.within else None,
             "white_equivalent_std": noise.white_equivalent_std if noise else None,
         }
         own = channel.survey

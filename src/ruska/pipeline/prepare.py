@@ -37,7 +37,6 @@ from ruska.engine.validity import mask_of
 from ruska.errors import GeometryError, SettingsError
 from ruska.image import Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
-from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.repeats import tell_repeats
 from ruska.methods.samples import SampleMethod, samples_of, samples_of_parts
@@ -392,13 +391,14 @@ def _strange_pixels(here: float | None, trained: tuple[float, float] | None) -> 
 
 
 def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, task: str) -> list[str]:
-    from ruska.methods.looking import typical_plane
+    from ruska.methods.looking import statistical_noise, typical_plane
     from ruska.physics.appearance import appearance
 
     plane = typical_plane(source)
     if plane is None:
         return []
-    return domain.strange(appearance(plane, typical_noise(source)), here, blurred=task == "deblur")
+    # by statistics, as that of the images the model was trained on
+    return domain.strange(appearance(plane, statistical_noise(source)), here, blurred=task == "deblur")
 
 
 def _choose(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ruska.networks.denoiser import Denoiser
+    from ruska.networks.noise_reader import NoiseReader
 
 KIND_OF = {"blindspot": "halfplane", "noise2void": "noise2void", "udvd": "udvd", "shine": "shine"}
 """Kind of network by method, of the methods that learn on noisy files."""
@@ -50,6 +51,18 @@ class PriorFacts(_Facts):
         return Denoiser(coordinates(self.path, self.prediction), widths=self.widths, blocks=self.blocks)
 
 
+class ReaderFacts(_Facts):
+    """What the card of a network that reads noise says of it: see `networks.noise_reader`."""
+
+    width: _Width
+    hidden: _Width
+
+    def build(self) -> NoiseReader:
+        from ruska.networks.noise_reader import NoiseReader
+
+        return NoiseReader(self.width, self.hidden)
+
+
 class HiddenFacts(_Facts):
     """What the card of a blind-spot network says of it: see `networks.hidden`."""
 
@@ -73,13 +86,20 @@ class HiddenFacts(_Facts):
         return network
 
 
-def facts_of(method: str, network: Mapping[str, Any], subject: object) -> PriorFacts | HiddenFacts:
+NetworkFacts = PriorFacts | ReaderFacts | HiddenFacts
+READER = "noise_reader"
+"""What a card gives as the method of a network that reads noise."""
+
+
+def facts_of(method: str, network: Mapping[str, Any], subject: object) -> NetworkFacts:
     """What a card says of its network. InputError about ``subject`` for a method or kind that has none.
 
     Raises pydantic's ValidationError where a number is missing or out of its range.
     """
     if method == "prior":
         return PriorFacts.model_validate(network)
+    if method == READER:
+        return ReaderFacts.model_validate(network)
     if method not in KIND_OF:
         raise InputError(subject, f"is no model card (method is {method[:40]!r}, which has no network here)",
                          did_you_mean(method[:40], ["prior", *KIND_OF]))  # fmt: skip
@@ -91,7 +111,7 @@ def facts_of(method: str, network: Mapping[str, Any], subject: object) -> PriorF
     return facts
 
 
-def shapes_of(facts: PriorFacts | HiddenFacts, subject: object) -> dict[str, tuple[int, ...]]:
+def shapes_of(facts: NetworkFacts, subject: object) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of the network, by name. Takes no memory for them.
 
     Raises InputError about ``subject`` when there are more than `MOST_NUMBERS` numbers in them.
