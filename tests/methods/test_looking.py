@@ -61,6 +61,7 @@ def test_a_single_plane_is_read_without_an_estimate(estimates):
 
 
 def test_what_was_found_leaves_with_its_source(estimates):
+    gc.collect()  # of what tests before this one left
     before = len(looking._found), len(looking._was_read)
     array = stack((1, 2, 3))
     source, gone = ArraySource(array, "ZYX"), ref(array)
