@@ -189,3 +189,12 @@ def test_few_bright_structures_on_black_do_not_hide_how_the_noise_grows(cut):
     assert told.level is not None
     assert told.level.gain * scale / 1000 == pytest.approx(1 / 12, rel=0.3)
     assert told.std * scale / 1000 == pytest.approx(np.sqrt(np.mean(truth / 12 + 0.04**2)), rel=0.3)
+
+
+def test_slices_of_one_grey_level_are_passed_over():
+    values = np.zeros((200, 64, 64), np.float32)
+    values[131:133] = np.random.default_rng(0).normal(0, 0.1, (2, 64, 64))
+    source = ArraySource(values, "ZYX")
+    assert all(plane.std() > 0.05 for plane in planes_to_look_at(source))
+    assert typical_noise(source).std == pytest.approx(0.1, rel=0.2)
+    assert typical_plane(ArraySource(np.ones((9, 64, 64), np.float32), "ZYX")).std() == 0

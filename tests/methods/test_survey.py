@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ruska.engine import ArraySource
-from ruska.methods.survey import Survey, survey
+from ruska.methods.survey import EMPTY, Survey, survey
 
 
 def stack(levels, edge=96, seed=0):
@@ -57,6 +57,22 @@ def test_what_is_too_small_or_alone_is_not_surveyed():
     empty = survey(ArraySource(np.zeros((3, 64, 64), np.float32), "ZYX"))
     assert set(empty.kinds()) == {0}
     assert empty.spread() is None
+
+
+def test_empty_slices_are_kinds_of_their_own_and_do_not_count_as_other_noise():
+    values = stack([0.1] * 6)
+    values[1:3] = 0
+    found = survey(ArraySource(values, "ZYX"))
+    assert found.kinds().tolist() == [0, EMPTY, EMPTY, 0, 0, 0]
+    assert found.worst() is None
+
+
+def test_slowly_rising_noise_is_never_told_a_tenth_too_low():
+    levels = np.geomspace(0.1, 0.2, 30)
+    kinds = Survey(tuple(range(30)), tuple(levels), 0.01, 30).kinds()
+    for kind in set(kinds.tolist()):
+        own = levels[kinds == kind]
+        assert own.max() / np.median(own) < np.exp(0.101)
 
 
 def test_neighbouring_planes_are_read_together():

@@ -260,6 +260,17 @@ def test_the_end_of_a_line_is_no_outlier() -> None:
     np.testing.assert_array_equal(np.argwhere(found), [[10, 70]])
 
 
+@pytest.mark.parametrize("value", [1e9, 1e30, 3e38, -3e38])
+def test_values_that_are_no_grey_levels_are_found(value: float) -> None:
+    noisy = PoissonGaussian(50, 0.02).simulate(CLEAN["cell"], 1).astype(np.float32)
+    places = np.random.default_rng(0).permutation(noisy.size)[:40]
+    noisy.ravel()[places] = value
+    limits = outlier_limits([noisy])
+    assert limits is not None
+    hot, dead = find_outliers(noisy, limits)
+    assert set(np.flatnonzero(hot | dead)) == set(places)
+
+
 def test_a_slice_of_fewer_electrons_is_judged_by_its_own_noise() -> None:
     limits = outlier_limits([PoissonGaussian(200, 0.01).simulate(CLEAN["cell"], 1)])
     assert limits is not None

@@ -46,6 +46,18 @@ def test_pixels_that_are_not_finite_do_not_matter() -> None:
     assert judge_images(nothing, nothing, {}).verdict.level == "caution"
 
 
+def test_empty_planes_are_not_judged_where_others_are() -> None:
+    for nothing in (0.0, np.nan):
+        empty = np.full_like(NOISY, nothing)
+        before = Image(np.stack([NOISY, empty, empty]), "ZYX")
+        after = Image(np.stack([CLEAN, empty + 1e-8, empty]), "ZYX")
+        facts = judge_images(before, after, {}).as_dict()
+        assert (facts["level"], facts["better_than_input"]) == ("good", True)
+        assert "slice 1 of 3" in facts["looked_at"]
+    both = judge_images(Image(np.stack([NOISY, 0 * NOISY]), "CYX"), Image(np.stack([CLEAN, 0 * CLEAN]), "CYX"), {})
+    assert both.verdict.level == "good"
+
+
 def test_only_a_denoised_plane_is_compared_with_its_input() -> None:
     before, after = Image(NOISY, "YX"), Image(BLURRED, "YX")
     assert judge_images(before, after, {"task": "denoise"}).verdict.better is False

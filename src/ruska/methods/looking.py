@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1024  # pixels of a plane that are looked at, each way
 _SMALLEST = 16  # pixels each way, below which noise is not told from signal
+_MOST_LOOKED_FOR = 64  # planes among which one of more than one grey level is looked for
 _ENOUGH = 0.6  # share of valid pixels, from which a plane is looked at as it is; estimates need half
 
 Box = tuple[slice, ...]
@@ -59,24 +61,46 @@ def planes_to_look_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -
     """Read the central ``edge`` x ``edge`` pixels of up to ``count`` planes, evenly spaced over the other axes.
 
     Invalid pixels are NaN, and are less than half of each plane: where they are more, a plane nearby is taken, or the
-    part that is valid. Where nothing of the source can be looked at, what is missing is the mean of what is there.
+    part that is valid. Planes of one grey level tell nothing and are left out, where there are others. Where nothing of
+    the source can be looked at, what is missing is the mean of what is there.
     """
     return [plane for _, plane in _looked_at(source, edge, count)] or [_filled(source, _boxes(source, edge, count)[0])]
 
 
-def _looked_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> Iterator[tuple[Box, NDArray[Any]]]:
+def _looked_at(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[tuple[Box, NDArray[Any]]]:
     """Boxes and planes of `planes_to_look_at`; none that is smaller than the source's for lack of valid pixels."""
     smallest = min(_SMALLEST, *source.shape[-2:])
+    found = []
     for box in _boxes(source, edge, count):
         plane = _plane(source, box)
-        if _valid_share(plane) < _ENOUGH:
+        if not _telling(plane):
             box, plane = _better(source, box, plane, count)
         if min(plane.shape) >= smallest:
+            found.append((box, plane))
+    uneven = [(box, plane) for box, plane in found if not _even(plane)]
+    if found and not uneven and math.prod(source.shape[:-2]) > count:  # as where few slices are not empty
+        uneven = list(islice(_anywhere(source, edge), count))
+    return uneven or found
+
+
+def _anywhere(source: Readable, edge: int) -> Iterator[tuple[Box, NDArray[Any]]]:
+    for box in _boxes(source, edge, _MOST_LOOKED_FOR):
+        if _telling(plane := _plane(source, box)):
             yield box, plane
 
 
+def _telling(plane: NDArray[Any]) -> bool:
+    return _valid_share(plane) >= _ENOUGH and not _even(plane)
+
+
+def _even(plane: NDArray[Any]) -> bool:
+    """Whether there is one grey level only."""
+    low, high = np.fmin.reduce(plane, axis=None), np.fmax.reduce(plane, axis=None)
+    return not high > low
+
+
 def _better(source: Readable, box: Box, plane: NDArray[Any], count: int) -> tuple[Box, NDArray[Any]]:
-    """A plane near that of ``box`` with enough valid pixels, or its valid part."""
+    """A plane near that of ``box`` with enough valid pixels and more than one grey level, or its valid part."""
     leading = source.shape[:-2]
     total = math.prod(leading)
     middle = int(np.ravel_multi_index([b.start for b in box[:-2]], leading)) if leading else 0
@@ -84,7 +108,7 @@ def _better(source: Readable, box: Box, plane: NDArray[Any], count: int) -> tupl
     for away in (-0.25, 0.25, -0.4, 0.4):
         place = place_of(min(total - 1, max(0, round(middle + away * part))), leading)
         other = (*(slice(i, i + 1) for i in place), *box[-2:])
-        if other != box and _valid_share(found := _plane(source, other)) >= _ENOUGH:
+        if other != box and _telling(found := _plane(source, other)):
             return other, found
     return box, valid_part(plane)
 

@@ -20,18 +20,21 @@ _WINDOW = 512  # pixels each way, of the middle of a plane that is looked at
 _TOGETHER = 16  # planes that are read at once
 _MOST_PLANES = 4096  # of a stack that are looked at, evenly spaced
 _SMALLEST = 32  # pixels each way
-_ALIKE = 0.2  # difference of the logarithm of the level that always counts as alike; costs about 0.1 dB
+_ALIKE = 0.1  # difference of the logarithm of the level that always counts as alike; a smooth specimen loses 1 dB by it
 _SURE = 3.0  # of the estimate's own errors, that a difference has to be to count
 _ERROR = 5.0  # own error of the logarithm, times the root of the number of pixels; measured: 2.5 to 5.0
 _MOST_KINDS = 12  # of planes, each way from the median
 _NEITHER = -1.0  # level of a plane that could not be looked at
+EMPTY = -100
+"""Kind of planes without any noise, such as those of one grey level: what is told of the others would fill them."""
 
 
 @dataclass(frozen=True)
 class Survey:
     """Noise levels (`NoiseEstimate.std`, in the source's units) of the planes of a stack, in order.
 
-    planes : their numbers, in raster order over the axes before Y. levels : of each; -1 where it cannot be told.
+    planes : their numbers, in raster order over the axes before Y. levels : of each; -1 where it cannot be told, 0
+    where there is no noise.
     error : own standard error of the logarithm of a level. count : of all planes, also those not looked at.
     """
 
@@ -53,7 +56,7 @@ class Survey:
 
     def worst(self) -> int | None:
         """Number of the plane with the strongest noise, where planes differ; else None."""
-        if len(set(self.kinds())) < 2:
+        if len(set(self._seen().tolist()) - {EMPTY}) < 2:
             return None
         return self.planes[int(np.argmax(self.levels))]
 
@@ -62,17 +65,23 @@ class Survey:
 
         Planes that were not looked at are taken for as the nearest that was.
         """
+        return self._seen()[np.searchsorted(_middles(self.planes), np.arange(self.count))]
+
+    def _seen(self) -> NDArray[np.int64]:
+        """`kinds` of the planes that were looked at."""
         levels = np.array(self.levels)
         seen, told = np.zeros(len(levels), np.int64), levels > 0
         if np.count_nonzero(told) > 1:
             off = np.zeros(len(levels))
             off[told] = np.log(levels[told] / np.median(levels[told]))
             least = max(_ALIKE, _SURE * math.sqrt(2) * self.error)
-            width = max(least, np.abs(off).max() / _MOST_KINDS)
+            width = max(_ALIKE, np.abs(off).max() / _MOST_KINDS)
             for sign in (1, -1):
                 unlike = np.flatnonzero(sign * off > least)
                 seen[unlike] = sign * _steps(sign * off[unlike], width)
-        return seen[np.searchsorted(_middles(self.planes), np.arange(self.count))]
+        if told.any():
+            seen[levels == 0] = EMPTY
+        return seen
 
 
 def _steps(values: NDArray[np.float64], width: float) -> NDArray[np.int64]:
@@ -137,4 +146,4 @@ def _level(plane: NDArray[Any]) -> float:
         found = estimate_noise(plane).std
     except GeometryError:  # hardly a valid pixel
         return _NEITHER
-    return found if found > 0 and math.isfinite(found) else _NEITHER
+    return found if found >= 0 and math.isfinite(found) else _NEITHER

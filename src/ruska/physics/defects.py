@@ -28,6 +28,7 @@ _SURE = 5.0  # standard deviations of noise by which that must be missed in the 
 _NOTHING, _LEAK = 2.5, 0.02  # standard deviations, and share of that, which still count as nothing
 _MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
 _TIMES, _FEWEST_BLURRED = 3, 2  # how many times more outliers than blurred specks there must be, but for so many
+_BEYOND = 1e6  # times the range of a plane that no grey level is away from its median
 _MANY, _COUNT = 1e-3, 100.0  # share of pixels that are single counts, where these are no higher than that
 _FEWEST_NEIGHBOURS = 8  # of the 24 around a pixel that must be valid to judge it
 OUTLIER_REACH = 2
@@ -179,7 +180,7 @@ def outlier_limits(planes: Sequence[NDArray[Any]]) -> OutlierLimits | None:
 
 def _typical_level(planes: Sequence[NDArray[Any]]) -> NoiseLevel | None:
     levels = []
-    for plane in planes:
+    for plane in map(_within_reach, planes):
         level = noise_level(plane)
         hot, dead = find_outliers(plane, OutlierLimits(_no_louder(level, plane)))
         if hot.any() or dead.any():  # in the brightest patches, or in all, there may be what they made bright
@@ -188,6 +189,15 @@ def _typical_level(planes: Sequence[NDArray[Any]]) -> NoiseLevel | None:
     levels.sort(key=lambda level: float(np.median(level.variances)))
     typical = levels[len(levels) // 2] if levels else None
     return typical if typical is not None and min(typical.variances) > 0 else None
+
+
+def _within_reach(plane: NDArray[Any]) -> NDArray[Any]:
+    """NaN where a value is no grey level, as what was never written: a line through it would tell of nothing else."""
+    if plane.dtype.kind != "f":
+        return plane
+    low, middle, high = np.nanpercentile(plane, (1, 50, 99))
+    far = np.abs(plane - middle) > _BEYOND * (high - low)
+    return np.where(far, np.nan, plane).astype(plane.dtype, copy=False) if high > low and far.any() else plane
 
 
 def _no_louder(level: NoiseLevel, plane: NDArray[Any]) -> NoiseLevel:

@@ -14,7 +14,7 @@ from ruska.engine.layout import in_stack_order
 from ruska.engine.validity import mask_of
 from ruska.methods.looking import typical_noise
 from ruska.methods.per_plane import PerPlane
-from ruska.methods.survey import Survey, survey
+from ruska.methods.survey import EMPTY, Survey, survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -245,8 +245,8 @@ def spread_facts(looked: Looked) -> list[dict[str, Any]]:
             kinds = own.kinds()
             facts["slices"] = {
                 "of": own.count, "looked_at": len(own.planes), "lowest": levels[0] * scale, "median": levels[1] * scale,
-                "highest": levels[2] * scale, "own_error": own.error, "differ": len(set(kinds.tolist())) > 1,
-                "unlike_the_median": int(np.count_nonzero(kinds)), "noisiest": own.worst(),
+                "highest": levels[2] * scale, "own_error": own.error, "differ": own.worst() is not None,
+                "unlike_the_median": int(np.count_nonzero((kinds != 0) & (kinds != EMPTY))), "noisiest": own.worst(),
             }  # fmt: skip
         found.append(facts)
     return found

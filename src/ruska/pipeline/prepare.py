@@ -395,7 +395,7 @@ def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, 
     from ruska.physics.appearance import appearance
 
     plane = typical_plane(source)
-    if plane is None:
+    if plane is None or not np.nanmax(plane) > np.nanmin(plane):  # of one grey level there is nothing to say
         return []
     # by statistics, as that of the images the model was trained on
     return domain.strange(appearance(plane, statistical_noise(source)), here, blurred=task == "deblur")

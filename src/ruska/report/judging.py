@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float64]
 
 _MOST_CHANNELS = 8
+_MOST_PLANES = 32  # of a channel among which one is looked for that is not empty
 _SMALLEST = 32  # px each way of a plane that can be judged
 
 
@@ -61,13 +62,19 @@ def judge_images(
     explained : what the instrument would make of a plane of the result, which is then compared with the input.
     noisiest : where the plane with the strongest noise is, where planes differ.
     """
-    found = {
-        title: _judge_plane(before, after, place, record, explained)
-        for title, place in _places(before, noisiest).items()
-    }
+    found = {}
+    for title, asked in _places(before, noisiest).items():
+        if (place := _telling(before, asked)) is not None:
+            elsewhere = place_title(before, {a: i for a, i in place.items() if a not in asked})
+            shown = f"{title}, but of {elsewhere}" if elsewhere else title
+            found[shown] = _judge_plane(before, after, place, record, explained)
+    if not found:
+        why = "What was looked at of the input has one grey level only, or none, so there is nothing to restore."
+        return Judged(_not_judged(why, [str(w) for w in listed(record.get("warnings"))]), {}, where_shown(before))
     worst = max(found.values(), key=lambda v: (LEVELS.index(v.level), v.better is False))
     if len(found) == 1:
-        return Judged(worst, {}, where_shown(before))
+        (title,) = found
+        return Judged(worst, {}, where_shown(before) + (f"; {title}" if "but of" in title else ""))
     each = tuple(f"{title}: {verdict.headline}" for title, verdict in found.items())
     title = next(title for title, verdict in found.items() if verdict is worst)
     return Judged(
@@ -83,6 +90,31 @@ def _places(image: Image, noisiest: Mapping[str, int] | None) -> dict[str, Mappi
     if noisiest is not None:
         places[f"noisiest plane ({place_title(image, noisiest)})"] = noisiest
     return places
+
+
+def _telling(image: Image, place: Mapping[str, int]) -> Mapping[str, int] | None:
+    """``place``; where that plane is empty, one that is not, of some along the longest other axis; None where all are.
+
+    Empty is a plane of one grey level, or one half of which is not valid.
+    """
+    if not _empty(plane_at(image, place)):
+        return place
+    free = {axis: n for axis, n in zip(image.axes, image.shape, strict=True) if axis not in "YX" and axis not in place}
+    axis = max(free, key=lambda a: free[a], default="")
+    count = free.get(axis, 1)
+    every = {round(k) for k in np.linspace(0, count - 1, min(count, _MOST_PLANES))}
+    near = sorted(every, key=lambda k: abs(k - count // 2))
+    for k in near if count > 1 else ():
+        if not _empty(plane_at(image, {**place, axis: k})):
+            return {**place, axis: k}
+    plane = plane_at(image, place)
+    valid = plane[np.isfinite(plane)]
+    return place if valid.size and valid.min() < valid.max() else None
+
+
+def _empty(plane: Plane) -> bool:
+    finite = np.isfinite(plane)
+    return finite.mean() < 0.5 or bool(plane[finite].min() == plane[finite].max())
 
 
 def _title(image: Image, channel: int) -> str:

@@ -80,7 +80,7 @@ def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> 
     residual = b - a - np.mean(b - a)
     coarse = gaussian_filter(residual, _PROBE)
     expected = noise.coarse_std / (2 * _PROBE * np.sqrt(np.pi))  # white noise after that Gaussian
-    local = np.sqrt(uniform_filter(coarse**2, _WINDOW)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6])
+    local = np.sqrt(np.maximum(uniform_filter(coarse**2, _WINDOW), 0)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6])
     low, high = np.percentile(a, (0.3, 99.7))
     lag_y, lag_x = residual_whiteness(residual)
     return Measures(
