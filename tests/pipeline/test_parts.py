@@ -69,6 +69,17 @@ def test_a_region_is_treated_as_in_the_whole(tmp_path):
     np.testing.assert_array_equal(part, whole[2:4])
 
 
+@pytest.mark.parametrize("method", ["wavelet", "prior"])
+def test_a_region_of_one_channel_has_the_grey_scale_of_that_channel(method):
+    values = two_channels().astype(np.float32)
+    values[:, :, :70] = np.nan  # more than is filled from what is beside it
+    image = Image(values, "CYX")
+    whole = ruska.denoise(image, method=method).image.numpy()
+    for channel in (0, 1):
+        part = ruska.denoise(image, method=method, roi={"C": (channel, channel + 1)}).image.numpy()
+        np.testing.assert_allclose(part[0], whole[channel], rtol=1e-5)
+
+
 def test_slices_and_channels_in_any_order_of_axes():
     values = np.stack([two_channels(), two_channels() + 7]).transpose(1, 0, 2, 3)  # CZYX
     here = ruska.denoise(Image(values, "CZYX"), method="wavelet").image.numpy()

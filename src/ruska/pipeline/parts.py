@@ -63,11 +63,11 @@ class Looked:
             return self.measured.whole.normalisation()
         return ChannelScales(tuple(channel.normalisation for channel in self.channels))
 
-    def fill(self, axes: str) -> float | NDArray[np.float64]:
-        """What stands for invalid voxels, grey levels: a number, or one for each channel over ``axes``."""
+    def fill(self, axes: str, some: slice = slice(None)) -> float | NDArray[np.float64]:
+        """What stands for invalid voxels, grey levels: a number, or one for each of ``some`` channels over ``axes``."""
         if len(self.channels) == 1:
             return self.measured.whole.mean
-        means = [channel.mean for channel in self.measured.channels]
+        means = [channel.mean for channel in self.measured.channels[some]]
         return np.reshape(means, [len(means) if a == "C" else 1 for a in axes])
 
     def surveys(self) -> list[dict[str, Any] | None]:

@@ -74,7 +74,7 @@ class Prepared:
     noise : of a rehearsal, of the first channel, in the file's grey levels; else None.
     parts : planes that were treated alike, in the order of the parts of the method; none where all were.
     noisiest : where in ``image`` the plane with the strongest noise is, where planes differ.
-    conditions : what was done to ``image`` before.
+    conditions : what was done to ``image`` before. channels : of the whole image that ``image`` has.
     """
 
     image: Image
@@ -99,6 +99,7 @@ class Prepared:
     parts: tuple[Part, ...] = ()
     noisiest: Mapping[str, int] | None = None
     conditions: Conditions = field(default_factory=Conditions)
+    channels: slice = field(default_factory=lambda: slice(None))
 
     @property
     def statistics(self) -> IntensityStatistics:
@@ -109,7 +110,7 @@ class Prepared:
     def fill(self) -> float | NDArray[np.float64]:
         """What invalid voxels are given to the method as, grey levels."""
         several = isinstance(self.normalisation, ChannelScales)
-        return self.looked.fill(self.image.axes) if several else self.statistics.mean
+        return self.looked.fill(self.image.axes, self.channels) if several else self.statistics.mean
 
     def run(
         self, sinks: Sink | Mapping[str, Sink | None], ledger: NoLedger, progress: Progress | None = None,
@@ -203,6 +204,9 @@ def prepare(
         raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
     layout = Layout(part.axes, part.shape, len(ready.halo))
+    channels = (roi or {}).get("C", slice(None))
+    if isinstance(normalisation, ChannelScales):
+        normalisation = normalisation.of(channels)
     if isinstance(ready, PerPlane) and roi:
         ready = replace(ready, table=_within(ready.table, Layout(image.axes, image.shape, len(ready.halo)), roi))
     stored = whole.chunks
@@ -229,7 +233,7 @@ def prepare(
         part, ArraySource(part.data, part.axes), looked, normalisation, name, reason, ready, layout, plan,
         budget, out_dtype, options, _feeds(others or {}, image, roi, progress), executor, seconds,
         (*warnings, *uneven(looked, parts), *drifts, *doubts), samplers, sample_plan, noise, parts,
-        _inside(looked.noisiest(), roi), conditions,
+        _inside(looked.noisiest(), roi), conditions, channels,
     )  # fmt: skip
 
 
