@@ -67,6 +67,17 @@ def test_empty_slices_are_kinds_of_their_own_and_do_not_count_as_other_noise():
     assert found.worst() is None
 
 
+def test_frames_of_few_counts_are_alike_where_their_dose_is():
+    y, x = np.mgrid[:128, :128] - 64
+    disc = 0.6 * np.exp(-(y**2 + x**2) / 400) + 0.0004
+    random = np.random.default_rng(0)
+    frames = random.poisson(np.stack([disc] * 9 + [9 * disc])).astype(np.uint8)
+    found = survey(ArraySource(frames, "TYX"))
+    assert set(found.kinds()[:9]) == {0}
+    assert found.kinds()[9] > 0
+    assert found.levels[9] == pytest.approx(3 * found.levels[0], rel=0.1)
+
+
 def test_slowly_rising_noise_is_never_told_a_tenth_too_low():
     levels = np.geomspace(0.1, 0.2, 30)
     kinds = Survey(tuple(range(30)), tuple(levels), 0.01, 30).kinds()

@@ -38,6 +38,13 @@ def test_counts_are_not_rounded_away(dtype):
     assert found.record["output"]["dtype"] == "float32"
 
 
+def test_more_counts_are_not_rounded_away_where_the_noise_is_much_of_the_range():
+    assert restored(counts(3).astype(np.uint8)).image.dtype == np.float32
+    assert rounding_costs(1.8, 12)
+    assert not rounding_costs(1.8, 40)
+    assert not rounding_costs(3.0, 20)
+
+
 def test_who_insists_gets_what_was_there():
     found = restored(counts().astype(np.uint8), dtype="same")
     assert found.image.dtype == np.uint8

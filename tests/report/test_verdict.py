@@ -38,6 +38,14 @@ def test_the_truth_is_good_with_scan_line_noise_and_with_particles() -> None:
     assert judge(STANDARD_DOSES[1].simulate(particles, 0), particles).level == "good"
 
 
+def test_of_single_counts_noise_is_what_their_mean_says() -> None:
+    y, x = np.mgrid[:128, :128] - 64
+    disc = 3 * np.exp(-(y**2 + x**2) / 400) + 0.002  # most of the frame holds nothing, its noise is in the disc
+    frame = np.random.default_rng(0).poisson(disc).astype(np.float64)
+    assert judge(frame, disc).level == "good"
+    assert judge(frame, gaussian_filter(frame, 12)).level == "warning"
+
+
 @pytest.mark.parametrize("dose", [0, 1, 2])
 def test_a_wide_blur_is_not_good_at_any_dose(dose: int) -> None:
     verdict = judge(NOISY[dose], gaussian_filter(NOISY[dose], 4))

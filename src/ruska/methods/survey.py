@@ -16,6 +16,8 @@ from ruska.methods.looking import Readable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ruska.physics.noise_level import NoiseLevel
+
 _WINDOW = 512  # pixels each way, of the middle of a plane that is looked at
 _TOGETHER = 16  # planes that are read at once
 _MOST_PLANES = 4096  # of a stack that are looked at, evenly spaced
@@ -24,6 +26,8 @@ _ALIKE = 0.1  # difference of the logarithm of the level that always counts as a
 _SURE = 3.0  # of the estimate's own errors, that a difference has to be to count
 _ERROR = 5.0  # own error of the logarithm, times the root of the number of pixels; measured: 2.5 to 5.0
 _MOST_KINDS = 12  # of planes, each way from the median
+_TO_COUNT = 64  # pixels each way of a plane whose single counts can be told
+_NONE = 0.02  # share of pixels without a count, from which there are few
 _NEITHER = -1.0  # level of a plane that could not be looked at
 EMPTY = -100
 """Kind of planes without any noise, such as those of one grey level: what is told of the others would fill them."""
@@ -114,15 +118,26 @@ def survey(
     starts = [max(0, (n - _WINDOW) // 2) for n in source.shape[-2:]]
     window = tuple(slice(s, s + min(n, _WINDOW)) for s, n in zip(starts, source.shape[-2:], strict=True))
     levels: list[float] = []
+    means: list[float] = []
+    lines: list[NoiseLevel | None] = []  # of single counts
     for slab in _slabs(planes, leading):
         place = place_of(slab[0], leading)
         *head, first = place
         box = (*(slice(i, i + 1) for i in head), slice(first, first + len(slab)), *window)
         # read together, so that what is stored together is decoded once; NaN where it is not valid
         read = getattr(source, "look", source.read)(box)
-        levels += [_level(plane) for plane in read.reshape(len(slab), *read.shape[-2:])]
+        seen = read.reshape(len(slab), *read.shape[-2:])
+        levels += [_level(plane) for plane in seen]
+        means += [_mean(plane) for plane in seen]
+        lines += [_line_of_counts(plane) for plane in seen]
         if progress is not None:
             progress("measuring the noise of slices", len(levels), looked_at)
+    counted = [line for line in lines if line is not None]
+    if counted and 2 * len(counted) >= sum(level > 0 for level in levels):
+        # of few counts the estimate is unsure, their mean is not, and is their variance
+        gain, intercept = counted[len(counted) // 2].gain, counted[len(counted) // 2].intercept
+        levels = [_NEITHER if level < 0 else math.sqrt(max(0.0, gain * mean + intercept))
+                  for level, mean in zip(levels, means, strict=True)]  # fmt: skip
     pixels = math.prod(b.stop - b.start for b in window)
     return Survey(planes, tuple(levels), _ERROR / math.sqrt(pixels), count)
 
@@ -147,3 +162,21 @@ def _level(plane: NDArray[Any]) -> float:
     except GeometryError:  # hardly a valid pixel
         return _NEITHER
     return found if found >= 0 and math.isfinite(found) else _NEITHER
+
+
+def _mean(plane: NDArray[Any]) -> float:
+    valid = plane[np.isfinite(plane)]
+    return float(valid.mean(dtype=np.float64)) if valid.size else 0.0
+
+
+def _line_of_counts(plane: NDArray[Any]) -> NoiseLevel | None:
+    """Variance over grey level of single counts; None for anything else."""
+    from ruska.physics.noise_level import few_values, noise_level
+
+    valid = plane[np.isfinite(plane)]
+    if min(plane.shape) < _TO_COUNT or not valid.size or not few_values(plane):
+        return None
+    if (valid == valid.min()).mean() < _NONE or valid.min() == valid.max():
+        return None
+    found = noise_level(plane)
+    return found if found.counted else None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ruska.pipeline.parts import Channel
 
 _ROUNDED = 12**-0.5  # standard deviation of what rounding adds, in grey levels
-_LEFT = 0.4  # of the noise, that is left where there is little; where there is much it is less
+_LEFT = 0.4  # of the noise, that is left where there is little
+_MUCH, _LESS_LEFT = 0.1, 0.2  # share of the range from which noise is much, and what is left of that; measured 0.17
 _COSTS = 0.5  # rounding over the noise left, from which it shows: a tenth of the error more
 _FEW = 64  # grey levels, of the range: rounded to more, steps are 47 dB below it and not seen
 
@@ -30,7 +31,8 @@ def written_dtype(
     output : the name of the file, if any; a picture holds no float32.
 
     With ``auto``, whole numbers that take few grey levels in a channel and whose noise there is weaker than about 1.4
-    of them are written as float32: rounding the result would cost more than a tenth of what is gained.
+    of them (2.9 where it is more than a tenth of the range) are written as float32: rounding the result would cost more
+    than a tenth of what is gained.
     """
     if asked == "float32":
         return np.dtype(np.float32), ()
@@ -51,7 +53,7 @@ def _lost(channel: Channel, *, several: bool) -> str | None:
     """Why rounding matters in a channel; None where it does not."""
     levels = channel.normalisation.scale
     noise = typical_noise(channel.source) if few_levels(levels) else None
-    if noise is None or not rounding_costs(noise.std * levels):
+    if noise is None or not rounding_costs(noise.std * levels, levels):
         return None
     where = f"channel {channel.name}" if several else "the image"
     return f"{where} spans {levels:.3g} of them, its noise is {noise.std * levels:.2g}"
@@ -62,6 +64,10 @@ def few_levels(levels: float) -> bool:
     return levels < _FEW
 
 
-def rounding_costs(noise_std: float) -> bool:
-    """Whether rounding to grey levels matters beside what is left of noise of so many of them."""
-    return _COSTS * _LEFT * noise_std < _ROUNDED
+def rounding_costs(noise_std: float, levels: float = np.inf) -> bool:
+    """Whether rounding to grey levels matters beside what is left of noise of so many of them, in a range of so many.
+
+    Of noise that is much of the range a method removes more, as it looks further around each pixel.
+    """
+    left = _LESS_LEFT if noise_std > _MUCH * levels else _LEFT
+    return _COSTS * left * noise_std < _ROUNDED

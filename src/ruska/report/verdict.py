@@ -10,7 +10,8 @@ import numpy as np
 
 from ruska.errors import GeometryError
 from ruska.metrics import radial_spectrum, residual_whiteness
-from ruska.physics import NoiseEstimate, estimate_noise
+from ruska.physics import NoiseEstimate, estimate_noise, noise_level
+from ruska.physics.noise_level import few_values
 from ruska.report.improvement import Improvement, improvement
 from ruska.report.interference import interference_left
 
@@ -79,7 +80,11 @@ def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> 
     b, a = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     residual = b - a - np.mean(b - a)
     coarse = gaussian_filter(residual, _PROBE)
-    expected = noise.coarse_std / (2 * _PROBE * np.sqrt(np.pi))  # white noise after that Gaussian
+    white = 2 * _PROBE * np.sqrt(np.pi)  # how much weaker that Gaussian makes white noise
+    expected, around, floor = noise.coarse_std / white, noise.coarse_std / white, noise.coarse_std
+    if (variance := _variance_of_counts(b)) is not None:  # far stronger where it is bright than in quiet parts
+        expected, floor = np.sqrt(variance.mean()) / white, float(np.sqrt(_in_spectrum(variance)))
+        around = np.sqrt(uniform_filter(variance, _WINDOW)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6]) / white
     local = np.sqrt(np.maximum(uniform_filter(coarse**2, _WINDOW), 0)[_WINDOW // 2 :: 6, _WINDOW // 2 :: 6])
     low, high = np.percentile(a, (0.3, 99.7))
     lag_y, lag_x = residual_whiteness(residual)
@@ -89,19 +94,34 @@ def measure(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> 
         float(residual.std()),
         (lag_y, lag_x),
         float(coarse.std() / expected) if expected > 0 else 0.0,
-        float(np.mean(local > 1.8 * expected)) if expected > 0 else 0.0,
-        _kept_power(b, a, noise),
+        float(np.mean(local > 1.8 * around)) if expected > 0 else 0.0,
+        _kept_power(b, a, floor),
         float(a.mean() - b.mean()),
         float(high - low),
     )
 
 
-def _kept_power(before: NDArray[Any], after: NDArray[Any], noise: NoiseEstimate) -> float | None:
+def _variance_of_counts(plane: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Variance of the noise (Y, X) where ``plane`` holds single counts, which is that of their mean; else None."""
+    from scipy.ndimage import gaussian_filter
+
+    if min(plane.shape) < 64 or not few_values(plane) or not (level := noise_level(plane)).counted:
+        return None
+    return level.std(gaussian_filter(plane, 2 * _PROBE)) ** 2
+
+
+def _in_spectrum(variance: NDArray[np.float64]) -> float:
+    """Mean of ``variance`` (Y, X) as the window of `radial_spectrum` weighs it."""
+    weight = np.multiply.outer(*(np.hanning(n + 2)[1:-1] ** 2 for n in variance.shape))
+    return float((variance * weight).sum() / weight.sum())
+
+
+def _kept_power(before: NDArray[Any], after: NDArray[Any], coarse_std: float) -> float | None:
     """Compare the result's spectrum with what the noisy spectrum has above the noise's (tenth percentile of rings)."""
     frequency, power = radial_spectrum(before)
     _, left = radial_spectrum(after)
     power, left = (np.convolve(p, np.ones(3) / 3, mode="same") for p in (power, left))
-    floor = noise.coarse_std**2
+    floor = coarse_std**2
     # the lowest rings hold shading and the window's own leakage; below 2x the floor the difference is uncertain
     sure = (power > 2 * floor) & (np.arange(frequency.size) >= 2)
     if sure.sum() < 3:
