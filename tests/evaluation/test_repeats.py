@@ -69,6 +69,13 @@ def test_every_channel_has_its_own_figures_and_invalid_pixels_are_left_out() -> 
     assert score_frames(image.with_data(holes)).channels["SE"].snr_db == score_frames(masked).channels["SE"].snr_db
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_empty_frame_is_left_out_without_a_word_from_numpy() -> None:
+    empty = frames(10)
+    empty[1] = np.nan
+    assert score_frames(Image(empty, "TYX")).channels["1"].snr_db == pytest.approx(10, abs=1)
+
+
 def test_drift_is_said_and_taken_out() -> None:
     wide = np.tile(cell_phantom((160, 200), 3), 1)
     moved = np.stack([wide[8 + 2 * k : 136 + 2 * k, 8 + 3 * k : 136 + 3 * k] for k in range(4)])

@@ -171,7 +171,7 @@ def _score_channel(image: Image, axis: str, channel: int, apart: int, model: Mod
 
 def _aligned(a: Plane, b: Plane, model: Model | None) -> tuple[Plane, float | None]:
     """``b`` on the grid of ``a`` (as it is where no model is given), and how far it lay away."""
-    if min(a.shape) < _ALIGNED or not np.nanstd(a) > 0 or not np.nanstd(b) > 0:
+    if min(a.shape) < _ALIGNED or not all(np.isfinite(one).any() and np.nanstd(one) > 0 for one in (a, b)):
         return b, None
     try:
         found = align(a, b, model or "shift", strict=model is not None, names=("frame", "later frame"))
