@@ -40,7 +40,9 @@ def test_samples_are_spread_over_a_stack_and_cheap():
             Counting.voxels += part.size
             return part
 
-    stack = np.broadcast_to(np.arange(100, dtype=np.float32)[:, None, None], (100, 3000, 3000))
+    numbers = np.zeros((100, 1, 3000), np.float32) + np.arange(100, dtype=np.float32)[:, None, None]
+    numbers[..., 1500:] += 0.5  # a plane of one grey level would be passed over
+    stack = np.broadcast_to(numbers, (100, 3000, 3000))
     planes = planes_to_look_at(Counting(stack, "ZYX"), edge=64, count=5)
     assert [p[0, 0] for p in planes] == [10, 30, 50, 70, 90]
     assert Counting.voxels == 5 * 64 * 64
