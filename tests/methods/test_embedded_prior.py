@@ -138,3 +138,17 @@ def test_an_image_that_hardly_speaks_is_said_to():
 def test_the_record_names_the_weights(method):
     record = ruska.denoise(np.random.default_rng(0).random((64, 64)), method=method).record
     assert record["weights"] == load_model(EMBEDDED).card.sha256
+
+
+@pytest.mark.parametrize("counts", [0.1, 0.3])
+def test_of_single_counts_as_many_are_left_as_were_recorded(counts):
+    field = np.clip(cell_phantom((128, 160), seed=3), 0, None)
+    recorded = np.random.default_rng(0).poisson(field / field.mean() * counts).astype(np.uint8)
+    result = ruska.denoise(Image(recorded, "YX"), method="prior").image.numpy()
+    assert result.sum(dtype=np.float64) == pytest.approx(recorded.sum(), rel=2e-3)
+
+
+def test_where_hardly_a_count_was_recorded_none_are_made_up():
+    recorded = (np.random.default_rng(0).random((128, 128)) < 0.02).astype(np.uint8)
+    result = ruska.denoise(Image(recorded, "YX"), method="prior").image.numpy()
+    assert result.sum(dtype=np.float64) < 1.5 * recorded.sum()

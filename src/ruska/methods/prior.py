@@ -54,6 +54,8 @@ _LESS = 0.5  # by how much of that, at the most, noise that is less than the lin
 _BLOCK = 8  # pixels
 _SMALLEST = 64  # pixels each way, of a plane that a line over the grey level can be fitted to
 _WEAK = 1.5  # noise over signal, above which the result says more of the prior than of the image
+_FEWEST_COUNTS = 1000  # of a plane, from which their number says how many the result must hold
+_MOST_KEPT = (0.5, 2.0)
 _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is too small to measure it
 
 
@@ -119,8 +121,11 @@ class Prior:
         network = network.eval().to(device_of_choice())
         told, note = look(source, self.settings)
         own = self.settings
-        return PriorMethod(network, told, own.strength, own.precision, own.model_dump(), (about, note, *doubts(told)),
-                           own.ensemble)  # fmt: skip
+        method = PriorMethod(network, told, own.strength, own.precision, own.model_dump(), (about, note, *doubts(told)),
+                             own.ensemble)  # fmt: skip
+        if told.level is None or not told.level.counted or getattr(budget, "rehearsal", False):
+            return method
+        return replace(method, counts=counts_kept(method, source))
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ class PriorMethod:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ensemble: int = 1
+    counts: tuple[float, float] = (1.0, 0.0)  # factor on what is above a grey level, and that level
     outputs: tuple[Output, ...] = (Output(),)
     locality: Literal["exact", "approximate"] = "exact"
     domain: Literal["normalised", "raw"] = "normalised"
@@ -172,6 +178,9 @@ class PriorMethod:
         planes = padded(y.reshape(-1, 1, *y.shape[-2:]).to(torch.float32), self.multiple)
         with torch.inference_mode():
             restored = cropped(torch.cat([self.restore(plane[None]) for plane in planes]), y.shape[-2:])
+        factor, zero = self.counts
+        if factor != 1:
+            restored = zero + factor * (restored - zero)
         return {"mean": restored.reshape(y.shape).to(y.dtype)}
 
     def restore(self, plane: Tensor) -> Tensor:
@@ -247,6 +256,29 @@ def _by_statistics(plane: NDArray[Any], std: float, own: NoiseLevel | None) -> t
         level = level if level.counted or (own is None and _explains(level)) else None
         std = std if level is None else _along(level, plane)
     return std, level
+
+
+def counts_kept(method: PriorMethod, source: Readable) -> tuple[float, float]:
+    """Factor on what the prior leaves of a typical plane of single counts, so that it is as many as were recorded.
+
+    And the grey level of no counts, from which it holds. Of a tenth of a count in a pixel, the prior takes an eighth
+    for noise. The factor is 1 where too few were recorded to tell.
+    """
+    import torch
+
+    plane, level = typical_plane(source), method.told.level
+    assert level is not None
+    zero = -level.intercept / level.gain
+    if plane is None:
+        return 1.0, zero
+    valid = np.isfinite(plane)
+    filled = np.where(valid, plane, plane[valid].mean() if valid.any() else zero)
+    y = torch.from_numpy(filled.astype(np.float32))[None, None]
+    restored = method({"image": y}, None)["mean"][0, 0].numpy()
+    recorded, left = (float((values[valid].astype(np.float64) - zero).sum()) for values in (plane, restored))
+    if recorded < _FEWEST_COUNTS * level.gain or left <= 0:
+        return 1.0, zero
+    return float(np.clip(round(recorded / left, 4), *_MOST_KEPT)), zero
 
 
 def _form(level: NoiseLevel | None) -> str:
