@@ -155,7 +155,8 @@ def test_damaged_or_missing_metadata_are_input_errors(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             read(tmp_path / name)
     for words in ("1", "[]", '"x"', "2.5"):
-        zarr.create_array(str(tmp_path / "d.zarr"), shape=(8, 9), dtype="u1", zarr_format=2, overwrite=True)
+        ones = np.ones((8, 9), np.uint8)
+        zarr.create_array(str(tmp_path / "d.zarr"), data=ones, zarr_format=2, overwrite=True)
         (tmp_path / "d.zarr" / ".zattrs").write_text(words)
         with pytest.raises(InputError, match="attributes are no JSON object"):
             read(tmp_path / "d.zarr")
@@ -343,7 +344,7 @@ def test_on_a_full_disk_nothing_is_left_of_a_store(tmp_path: Path, monkeypatch: 
 
 def test_other_files_in_a_store_are_no_matter(tmp_path: Path) -> None:
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")  # what Zarr warns of would be an error here
-    group.create_array("raw", data=np.zeros((4, 5), np.uint8))
+    group.create_array("raw", data=np.ones((4, 5), np.uint8))
     (tmp_path / "a.zarr" / "README.txt").write_text("hello")
     (tmp_path / "a.zarr" / "c").mkdir()
     assert read(tmp_path / "a.zarr").shape == (4, 5)
@@ -366,3 +367,59 @@ def test_a_damaged_index_of_a_shard_is_told_and_nothing_is_printed(tmp_path: Pat
                "try:\n    image.numpy()\nexcept ruska.errors.InputError as error:\n    print('told')\n")  # fmt: skip
     done = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("told\n", "")
+
+
+def _foreign(path: Path, zarr_format: int, separator: str) -> np.ndarray[Any, Any]:
+    """A group with one array of 2 x 2 x 3 chunks, named by ``separator``."""
+    data = RNG.integers(50, 200, (4, 20, 30)).astype(np.uint8)
+    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
+    keys = {"name": "v2" if zarr_format == 2 else "default", "separator": separator}
+    group.create_array("0", shape=data.shape, dtype="u1", chunks=(2, 10, 10), chunk_key_encoding=keys)[...] = data
+    return data
+
+
+@pytest.mark.parametrize("separator", ["/", "."])
+def test_chunks_named_otherwise_than_the_metadata_say(tmp_path: Path, separator: str) -> None:
+    """Zarr would find none of them, and read zeros. What the error says to set makes them readable."""
+    data = _foreign(tmp_path / "a.zarr", 2, separator)
+    head = tmp_path / "a.zarr" / "0" / ".zarray"
+    said = json.loads(head.read_text())
+    head.write_text(json.dumps(said | {"dimension_separator": "./".replace(separator, "")}))
+    with pytest.raises(InputError, match=r"named like \d[./]\d[./]\d, its metadata say \d[./]\d[./]\d") as caught:
+        read(tmp_path / "a.zarr")
+    assert f'"dimension_separator": "{separator}" in 0/.zarray' in str(caught.value.fix)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "a.zarr")
+    with pytest.raises(InputError, match="read as zeros"):
+        read(tmp_path / "packed.zip")
+    head.write_text(json.dumps(said | {"dimension_separator": separator}))
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr").numpy(), data)
+
+
+def test_chunks_named_otherwise_in_zarr_3(tmp_path: Path) -> None:
+    _foreign(tmp_path / "a.zarr", 3, ".")
+    head = tmp_path / "a.zarr" / "0" / "zarr.json"
+    said = json.loads(head.read_text())
+    said["chunk_key_encoding"]["configuration"]["separator"] = "/"
+    head.write_text(json.dumps(said))
+    with pytest.raises(InputError, match=r"named like c\.\d\.\d\.\d, its metadata say c/"):
+        read(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_store_without_any_chunk_is_an_error(tmp_path: Path, zarr_format: int) -> None:
+    _foreign(tmp_path / "a.zarr", zarr_format, "/")
+    files = [p for p in (tmp_path / "a.zarr" / "0").rglob("*") if p.is_file()]
+    chunks = [p for p in files if p.name[-1].isdigit()]
+    for chunk in chunks[1:]:
+        chunk.unlink()
+    assert read(tmp_path / "a.zarr").numpy().any()  # single chunks may be missing: they were never written
+    chunks[0].unlink()
+    with pytest.raises(InputError, match="none of the chunks") as caught:
+        read(tmp_path / "a.zarr")
+    assert "Copy" in str(caught.value.fix)
+
+
+def test_a_store_of_ours_may_be_all_zeros(tmp_path: Path) -> None:
+    """Zarr keeps no chunks of zeros: a map of labels may have none."""
+    write(tmp_path / "a.zarr", Image(np.zeros((30, 40), np.uint8), "YX"))
+    assert not read(tmp_path / "a.zarr").numpy().any()

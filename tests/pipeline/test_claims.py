@@ -105,10 +105,12 @@ FULL: dict[str, Callable[[Path], None]] = {
     "a.precomputed": lambda p: precomputed(p, stored=True), "a.h5": lambda p: hdf5(p, stored=True), "v.h5": virtual,
 }  # fmt: skip
 EMPTY: dict[str, Callable[[Path], None]] = {
-    "a.zarr": lambda p: zarr2(p, stored=None), "s.zarr": lambda p: zarr3(p, sharded=True, stored=False),
     "a.n5": lambda p: n5(p, stored=False), "a.precomputed": lambda p: precomputed(p, stored=False),
     "s.precomputed": lambda p: precomputed(p, stored=False, sharded=True), "a.h5": lambda p: hdf5(p, stored=False),
     "b.h5": lambda p: hdf5(p, stored=False, chunked=False),
+}  # fmt: skip
+NO_CHUNKS: dict[str, Callable[[Path], None]] = {
+    "a.zarr": lambda p: zarr2(p, stored=None), "s.zarr": lambda p: zarr3(p, sharded=True, stored=False),
     "plane.zarr": lambda p: zarr2(p, shape=[1 << 31] * 2, chunks=[64, 64], stored=None),
     "tiny.zarr": lambda p: zarr2(p, shape=[1 << 31] * 2, chunks=[1, 1], stored=None),
     "six.zarr": lambda p: zarr2(p, shape=[1 << 40] * 6, chunks=[8] * 6, stored=None),
@@ -150,6 +152,14 @@ def test_files_that_hold_nothing(tmp_path: Path, name: str) -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.parametrize("name", NO_CHUNKS)
+def test_a_zarr_store_without_chunks_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    NO_CHUNKS[name](tmp_path / name)
+    with pytest.raises(InputError, match="none of the chunks") as caught:
+        within_bounds(lambda: read(tmp_path / name))
+    assert caught.value.fix
+
+
 @pytest.mark.parametrize("name", ["a.zarr", "a.h5", "a.n5"])
 def test_nothing_is_begun_on_a_claim(tmp_path: Path, name: str) -> None:
     FULL[name](tmp_path / name)
@@ -175,7 +185,8 @@ def test_a_region_of_a_claim_is_restored(tmp_path: Path) -> None:
 
 
 def test_a_small_store_of_zeros_is_no_claim(tmp_path: Path) -> None:
-    zarr2(tmp_path / "a.zarr", shape=[128, 64, 64], stored=None)
+    zarr2(tmp_path / "a.zarr", shape=[128, 64, 64], stored="1.0.0")
+    (tmp_path / "a.zarr" / "1.0.0").write_bytes(bytes(BLOCK.size))
     assert describe(read(tmp_path / "a.zarr"), "median")["job"] is not None
 
 

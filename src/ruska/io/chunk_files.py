@@ -32,7 +32,8 @@ def zarr_names(store: Any, path: str, depth: int) -> Iterator[Name] | None:
     if isinstance(store, LocalStore):
         return names_in(store.root / path, depth)
     if isinstance(store, ZipStore):
-        store._sync_open()
+        if not store._is_open:
+            store._sync_open()
         start = f"{path}/" if path else ""
         return (tuple(n[len(start) :].split("/")) for n in store._zf.NameToInfo if n.startswith(start))
     return None

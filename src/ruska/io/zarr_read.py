@@ -18,6 +18,7 @@ from ruska.io.chunk_files import zarr_names, zarr_places
 from ruska.io.lazy import LazyPixels, transposed
 from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
+from ruska.io.zarr_presence import check_presence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,13 @@ class ZarrPixels(LazyPixels):
         if isinstance(self.path, Path) and not self.path.exists():
             raise self.lost()  # Zarr takes chunks that are not there for empty ones
         return values
+
+
+def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> ZarrPixels:
+    """The pixels of an array; InputError where they cannot be read, or its chunks are not there (`zarr_presence`)."""
+    pixels = ZarrPixels(path, array)
+    check_presence(path, pixels.array, may_be_empty=may_be_empty)
+    return pixels
 
 
 def end_the_rest() -> None:
@@ -171,7 +179,7 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
 def _array_image(path: Path | str, array: Any) -> Image:
     """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
     names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
-    pixels = ZarrPixels(path, array)
+    pixels = _present(path, array)
     try:
         letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
     except ValueError:
@@ -203,7 +211,7 @@ def _group_image(path: Path | str, group: Any) -> Image:
     if RECORD in group.attrs:
         return _our_image(path, group, array)
     said = ngff.understand(path, ome["multiscales"], array.ndim)
-    pixels, axes = _yx_last(ZarrPixels(path, array), said["letters"])
+    pixels, axes = _yx_last(_present(path, array), said["letters"])
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
@@ -226,7 +234,7 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
     if len(letters) != array.ndim:
         raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
                          f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
-    pixels = transposed(ZarrPixels(path, array), inverse(ngff.stored_order(letters)))
+    pixels = transposed(_present(path, array, may_be_empty=True), inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
     if mask is not None and mask.dtype != np.bool_:
         raise InputError(path, f"its mask has values of type {mask.dtype}, not true and false",

@@ -1,0 +1,63 @@
+"""Whether the chunks of a Zarr array are there at all: Zarr reads those that it does not find as zeros."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruska.errors import InputError
+from ruska.image.held import MOST_LOOKED_AT
+from ruska.io.chunk_files import zarr_names, zarr_places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ruska.io.chunk_files import Name
+
+
+def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> None:
+    """InputError when no chunk of ``array`` has the name that its metadata give it. Stores on servers are not asked.
+
+    may_be_empty : it is an array of ours, in which chunks of nothing but zeros are left out; names are still compared.
+    Only as many names are looked at as it takes to find one chunk.
+    """
+    if 0 in array.shape:
+        return
+    names = zarr_names(array.store, array.path, array.ndim)
+    if names is None:
+        return
+    other: tuple[str, str] | None = None
+    for found, expected in _chunks(names, array):
+        if found == expected:
+            return
+        other = other or (found, expected)
+    what = f"array '{array.path}'" if array.path else "the array"
+    if other is not None:
+        raise InputError(path, f"the chunks of {what} are named like {other[0]}, its metadata say {other[1]}: "
+                         "none would be found, and all of it be read as zeros", _rename(array, *other))  # fmt: skip
+    if not may_be_empty:
+        raise InputError(path, f"has none of the chunks of {what} ({' x '.join(map(str, array.shape))}), which would "
+                         "be read as zeros", "Copy the whole store again, with all its folders and files.")  # fmt: skip
+
+
+def _chunks(names: Iterator[Name], array: Any) -> Iterator[tuple[str, str]]:
+    """Of the files that are chunks by their numbers: the name, and what the metadata call that chunk."""
+    grain = array.shards or array.chunks
+    grid = [-(-n // g) for n, g in zip(array.shape, grain, strict=True)]
+    for name in islice(names, MOST_LOOKED_AT):
+        place = next(zarr_places([name], array.ndim))
+        if place is not None and all(i < n for i, n in zip(place, grid, strict=True)):
+            yield "/".join(name), array.metadata.encode_chunk_key(place)
+
+
+def _rename(array: Any, found: str, expected: str) -> str:
+    """What to set in the metadata so that chunks named like ``found`` are read."""
+    folder = f"{array.path}/" if array.path else ""
+    if array.metadata.zarr_format == 3:
+        return f'Set "chunk_key_encoding" in {folder}zarr.json as the chunks are named, or copy the store again.'
+    if found.replace("/", ".") != expected.replace("/", "."):
+        return "Write it again with the program that it is from."
+    separator = "/" if "/" in found else "."
+    return (f'Set "dimension_separator": "{separator}" in {folder}.zarray (and in .zmetadata, where there is one), or '
+            "write it again.")  # fmt: skip
