@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ruska.errors import InputError, OutputError
-from ruska.image import Image, Quantity
+from ruska.image import Image, Quantity, crop
 from ruska.io import mrc, read, write
 
 RNG = np.random.default_rng(0)
@@ -246,3 +247,39 @@ def test_a_plane_is_written_in_bands_of_rows(tmp_path: Path, monkeypatch: pytest
         np.testing.assert_array_equal(file.data, values)
         assert float(file.header.rms) == pytest.approx(np.nanstd(values), rel=1e-5)
         assert float(file.header.dmean) == pytest.approx(np.nanmean(values), rel=1e-5)
+
+
+def _sizes(path: Path) -> tuple[list[float], int]:
+    """What mrcfile makes of the header: voxel size X, Y, Z in angstrom; and mz."""
+    with mrcfile.open(path, header_only=True) as file:
+        return [round(float(file.voxel_size[a]), 4) for a in "xyz"], int(file.header.mz)
+
+
+@pytest.mark.parametrize("mz", [1, 4])
+@pytest.mark.parametrize("z", [1.2, 70.0])
+def test_voxel_size_along_z_and_mz_of_a_stack_are_kept(tmp_path: Path, mz: int, z: float) -> None:
+    """The standard says mz = 1 for a stack; SerialEM and IMOD write the number of sections."""
+    save(tmp_path / "a.mrc", VOLUME, 1.2)
+    with mrcfile.open(tmp_path / "a.mrc", "r+") as file:
+        file.header.mz, file.header.cella.z = mz, mz * z
+    image = read(tmp_path / "a.mrc")
+    assert image.axes == "QYX"
+    write(tmp_path / "b.mrc", image)
+    assert _sizes(tmp_path / "b.mrc") == ([1.2, 1.2, z], mz)
+    write(tmp_path / "c.mrc", crop(image, {"Q": slice(1, 3)}))
+    assert _sizes(tmp_path / "c.mrc") == ([1.2, 1.2, z], 1 if mz == 1 else 2)
+
+
+def test_voxel_size_along_z_of_a_section_follows_its_pixels(tmp_path: Path) -> None:
+    save(tmp_path / "a.mrc", VOLUME[0], 1.2)
+    image = read(tmp_path / "a.mrc")
+    write(tmp_path / "b.mrc", image)
+    assert _sizes(tmp_path / "b.mrc") == ([1.2, 1.2, 1.2], 1)
+    finer = dataclasses.replace(image, spacing={a: Quantity(0.6, "angstrom") for a in "YX"})
+    write(tmp_path / "c.mrc", finer)
+    assert _sizes(tmp_path / "c.mrc") == ([0.6, 0.6, 0.6], 1)
+    write(tmp_path / "d.mrc", Image(VOLUME[0], "YX", {"Y": Quantity(4, "nm"), "X": Quantity(4, "nm")}))
+    assert _sizes(tmp_path / "d.mrc") == ([40, 40, 40], 1)
+    write(tmp_path / "e.mrc", Image(VOLUME[0], "YX"))
+    assert _sizes(tmp_path / "e.mrc") == ([0, 0, 0], 1)
+    assert dict(read(tmp_path / "e.mrc").spacing) == {}

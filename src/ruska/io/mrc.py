@@ -123,9 +123,9 @@ def _image(
     sections, mdoc = _sections(header, extended, shape), read_mdoc(path)
     for letter in (a for a in axes if a in "ZYX"):
         low = letter.lower()
-        cell, steps = float(header["cella"][low]), int(header[f"m{low}"])
-        if steps > 0 and math.isfinite(cell) and cell > 0:
-            spacing[letter] = Quantity(cell / steps, "angstrom")
+        size = _voxel_size(header, low)
+        if size is not None:
+            spacing[letter] = Quantity(size, "angstrom")
         start = float(header["origin"][low])
         if start and math.isfinite(start):
             origin[letter] = Quantity(start, "angstrom")
@@ -133,6 +133,12 @@ def _image(
         spacing |= {a: Quantity(v, "angstrom") for a, v in pixel_size_angstrom(sections, mdoc).items()}
     kept = {"mrc": {**_keep(header, extended), "sections": sections}} | ({"mdoc": mdoc} if mdoc else {})
     return Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+
+
+def _voxel_size(header: Any, low: str) -> float | None:
+    """Along x, y or z, in angstrom; None where the header does not say."""
+    cell, steps = float(header["cella"][low]), int(header[f"m{low}"])
+    return cell / steps if steps > 0 and math.isfinite(cell) and cell > 0 else None
 
 
 def _sections(header: Any, extended: bytes, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -169,7 +175,9 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
     turned = [order.index(a) for a in "ZYX"]
     sizes = [int(header[n]) for n in ("nz", "ny", "nx")]
     starts = [int(header[f"n{a}start"]) for a in "zyx"]
-    return {
+    steps = {f"{a}_angstrom": step for a in "zx" if (step := _voxel_size(header, a)) is not None}
+    return steps | {
+        "mz": int(header["mz"]),
         "byte_order": _byte_order(header),
         "shape": [sizes[i] for i in turned],
         "mode": int(header["mode"]),
@@ -236,10 +244,12 @@ def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool
     nx, ny, nz = image.shape[-1], image.shape[-2], math.prod(image.shape[:-2])
     header["nx"], header["ny"], header["nz"], header["mode"] = nx, ny, nz, mode
     volume = "Z" in image.axes
-    header["mx"], header["my"], header["mz"] = nx, ny, nz if volume else 1
+    header["mx"], header["my"], header["mz"] = nx, ny, nz if volume else _stack_mz(kept, nz)
     origin = {a: to_units(image.origin, a, "angstrom") or 0.0 for a in "ZYX"}
     for axis in "ZYX":
         step = to_units(image.spacing, axis, "angstrom")
+        if axis == "Z" and not volume:
+            step = _section_depth(kept, to_units(image.spacing, "X", "angstrom"))
         low = axis.lower()
         header["cella"][low] = 0.0 if step is None else step * int(header[f"m{low}"])
         header["origin"][low] = origin[axis]
@@ -259,6 +269,23 @@ def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool
     _mark_signed_bytes(header, order, mode)
     _put_labels(header, list(kept.get("labels", ())))
     return header
+
+
+def _stack_mz(kept: Any, sections: int) -> int:
+    """``mz`` of a stack: 1 by the standard; SerialEM and IMOD write the number of sections, and so do we back."""
+    mz = int(kept.get("mz", 1))
+    shape = kept.get("shape") or (0,)
+    return sections if mz == shape[0] else max(1, mz)
+
+
+def _section_depth(kept: Any, pixel: float | None) -> float | None:
+    """Voxel size along Z, in angstrom, of what has no axis Z: a micrograph, a tilt series, frames.
+
+    By custom it is that of a pixel, and 0 stops other programs. Where the file said something else, that is kept.
+    """
+    z, x = kept.get("z_angstrom"), kept.get("x_angstrom")
+    own = z is not None and (x is None or not math.isclose(z, x, rel_tol=1e-4))
+    return float(z) if own else pixel
 
 
 def _mark_signed_bytes(header: Any, order: str, mode: int) -> None:
