@@ -133,6 +133,29 @@ def test_axes_and_voxel_size_override_the_file(tmp_path: Path) -> None:
             read(tmp_path / "a.npz", axes=wrong)
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.mrc"])
+def test_a_voxel_size_along_z_makes_slices_of_an_unknown_stack(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, Image(DATA, "QYX"))
+    assert read(tmp_path / name).axes == "QYX"
+    slices = read(tmp_path / name, voxel_size="50nm,4nm,4nm")
+    assert (slices.axes, slices.voxel_size_nm) == ("ZYX", {"Z": 50, "Y": 4, "X": 4})
+    assert [n for n in slices.notes if "axes" in n] == ["a voxel size along Z is given: the axes are taken as ZYX "
+                                                        "(--axes tells)"]  # fmt: skip
+    for size in ("4nm", "4nm,4nm"):  # says nothing of a third axis
+        frames = read(tmp_path / name, voxel_size=size)
+        assert (frames.axes, frames.voxel_size_nm) == ("QYX", {"Y": 4, "X": 4})
+        assert not any("voxel size" in note for note in frames.notes)
+
+
+def test_a_voxel_size_along_an_axis_that_is_not_there_is_said_to_be_ignored(tmp_path: Path) -> None:
+    np.save(tmp_path / "plane.npy", DATA[0])
+    np.save(tmp_path / "stack.npy", DATA)
+    for name, axes in (("plane", None), ("stack", "TYX"), ("stack", "QYX")):
+        image = read(tmp_path / f"{name}.npy", axes=axes, voxel_size="50nm,4nm,4nm")
+        assert image.voxel_size_nm == {"Y": 4, "X": 4}
+        assert f"voxel size 50 nm along Z is ignored: the axes are {image.axes} (--axes tells)" in image.notes
+
+
 def test_channel_names_stay_with_their_axis() -> None:
     image = Image(DATA, "CYX", channel_names=("a", "b"))
     assert with_axes(image, "CYX").channel_names == ("a", "b")

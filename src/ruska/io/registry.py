@@ -58,7 +58,8 @@ def read(
     ----------
     path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of a store.
     axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
-    voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file.
+    voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file. A stack of which the
+        file does not say whether it is slices or frames is slices along Z where a size for Z alone is given.
 
     Raises
     ------
@@ -74,9 +75,27 @@ def read(
     if axes is not None:
         image = with_axes(image, axes)
     if voxel_size is not None:
-        size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
-        image = replace(image, spacing={**image.spacing, **{a: q for a, q in size.items() if a in image.axes}})
+        image = _sized(image, voxel_size, axes_are_given=axes is not None)
     return image
+
+
+def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_given: bool) -> Image:
+    """``image`` with this voxel size. A size along Z makes slices along Z of a stack of which nothing is known.
+
+    One size for all of Z, Y, X does not: it is right for frames, too. Notes say what was assumed, and what is ignored.
+    """
+    size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
+    one_by_one = not isinstance(voxel_size, str) or "," in voxel_size
+    notes = image.notes
+    if one_by_one and "Z" in size and "Z" not in image.axes and "Q" in image.axes and not axes_are_given:
+        image = with_axes(image, image.axes.replace("Q", "Z"))
+        notes = (*(n for n in notes if not n.startswith(_UNKNOWN_AXES)),
+                 f"a voxel size along Z is given: the axes are taken as {image.axes} (--axes tells)")  # fmt: skip
+    ignored = [f"{q} along {a}" for a, q in size.items() if one_by_one and a not in image.axes]
+    if ignored:
+        notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
+    spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
+    return replace(image, spacing=spacing, notes=notes)
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Image:
@@ -149,6 +168,7 @@ def with_axes(image: Image, axes: str) -> Image:
     return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
 
 
+_UNKNOWN_AXES = "nothing says what"  # begins the notes of all formats on axes that are unknown
 _ASSUMED_AXES = {2: "YX", 3: "QYX", 4: "TQYX", 5: "TCQYX", 6: "TCQZYX"}
 
 
@@ -161,7 +181,7 @@ def assumed_axes(ndim: int, name: object) -> tuple[str, tuple[str, ...]]:
         raise InputError(name, f"holds an array of {ndim} dimensions, an image has 2 to {len(AXES)}",
                          "Cut or reshape it first.")  # fmt: skip
     axes = _ASSUMED_AXES[ndim]
-    return axes, () if ndim == 2 else (f"nothing says what the axes are: taken as {axes} (--axes tells)",)
+    return axes, () if ndim == 2 else (f"{_UNKNOWN_AXES} the axes are: taken as {axes} (--axes tells)",)
 
 
 def parse_voxel_size(text: str) -> dict[str, Quantity]:
