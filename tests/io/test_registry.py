@@ -119,6 +119,30 @@ def test_an_inner_name_where_there_is_none_is_refused(tmp_path: Path) -> None:
         read(f"{tmp_path}/a.h5:/data")
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.mrc", "a.npy", "a.h5", "a.ome.zarr"])
+def test_a_plain_array_is_written(tmp_path: Path, name: str) -> None:
+    for i, array in enumerate((DATA, DATA[0], list(DATA[0]))):
+        file = tmp_path / f"{i}{name}"
+        write(file, array)
+        np.testing.assert_array_equal(read(file).numpy(), np.asarray(array))
+        assert read(file).axes == "QYX"[-np.ndim(array) :]
+
+
+@pytest.mark.parametrize("wrong", ["a.tif", None, [[1, 2], [3]], np.zeros(5), np.zeros((0, 4)), np.zeros((2, 2), "c16"),
+                                   np.zeros((1,) * 7)])  # fmt: skip
+def test_what_is_no_image_is_not_written(tmp_path: Path, wrong: object) -> None:
+    with pytest.raises(OutputError, match=r"out\.tif.* was given") as caught:
+        write(tmp_path / "out.tif", wrong)
+    assert caught.value.fix
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_is_told_to_be_none(tmp_path: Path) -> None:
+    result = SimpleNamespace(image=Image(DATA, "QYX"))
+    with pytest.raises(OutputError, match=r"result\.image"):
+        write(tmp_path / "out.tif", result)
+
+
 # What the user says
 
 

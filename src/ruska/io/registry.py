@@ -11,15 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
-from ruska.image import AXES, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.image import AXES, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.plain_text import one_line
 from ruska.scratch import Scratch, put_in_place, tidy
 
 if TYPE_CHECKING:
-    from ruska.image import Image
+    from numpy.typing import ArrayLike
 
 __all__ = ["FORMATS", "Format", "find_format", "format_of_name"]
 
@@ -231,7 +233,7 @@ def check_name(path: Path) -> None:
 
 def write(
     path: str | os.PathLike[str],
-    image: Image,
+    image: Image | ArrayLike,
     *,
     overwrite: bool = False,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
@@ -240,6 +242,7 @@ def write(
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
+    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them.
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
     ``before_placing`` is called with these lines when the file is complete but not yet under its name,
     ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
@@ -249,6 +252,7 @@ def write(
     OutputError : ``path`` exists (without ``overwrite``), cannot be written, or cannot hold this image.
     """
     target = Path(path)
+    image = _imaged(target, image)
     known = check_output(target, overwrite=overwrite)
     tidy(target.absolute().parent)
     try:
@@ -267,6 +271,26 @@ def write(
                           "Check free space and permissions, and that no other program has it open; then run "
                           "the same again.") from error  # fmt: skip
     return lost
+
+
+def _imaged(target: Path, given: Image | ArrayLike) -> Image:
+    """An image as it is, an array with the axes that its number of dimensions suggests; OutputError for all else."""
+    if isinstance(given, Image):
+        return given
+    if isinstance(getattr(given, "image", None), Image):
+        raise OutputError(target, f"was given a {type(given).__name__}, not an image", "Write its image: "
+                          "ruska.write(path, result.image).")  # fmt: skip
+    try:
+        array = np.asarray(given)
+    except ValueError as error:  # lists of unequal lengths
+        raise OutputError(target, f"was given no array ({error})", "Pass an array of numbers.") from error
+    if array.dtype.kind not in "uifb" or array.size == 0:
+        raise OutputError(target, f"was given {array.size} values of type {array.dtype}, expected real numbers",
+                          "Pass an array or an image, as ruska.read returns it.")  # fmt: skip
+    if array.ndim not in _ASSUMED_AXES:
+        raise OutputError(target, f"was given an array of {array.ndim} dimensions, an image has 2 to {len(AXES)}",
+                          "Cut or reshape it first.")  # fmt: skip
+    return Image(array, _ASSUMED_AXES[array.ndim], name="array")
 
 
 def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:
