@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from ruska.errors import GeometryError, InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
-from ruska.io import FORMATS, check_output, find_format, read, split_inner, write
+from ruska.io import FORMATS, check_holds, check_output, find_format, read, split_inner, write
 from ruska.io import registry as module
 from ruska.io.registry import assumed_axes, format_of_name, not_carried, parse_voxel_size, to_units, with_axes
 
@@ -141,6 +141,30 @@ def test_a_result_is_told_to_be_none(tmp_path: Path) -> None:
     result = SimpleNamespace(image=Image(DATA, "QYX"))
     with pytest.raises(OutputError, match=r"result\.image"):
         write(tmp_path / "out.tif", result)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.mrc", "a.npy", "a.npz", "a.h5", "a.zarr", "a.png"])
+@pytest.mark.parametrize("dtype", ["u1", "i4", "u8", "f2", "f4", "f8", "g", "?"])
+def test_what_a_format_cannot_hold_is_known_in_advance(tmp_path: Path, name: str, dtype: str) -> None:
+    """In the same words as `write` says it."""
+    for axes, shape in (("YX", (4, 5)), ("CZYX", (2, 3, 4, 5)), ("TZYX", (1, 3, 4, 5)), ("TCQZYX", (2, 1, 2, 2, 4, 5))):
+        if name == "a.png" and dtype == "g":
+            continue  # no picture of these is drawn
+        target, kind = tmp_path / f"{axes}{name}", np.dtype(dtype)
+        foreseen, said = None, None
+        try:
+            check_holds(target, kind, axes, shape)
+        except OutputError as error:
+            foreseen = str(error)
+        try:
+            write(target, Image(np.zeros(shape, kind), axes, name=target.name))
+        except OutputError as error:
+            said = str(error)
+        assert foreseen == said
+        assert said is None or "partial" not in said
+    if name == "a.mrc":
+        assert (tmp_path / "TZYXa.mrc").exists() == (dtype in ("u1", "f2", "f4", "?"))
+        assert not (tmp_path / "CZYXa.mrc").exists()
 
 
 # What the user says

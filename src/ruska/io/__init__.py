@@ -1,12 +1,13 @@
 """Reading and writing micrographs: one module per format, metadata in = metadata out."""
 
 from ruska.io.formats import FORMATS, Format, find_format
-from ruska.io.registry import check_output, is_url, read, split_inner, write
+from ruska.io.registry import check_holds, check_output, is_url, read, split_inner, write
 from ruska.scratch import put_in_place, remove
 
 __all__ = [
     "FORMATS",
     "Format",
+    "check_holds",
     "check_output",
     "find_format",
     "is_url",

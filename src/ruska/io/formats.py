@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class FormatModule(Protocol):
-    """The functions of a format's module. A read-only format has no ``write``."""
+    """The functions of a format's module. A read-only format has no ``write``.
+
+    One that cannot hold every image has ``check_holds(path, image)`` besides: OutputError by its type and axes alone.
+    """
 
     def read(self, path: Path, inner: str | None) -> Image:
         """Open ``path`` (``inner``: a dataset inside it) lazily; InputError when it is not a readable image."""

@@ -266,8 +266,7 @@ def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:
     """
     import h5py
 
-    if image.dtype.itemsize > 8:
-        raise OutputError(path, f"HDF5 files of {image.dtype} are not portable", "Pass --dtype float64.")
+    check_holds(path, image)
     with PatientFile(path, "x+") as out:
         with h5py.File(out, "w") as file:
             data = _copy(file, _DATA, image.data, compression, out)
@@ -280,6 +279,12 @@ def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:
                 data.attrs["element_size_um"] = sizes
         out.check()
     return ()
+
+
+def check_holds(path: Path, image: Image) -> None:
+    """OutputError for numbers of more than eight bytes, which other machines do not know. Reads no pixels."""
+    if image.dtype.itemsize > 8:
+        raise OutputError(path, f"HDF5 files of {image.dtype} are not portable", "Pass --dtype float32.")
 
 
 def _sizes_um(image: Image) -> NDArray[np.float64] | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_WIDENED = ("u1", "b1")
 _UNSUPPORTED = {3: "complex 16-bit integers", 4: "complex numbers (a Fourier transform)", 16: "RGB colours",
                 101: "4-bit integers"}  # fmt: skip
 _IMOD_STAMP = 1146047817  # "IMOD" in bytes 152..156; bit 0 of the next word then says that mode 0 is signed
@@ -195,13 +196,10 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
 def write(path: Path, image: Image) -> tuple[str, ...]:
     """Write ``image``, some rows at a time; returns what MRC cannot hold.
 
-    8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError for other types than 8/16-bit
-    integers, float16 and float32, and for more than three axes.
+    8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError as `check_holds`.
     """
-    mode, lost = _mode_for(path, image)
-    if len(image.shape) > 3:
-        raise OutputError(path, f"MRC holds three axes, the image has {image.axes}",
-                          "Write .ome.zarr, .ome.tif or .h5, or choose one T or C with --roi.")  # fmt: skip
+    check_holds(path, image)
+    mode, lost = _mode_for(image)
     kept = image.header.get("mrc", {})
     same_stack = list(kept.get("shape", ())) == [math.prod(image.shape[:-2]), *image.shape[-2:]]
     order = kept.get("byte_order", "<")
@@ -224,16 +222,28 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     return (*_losses(path, image, int(header["ispg"])), *lost)
 
 
-def _mode_for(path: Path, image: Image) -> tuple[int, list[str]]:
-    """MRC mode that holds the image's values exactly, and what to say about it."""
-    kind = f"{image.dtype.kind}{image.dtype.itemsize}"
-    if kind in ("u1", "b1"):
-        return 6, [f"{image.dtype} values stored as 16-bit integers (MRC's bytes are signed)"]
-    modes = {name: mode for mode, name in _MODES.items()}
-    if kind not in modes:
+def check_holds(path: Path, image: Image) -> None:
+    """OutputError for other types than 8/16-bit integers, float16 and float32, and for more than three axes.
+
+    Of more than three axes, all but the last three may have a length of 1. Reads no pixels.
+    """
+    if _kind(image) not in (*_WIDENED, *_MODES.values()):
         raise OutputError(path, f"MRC holds no {image.dtype}",
-                          "Pass --dtype float32 (or int16, uint16), or write .ome.zarr, .tif or .h5.")  # fmt: skip
-    return modes[kind], []
+                          "Pass --dtype float32, or write .ome.zarr, .tif or .h5.")  # fmt: skip
+    if math.prod(image.shape[:-3]) > 1:
+        raise OutputError(path, f"MRC holds three axes, the image has {image.axes}",
+                          "Write .ome.zarr, .ome.tif or .h5, or choose one T or C with --roi.")  # fmt: skip
+
+
+def _kind(image: Image) -> str:
+    return f"{image.dtype.kind}{image.dtype.itemsize}"
+
+
+def _mode_for(image: Image) -> tuple[int, list[str]]:
+    """MRC mode that holds the image's values exactly, and what to say about it."""
+    if _kind(image) in _WIDENED:
+        return 6, [f"{image.dtype} values stored as 16-bit integers (MRC's bytes are signed)"]
+    return next(mode for mode, kind in _MODES.items() if kind == _kind(image)), []
 
 
 def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool) -> Any:

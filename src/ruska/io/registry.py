@@ -225,6 +225,14 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     return known
 
 
+def check_holds(path: str | os.PathLike[str], dtype: np.dtype[Any], axes: str, shape: tuple[int, ...]) -> None:
+    """OutputError where the format that ``path`` asks for cannot hold such an image, now rather than after the work."""
+    known = format_of_name(Path(path))
+    check = None if known is None else getattr(known.load(), "check_holds", None)
+    if check is not None:
+        check(Path(path), Image(np.broadcast_to(np.zeros((), dtype), shape), axes, name=Path(path).name))
+
+
 def check_name(path: Path) -> None:
     """OutputError when a result cannot be called so."""
     if problem := name_problem(path.name):

@@ -59,8 +59,7 @@ class ZarrSink:
         dtype = np.dtype(dtype).newbyteorder("=")
         if version not in VERSIONS:
             raise OutputError(path, f"there is no OME-Zarr version '{version}' to write", "Use 0.5 or 0.4.")
-        if dtype.kind not in "uifb" or dtype.itemsize > 8:
-            raise OutputError(path, f"OME-Zarr holds no {dtype}", "Pass --dtype float32.")
+        _check_dtype(path, dtype)
         letters = ngff.stored_letters(axes, path)
         order = ngff.stored_order(letters)
         stored = tuple(int(shape[i]) for i in order)
@@ -128,6 +127,17 @@ class ZarrSink:
         """Read any box, in the image's own axis order."""
         stored = self._array[tuple(box[i] for i in self._order)]
         return np.asarray(stored).transpose(inverse(self._order))
+
+
+def check_holds(path: Path, image: Image) -> None:
+    """OutputError for numbers that Zarr does not know, and for axes that NGFF has no names for. Reads no pixels."""
+    _check_dtype(path, image.dtype)
+    ngff.stored_letters(image.axes, path)
+
+
+def _check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "uifb" or dtype.itemsize > 8:
+        raise OutputError(path, f"OME-Zarr holds no {dtype}", "Pass --dtype float32.")
 
 
 def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:

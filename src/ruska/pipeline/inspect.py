@@ -22,7 +22,7 @@ from ruska.pipeline.opening import open_inputs
 from ruska.pipeline.parts import look, spread_facts
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.request import Request, RunOptions
-from ruska.pipeline.restore import check_companions, check_request, check_target, with_model
+from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +51,23 @@ def describe(
 
     Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
     """
+    return _described(image, method, settings, options, progress, output)[0]
+
+
+def _described(
+    image: Image, method: str, settings: Mapping[str, Any] | None, options: RunOptions | None,
+    progress: Progress | None, output: str | None,
+) -> tuple[dict[str, Any], Prepared | None]:  # fmt: skip
+    """`describe`, and the job as it was prepared, if there is one."""
     said = claim(image)
     if said is not None and not (options and options.region):
         measured = measure_intensities(ArraySource(image.data, image.axes), image.name, progress,
                                        mask_of(image, stacked=False))  # fmt: skip
         known = _facts(image, measured)
         return {**known, "notes": [*known["notes"], said], "noise": None, "noise_spread": [], "method": None,
-                "reason": said, "method_notes": [], "job": None}  # fmt: skip
+                "reason": said, "method_notes": [], "job": None}, None  # fmt: skip
     job = prepare(image, method, settings, options, progress=progress, rehearsal=True, output=output)
-    return {
+    found = {
         **_facts(image, job.statistics),
         "noise": noise_facts(image if said is None else job.image, job.noise),
         "noise_spread": spread_facts(job.looked),
@@ -68,6 +76,7 @@ def describe(
         "method_notes": list(getattr(job.method, "notes", ())),
         "job": predict(job),
     }
+    return found, job
 
 
 def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
@@ -207,7 +216,9 @@ def predict_job(
     worked_on(image, options.region if options else None)
     count = options.samples if options else 0
     beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
-    facts = describe(image, method, settings, options, progress=progress, output=str(output))
+    facts, job = _described(image, method, settings, options, progress, str(output))
+    if job is not None:
+        check_holds(job, output, whole_names=whole_names)
     return {**facts, "beside": [file.name for file in beside]}
 
 

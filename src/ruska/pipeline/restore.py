@@ -157,6 +157,7 @@ class _Run:
         tidy(target.absolute().parent)
         _check_again(self.image, target, run.overwrite)
         self._check_beside(target, overwrite=True)
+        self._check_holds(target)
         with _locked(target) as folder, watched(self.image, *self.others.values(), ours=target) as watch:
             told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
             more = {role: (other, watch.digest(other)) for role, other in self.others.items()}
@@ -166,6 +167,7 @@ class _Run:
             elif _is_zarr(target) and not (folder / _STORE).exists():
                 ledger.restart()  # a run was killed before it had made the store, or when the store had its name
             job = self._prepared(told, remembered=ledger.entries.get("plan"), folder=folder)
+            check_holds(job, target, whole_names=run.whole_names)
             if not ledger.resumed:
                 _check_further(self.image, job, beside(target, whole=run.whole_names), overwrite=run.overwrite)
             if "plan" not in ledger.entries:
@@ -185,6 +187,18 @@ class _Run:
             if (known := format_of_name(target)) is not None and known.masks:
                 made = replace(made, first=marked(job, made.first))
             return _Delivery(job, made, record, judged, names, run.overwrite, run.report, told, watch, ledger).write()
+
+    def _check_holds(self, target: Path) -> None:
+        """Refuse what the output cannot hold before anything is learned from the image.
+
+        What is written is known for sure only when the method is; a rehearsal tells, where it matters.
+        """
+        image, asked = self.image, self.request.run.dtype
+        try:
+            io.check_holds(target, np.dtype(np.float32) if asked == "float32" else image.dtype, image.axes, image.shape)
+        except OutputError:
+            job = self._prepared(progress_of(self.context), rehearsal=True)
+            check_holds(job, target, whole_names=self.request.run.whole_names)
 
     def _check_beside(self, target: Path, *, overwrite: bool) -> None:
         run = self.request.run
@@ -307,6 +321,16 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
         raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",
                           "Choose another folder.")  # fmt: skip
     io.check_output(target, overwrite=overwrite)
+
+
+def check_holds(job: Prepared, target: Path, *, whole_names: bool = False) -> None:
+    """OutputError where the format of ``target`` cannot hold what the job gives; tables are no matter of it."""
+    names = beside(target, whole=whole_names)
+    for i, output in enumerate(job.plan.outputs):
+        if output.merge != "table":
+            layout = layout_of(job.layout, output)
+            file = target if i == 0 or _is_zarr(target) else companion(names, output.name)
+            io.check_holds(file, job.dtype_of(output), layout.axes, layout.to_native_shape(job.plan.shape_of(output)))
 
 
 def files_of(image: Image) -> list[Path]:
