@@ -194,3 +194,24 @@ def test_a_damaged_tree_of_names_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(data.replace(b"TREE", b"FREE"))
     with pytest.raises(InputError, match="is damaged"):
         read(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(("name", "pattern"), [
+    ("cell.ims", "DataSet/ResolutionLevel {level}/TimePoint 0/Channel {channel}/Data"),  # Imaris
+    ("cell.h5", "t00000/s{channel:02}/{level}/cells"),  # BigDataViewer
+    ("cell.mat", "{level}{channel}"),
+])  # fmt: skip
+def test_the_image_at_full_resolution_is_proposed_under_a_name_that_works(
+    tmp_path: Path, name: str, pattern: str
+) -> None:
+    with h5py.File(tmp_path / name, "w") as file:
+        for level, channel in ((2, 0), (1, 0), (0, 0), (0, 1)):
+            data = np.full((6, 64 >> level, 64 >> level), channel + 1, np.uint8)
+            file[pattern.format(level=level, channel=channel)] = data
+        file["s00/resolutions"] = np.ones((3, 3))
+    with pytest.raises(InputError, match="holds 5 images") as caught:
+        read(tmp_path / name)
+    told = str(caught.value.fix).removeprefix("Name one: ").rstrip(".")
+    image = read(tmp_path / told)
+    assert image.shape == (6, 64, 64)
+    assert (image.numpy() == 1).all()

@@ -111,6 +111,18 @@ def test_inner_names_are_split_off(tmp_path: Path) -> None:
         assert split_inner(odd) == (odd, None)
 
 
+def test_inner_names_follow_any_file_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "a cell.ims"
+    assert split_inner(f"{file}:/x/y") == (Path(f"{file}:/x/y"), None)
+    file.touch()
+    assert split_inner(f"{file}:/x/y 0") == (file, "/x/y 0")
+    assert split_inner(f"{file}:title: of it") == (file, "title: of it")
+    assert split_inner(f"{tmp_path}:/x") == (Path(f"{tmp_path}:/x"), None)
+    write(tmp_path / "a.zarr", Image(DATA, "ZYX"))
+    (tmp_path / "a.zarr").rename(tmp_path / "store")
+    np.testing.assert_array_equal(read(f"{tmp_path}/store:/0").numpy(), DATA)
+
+
 def test_an_inner_name_where_there_is_none_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", data=DATA)
     np.save(tmp_path / "a.h5", DATA)

@@ -6,6 +6,7 @@ must not make Ruska read what its owner can not see.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,8 @@ def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
                          "Spectra, complex numbers and links into other files are not read.")  # fmt: skip
     listing = "; ".join(_describe(d) for d in found[:_LISTED])
     titles = [title_of(d) for d in found]
-    example = titles[0] if titles[0] and titles.count(titles[0]) == 1 else found[0].name
+    best = max(range(len(found)), key=lambda i: math.prod(extent(found[i])))  # of several resolutions, the finest
+    example = titles[best] if titles[best] and titles.count(titles[best]) == 1 else found[best].name
     raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:{example}.")
 
 

@@ -37,15 +37,31 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 
 
 def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
-    """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given)."""
+    """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given).
+
+    What is before the colon has a suffix that tells, or is there: HDF5 has many (``cell.ims:/DataSet``).
+    """
     text = os.fspath(path)
     match = _INNER.match(text)
-    if match is None or is_there(Path(text)):
+    if match is None and (":" not in text or is_url(text)):
         return Path(text), None
+    if is_there(Path(text)):
+        return Path(text), None
+    if match is None:
+        return _split_where_there(text)
     outer = _INNER.match(match["file"])
     if outer is not None and not is_there(Path(match["file"])):  # archive.zip:file.h5:/raw
         return Path(outer["file"]), f"{outer['inner']}:{match['inner']}"
     return Path(match["file"]), match["inner"]
+
+
+def _split_where_there(text: str) -> tuple[Path, str | None]:
+    """Split at the first colon that ends the name of a file or a Zarr store; a drive's colon does not."""
+    for colon in re.finditer(":", text):
+        file, inner = Path(text[: colon.start()]), text[colon.end() :]
+        if "\\" not in inner and (file.is_file() or any((file / marker).is_file() for marker in ZARR_MARKERS)):
+            return file, inner
+    return Path(text), None
 
 
 def read(
