@@ -215,3 +215,20 @@ def test_the_image_at_full_resolution_is_proposed_under_a_name_that_works(
     image = read(tmp_path / told)
     assert image.shape == (6, 64, 64)
     assert (image.numpy() == 1).all()
+
+
+@pytest.mark.parametrize(("labels", "axes"), [("xyz", "ZYX"), ("zyx", "ZYX"), (("time", "y", "x"), "TYX"),
+                         (("Channel", "X", "Y"), "CYX"), (("", "y", "x"), "QYX"), ("zzx", "QYX"),
+                         ("abc", "QYX")])  # fmt: skip
+def test_labels_of_dimensions_say_the_axes(tmp_path: Path, labels: tuple[str, ...], axes: str) -> None:
+    data = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"] = data
+        for i, label in enumerate(labels):
+            file["a"].dims[i].label = label
+    image = read(tmp_path / "a.h5")
+    words = [label.upper()[:1] for label in labels]
+    order = (0, 1, 2) if axes == "QYX" else [words.index(a) for a in axes]
+    assert image.axes == axes
+    np.testing.assert_array_equal(image.numpy(), data.transpose(order))
+    assert any("axes" in note for note in image.notes) == (axes == "QYX")

@@ -21,6 +21,8 @@ from ruska.io.kinds import check_image_units
 
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d{1,9})")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
+_LABELS = {"TIME": "T", "CHANNEL": "C"}
+_MOST_DIMENSIONS = 32  # of HDF5
 _LONGEST_JSON = 1 << 24
 _LONGEST_ATTRIBUTE = 1 << 20
 
@@ -209,9 +211,13 @@ def _velox(path: Path, dataset: Any) -> Facts:
 
 
 def _attributes(dataset: Any) -> Facts:
-    """ilastik's ``axistags``, the ``element_size_um`` of many volumes, the ``resolution`` (nm) of CREMI's."""
+    """ilastik's ``axistags``, HDF5's own labels of dimensions, the ``element_size_um`` of many volumes, the
+    ``resolution`` (nm) of CREMI's."""
     facts = Facts()
-    _axistags(dataset, facts)
+    for letters in (_axistags(dataset), _dimension_labels(dataset)):
+        if facts.axes is None and _are_axes(letters, dataset.ndim):
+            facts.axes = "".join(a for a in letters if a not in "YX") + "YX"
+            facts.order = tuple(letters.index(a) for a in facts.axes)
     for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
         values = np.asarray(attribute(dataset, name, ())).ravel()
         if values.dtype.kind not in "uif" or len(values) not in (2, 3):
@@ -227,17 +233,24 @@ def _attributes(dataset: Any) -> Facts:
     return facts
 
 
-def _axistags(dataset: Any, facts: Facts) -> None:
+def _are_axes(letters: str, dimensions: int) -> bool:
+    return len(letters) == dimensions == len(set(letters)) and set("YX") <= set(letters) <= set("TCZYX")
+
+
+def _axistags(dataset: Any) -> str:
+    """A letter for each dimension, as vigra and ilastik write them; empty where there are none."""
     try:
         tags = json.loads(_text(attribute(dataset, "axistags", "")))["axes"]
-        letters = "".join(str(tag["key"]).upper() for tag in tags)
+        return "".join(str(tag["key"]).upper() for tag in tags)
     except (KeyError, ValueError, TypeError):
-        return
-    if (
-        len(letters) != dataset.ndim
-        or len(set(letters)) != len(letters)
-        or not set("YX") <= set(letters) <= set("TCZYX")
-    ):
-        return
-    facts.axes = "".join(a for a in letters if a not in "YX") + "YX"
-    facts.order = tuple(letters.index(a) for a in facts.axes)
+        return ""
+
+
+def _dimension_labels(dataset: Any) -> str:
+    """Likewise by HDF5's dimension scales, which name them x, y, z, c, t, or in words; ``?`` for others.
+
+    Source: HDF5 Dimension Scale Specification, ``DIMENSION_LABELS``.
+    """
+    labels = np.asarray(attribute(dataset, "DIMENSION_LABELS", ())).ravel()[:_MOST_DIMENSIONS]
+    words = (_text(label).strip().upper() for label in labels)
+    return "".join(_LABELS.get(word, word if len(word) == 1 else "?") for word in words)
