@@ -549,7 +549,7 @@ def test_screen_resolution_is_no_pixel_size(dpi: float, size: dict[str, float], 
     assert nm(read(tmp_path / "a.tif")) == pytest.approx(size)
 
 
-@pytest.mark.parametrize("unit", ["micron", "\\u00B5m", "um"])
+@pytest.mark.parametrize("unit", ["micron", "\\u00B5m", "\\u03bcm", "um"])
 def test_imagej_units(unit: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
                      metadata={"axes": "TZYX", "unit": unit, "spacing": 0.75, "finterval": 1.25})  # fmt: skip
@@ -557,6 +557,46 @@ def test_imagej_units(unit: str, tmp_path: Path) -> None:
     assert dict(image.spacing) == {
         "T": Quantity(1.25, "s"), "Z": Quantity(0.75, "um"), "Y": Quantity(0.5, "um"), "X": Quantity(0.25, "um"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("units", "expected"), [
+    ({"unit": "nm", "zunit": "um"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),
+    ({"unit": "nm", "zunit": "\\u00B5m"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),
+    ({"unit": "um", "yunit": "nm"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "um")}),
+    ({"unit": "\\u00C5", "yunit": "\\u00C5", "zunit": "nm"},
+     {"Z": (0.75, "nm"), "Y": (0.5, "angstrom"), "X": (0.25, "angstrom")}),
+    ({"unit": "um", "zunit": "sec"}, {"Y": (0.5, "um"), "X": (0.25, "um")}),
+    ({"unit": "pixel", "zunit": "um"}, {"Z": (0.75, "um")}),
+    ({"unit": "inch", "zunit": "um"}, {"Z": (0.75, "um")}),
+    ({"unit": "inch"}, {}),
+])  # fmt: skip
+def test_imagej_gives_each_axis_its_own_unit(
+    units: dict[str, str], expected: dict[str, tuple[float, str]], tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
+                     metadata={"axes": "ZYX", "spacing": 0.75, "zorigin": 2.0, **units})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert dict(image.spacing) == {a: Quantity(*size) for a, size in expected.items()}
+    if "Z" in expected:
+        assert image.origin["Z"] == Quantity(-1.5, expected["Z"][1])
+    write(tmp_path / "b.tif", image)
+    back = read(tmp_path / "b.tif")
+    assert dict(back.spacing) == dict(image.spacing)
+    if set(expected) != set("ZYX"):
+        return
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:  # in one unit, for programs that know no other
+        told = file.imagej_metadata
+    nanometres = {"nm": 1.0, "micron": 1e3, "angstrom": 0.1}[told["unit"]]
+    assert told["spacing"] * nanometres == pytest.approx(image.spacing["Z"].to("nm"))
+    assert "zunit" not in told
+
+
+def test_words_where_imagej_has_numbers_are_passed_over(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
+                     metadata={"axes": "ZYX", "unit": "nm", "spacing": "far", "xorigin": "left"})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert dict(image.spacing) == {"Y": Quantity(0.5, "nm"), "X": Quantity(0.25, "nm")}
+    assert not image.origin
 
 
 # Laziness

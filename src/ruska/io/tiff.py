@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,19 +199,22 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
 
 
 def _imagej(meta: dict[str, Any], page: Any) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
-    """Spacing, origin and channel names as ImageJ keeps them: one unit, pixels per unit, origin in pixels."""
-    unit = canonical_unit(str(meta.get("unit", "")))
+    """Spacing, origin and channel names as ImageJ keeps them: pixels per unit, slice distance, origin in pixels.
+
+    ``unit`` is that of X, and of Y and Z as well, unless ``yunit`` or ``zunit`` says otherwise.
+    """
+    x, y = _per_unit(page)
     spacing: dict[str, Quantity] = {}
-    if unit is not None and is_length(unit):
-        x, y = _per_unit(page)
-        sizes = {"Z": abs(float(meta.get("spacing", 0) or 0)), "Y": y, "X": x}
-        spacing = {a: Quantity(n, unit) for a, n in sizes.items() if 0 < n < math.inf}
-        if unit == "inch" and x * 25.4e6 > _LARGEST_PIXEL_NM:
-            spacing = {}
-    step, time = float(meta.get("finterval", 0) or 0), canonical_unit(str(meta.get("tunit", "s")))
-    if step > 0 and time is not None:
+    for axis, size in (("Z", abs(_number(meta, "spacing"))), ("Y", y), ("X", x)):
+        unit = _imagej_unit(meta.get(f"{axis.lower()}unit") or meta.get("unit", ""))
+        if unit is not None and is_length(unit) and 0 < size < math.inf:
+            spacing[axis] = Quantity(size, unit)
+    if "X" in spacing and spacing["X"].unit == "inch" and x * 25.4e6 > _LARGEST_PIXEL_NM:
+        spacing = {a: size for a, size in spacing.items() if size.unit != "inch"}
+    step, time = _number(meta, "finterval"), _imagej_unit(meta.get("tunit", "s"))
+    if 0 < step < math.inf and time is not None:
         spacing["T"] = Quantity(step, time)
-    starts = {a: float(meta.get(f"{a.lower()}origin", 0) or 0) for a in "ZYX"}
+    starts = {a: _number(meta, f"{a.lower()}origin") for a in "ZYX"}
     origin = {a: Quantity(-start * spacing[a].value, spacing[a].unit)
               for a, start in starts.items() if start and a in spacing}  # fmt: skip
     labels = meta.get("Labels")
@@ -219,6 +223,17 @@ def _imagej(meta: dict[str, Any], page: Any) -> tuple[dict[str, Quantity], dict[
     if channels > 1 and isinstance(labels, list) and len(labels) == int(meta.get("images", channels)):
         names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
     return spacing, origin, names
+
+
+def _imagej_unit(text: Any) -> str | None:
+    """The unit that ImageJ names; it writes letters beyond ASCII as in Java, ``\\u00B5m``."""
+    return canonical_unit(re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), str(text)))
+
+
+def _number(meta: dict[str, Any], key: str) -> float:
+    """A field of ImageJ's description as a number; 0 where it is missing or no number."""
+    value = meta.get(key)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _per_unit(page: Any) -> tuple[float, float]:
