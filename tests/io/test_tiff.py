@@ -559,6 +559,50 @@ def test_imagej_units(unit: str, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (16, 16)}, {"bigtiff": True}])
+@pytest.mark.parametrize("axes", ["ZYX", "CYX", "TYX", "TZYX", "ZCYX"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_stack_that_tifffile_takes_for_a_colour_picture(
+    axes: str, options: dict[str, Any], dtype: str, count: int, tmp_path: Path
+) -> None:
+    """Three or four slices in one page, as samples of its pixels; the description has the axes."""
+    pixels = RANDOM.integers(0, 255, (*(2,) * (len(axes) - 3), count, 20, 33)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].samplesperpixel == count
+    image = read(tmp_path / "a.tif")
+    assert (image.axes, image.shape, image.notes) == (axes, pixels.shape, ())
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    box = (*(slice(1, 2) for _ in axes[:-2]), slice(3, 9), slice(15, 33))
+    np.testing.assert_array_equal(image.data[box], pixels[box])
+    write(tmp_path / "b.tif", image)
+    np.testing.assert_array_equal(read(tmp_path / "b.tif").numpy(), pixels)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
+    pictures = RANDOM.integers(0, 255, (3, 3, 20, 33)).astype(np.uint8)  # three pages of three colours
+    tifffile.imwrite(tmp_path / "a.tif", pictures, photometric="rgb", planarconfig="separate")
+    image = read(tmp_path / "a.tif")
+    assert image.shape == (3, 20, 33)
+    np.testing.assert_array_equal(image.numpy(), luminance(np.moveaxis(pictures, 1, -1)))
+    tifffile.imwrite(tmp_path / "b.tif", np.moveaxis(pictures[0], 0, -1), photometric="rgb", metadata={"axes": "YXC"})
+    image = read(tmp_path / "b.tif")
+    assert image.axes == "CYX"  # the file itself says that these are channels
+    np.testing.assert_array_equal(image.numpy(), pictures[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cut_stack_in_one_page_is_truncated(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 20, 33), np.uint8), metadata={"axes": "ZYX"})
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(whole[: -20 * 33])
+    with pytest.raises(InputError, match="truncated"):
+        read(tmp_path / "b.tif").numpy()
+
+
 @pytest.mark.parametrize(("units", "expected"), [
     ({"unit": "nm", "zunit": "um"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),
     ({"unit": "nm", "zunit": "\\u00B5m"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),

@@ -73,16 +73,18 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         notes.append(f"the image continues in {len(files) - 1} other files")
     if series.keyframe.photometric == 0:
         notes.append("the file shows 0 as white: values are kept as stored")
-    colour, palette = _colour(file, series.keyframe, stored, notes)
+    colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
     fields = _sizes_and_names(file, series, path)
-    lead = _named_stack(layout.lead, fields.spacing, notes)
+    lead = layout.lead
     steps = [math.prod(n for _, n in lead[i + 1 :]) for i in range(len(lead))]
     if colour == "channels":
-        if any(a == "C" for a, _ in lead):
+        letter = layout.samples or "C"
+        if any(a == letter for a, _ in lead):
             raise InputError(path, f"has channels and {stored.samples} samples in each pixel, which are no colours",
                              "Split the samples in Fiji first.")  # fmt: skip
-        lead.append(("C", stored.samples))
+        lead = [*lead, (letter, stored.samples)]
         steps.append(0)
+    lead = _named_stack(lead, fields.spacing, notes)
     axes = "".join(a for a, _ in lead) + "YX"
     shape = (*(n for _, n in lead), *stored.shape[2:4])
     dtype = None
