@@ -8,6 +8,7 @@ import os
 import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -641,6 +642,75 @@ def test_words_where_imagej_has_numbers_are_passed_over(tmp_path: Path) -> None:
     image = read(tmp_path / "a.tif")
     assert dict(image.spacing) == {"Y": Quantity(0.5, "nm"), "X": Quantity(0.25, "nm")}
     assert not image.origin
+
+
+SIGNED = {"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "rowsperstrip": 8}])
+def test_signed_values_that_imagej_keeps_as_unsigned_ones(options: dict[str, Any], tmp_path: Path) -> None:
+    values = RANDOM.integers(-32768, 32768, (3, 20, 33)).astype(np.int16)
+    stored = (values.astype(np.int32) + 32768).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, **options,
+                     metadata={"axes": "ZYX", "min": 31000.0, "max": 34000.0, **SIGNED})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert image.dtype == np.int16
+    np.testing.assert_array_equal(image.numpy(), values)
+    np.testing.assert_array_equal(image.data[1:2, 3:9, 15:33], values[1:2, 3:9, 15:33])
+    assert any("calibration" in note and "int16" in note for note in image.notes)
+    assert not {"cf", "c0", "c1", "min", "max"} & set(image.header["imagej"])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(image.data))[:], values)
+    for name in ("b.tif", "b.ome.tif"):
+        assert write(tmp_path / name, image) == ()
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / name), values)
+        assert_same(read(tmp_path / name), image)
+    tifffile.imwrite(tmp_path / "c.tif", values[0], description=stored_description(SIGNED), metadata=None)
+    image = read(tmp_path / "c.tif")  # signed in the file as well: these are the values
+    np.testing.assert_array_equal(image.numpy(), values[0])
+    assert image.notes == ()
+
+
+def stored_description(fields: dict[str, Any]) -> str:
+    return "".join(f"{key}={value}\n" for key, value in ({"ImageJ": "1.53t"} | fields).items())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("fields", [
+    {"cf": 0, "c0": 255.0, "c1": -1.0, "vunit": "inverted"},
+    {"cf": 2, "c0": 1.5, "c1": -0.25, "c2": 1e-3, "c3": 1e-7, "vunit": "\\u00B5A"},
+    {"cf": 21, "vunit": "Uncalibrated OD"},
+])  # fmt: skip
+def test_calibrations_go_from_imagej_to_imagej(fields: dict[str, Any], dtype: str, tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 255, (20, 33)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, description=stored_description(fields), metadata=None)
+    image = read(tmp_path / "a.tif")
+    assert any("calibration" in note and "as stored" in note for note in image.notes)
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        found = file.imagej_metadata
+        np.testing.assert_array_equal(file.asarray(), pixels)
+    assert {key: found.get(key) for key in fields} == fields
+    assert_same(read(tmp_path / "b.tif"), image)
+    floats = replace(image, data=image.numpy().astype(np.float32))  # which ImageJ does not calibrate
+    for each, name in ((floats, "c.tif"), (image, "c.ome.tif")):
+        assert any("calibration" in said for said in write(tmp_path / name, each))
+        with tifffile.TiffFile(tmp_path / name) as file:
+            assert "cf=" not in file.pages[0].description
+
+
+@pytest.mark.parametrize("fields", [
+    {}, {"cf": 20}, {"cf": 0, "c0": 1.0}, {"cf": "zero", "c0": 1.0, "c1": 1.0}, {"cf": 0, "c0": "low", "c1": 1.0},
+    {"cf": 0, "c0": "nan", "c1": 1.0},
+])  # fmt: skip
+def test_no_calibration_where_imagej_has_none(fields: dict[str, Any], tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 255, (20, 33)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, description=stored_description(fields), metadata=None)
+    image = read(tmp_path / "a.tif")
+    assert image.notes == ()
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert "cf=" not in file.pages[0].description
 
 
 # Laziness

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_xml
+from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.grey import luminance
 from ruska.io.heard import as_notes, heard
+from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
@@ -30,8 +30,6 @@ __all__ = ["read", "write"]
 _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
-# Larger pixels than this come from the printing resolution that programs put in by default (72 to 4800 dpi).
-_LARGEST_PIXEL_NM = 5000.0
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -73,6 +71,8 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         notes.append(f"the image continues in {len(files) - 1} other files")
     if series.keyframe.photometric == 0:
         notes.append("the file shows 0 as white: values are kept as stored")
+    if file.is_imagej and stored.samples == 1:
+        stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
     fields = _sizes_and_names(file, series, path)
     lead = layout.lead
@@ -101,6 +101,21 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         channel_names=fields.names if len(fields.names) == channels else (),
         header=fields.header, name=path.name, path=path, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
+    """Signed values where ImageJ keeps them as unsigned ones; any other calibration is said, and not applied."""
+    told = tiff_imagej.calibration(meta)
+    if told and tiff_imagej.is_signed(told):
+        if stored.dtype == np.uint16 and stored.transform is None:
+            notes.append("signed 16-bit values by ImageJ's calibration: read as int16")
+            return replace(stored, transform=tiff_imagej.signed)
+        told = {} if stored.dtype == np.int16 else told
+    if told:
+        notes.append(
+            f"calibration of the grey levels ({tiff_imagej.calibration_text(told)}): values are kept as stored"
+        )
+    return stored
 
 
 def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], notes: list[str]) -> list[tuple[str, int]]:
@@ -186,9 +201,9 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         number = series_number(file, series) if series.kind == "ome" else 0
         found.spacing, found.origin, found.names = ome_xml.parse(file.ome_metadata, number)
     elif file.is_imagej and file.imagej_metadata:
-        header["imagej"] = _jsonable(file.imagej_metadata)
+        header["imagej"] = _jsonable(tiff_imagej.described(file.imagej_metadata, page.dtype))
         tags.pop("ImageDescription", None)
-        found.spacing, found.origin, found.names = _imagej(file.imagej_metadata, page)
+        found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)
     header |= _jsonable(maker.header)
     if tags:
@@ -198,44 +213,6 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     if not set("YX") & set(found.spacing):
         found.spacing |= _resolution(page)
     return found
-
-
-def _imagej(meta: dict[str, Any], page: Any) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
-    """Spacing, origin and channel names as ImageJ keeps them: pixels per unit, slice distance, origin in pixels.
-
-    ``unit`` is that of X, and of Y and Z as well, unless ``yunit`` or ``zunit`` says otherwise.
-    """
-    x, y = _per_unit(page)
-    spacing: dict[str, Quantity] = {}
-    for axis, size in (("Z", abs(_number(meta, "spacing"))), ("Y", y), ("X", x)):
-        unit = _imagej_unit(meta.get(f"{axis.lower()}unit") or meta.get("unit", ""))
-        if unit is not None and is_length(unit) and 0 < size < math.inf:
-            spacing[axis] = Quantity(size, unit)
-    if "X" in spacing and spacing["X"].unit == "inch" and x * 25.4e6 > _LARGEST_PIXEL_NM:
-        spacing = {a: size for a, size in spacing.items() if size.unit != "inch"}
-    step, time = _number(meta, "finterval"), _imagej_unit(meta.get("tunit", "s"))
-    if 0 < step < math.inf and time is not None:
-        spacing["T"] = Quantity(step, time)
-    starts = {a: _number(meta, f"{a.lower()}origin") for a in "ZYX"}
-    origin = {a: Quantity(-start * spacing[a].value, spacing[a].unit)
-              for a, start in starts.items() if start and a in spacing}  # fmt: skip
-    labels = meta.get("Labels")
-    names: tuple[str, ...] = ()
-    channels = int(meta.get("channels", 1))
-    if channels > 1 and isinstance(labels, list) and len(labels) == int(meta.get("images", channels)):
-        names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
-    return spacing, origin, names
-
-
-def _imagej_unit(text: Any) -> str | None:
-    """The unit that ImageJ names; it writes letters beyond ASCII as in Java, ``\\u00B5m``."""
-    return canonical_unit(re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), str(text)))
-
-
-def _number(meta: dict[str, Any], key: str) -> float:
-    """A field of ImageJ's description as a number; 0 where it is missing or no number."""
-    value = meta.get(key)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _per_unit(page: Any) -> tuple[float, float]:
@@ -252,7 +229,7 @@ def _resolution(page: Any) -> dict[str, Quantity]:
     """Pixel size from the resolution tags, unless it is a printer's or a screen's."""
     unit = {2: 25.4e6, 3: 1e7}.get(int(page.tags.valueof("ResolutionUnit") or 2))
     x, y = _per_unit(page)
-    if unit is None or not (0 < x * unit < _LARGEST_PIXEL_NM and 0 < y * unit < _LARGEST_PIXEL_NM):
+    if unit is None or not (0 < x * unit < LARGEST_PIXEL_NM and 0 < y * unit < LARGEST_PIXEL_NM):
         return {}
     return {"Y": Quantity(float(f"{y * unit:.9g}"), "nm"), "X": Quantity(float(f"{x * unit:.9g}"), "nm")}
 

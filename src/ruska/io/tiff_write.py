@@ -20,7 +20,7 @@ import numpy as np
 from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.image.grid import places
-from ruska.io import metadata, ome_xml
+from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
 from ruska.io.pyramid import halve, has_no_means
 from ruska.io.registry import not_carried
@@ -44,6 +44,7 @@ _Kind = Literal["rows", "tiles", "planes"]
 _TILE = 512  # pixels; a level this large in Y or X gets a coarser one
 _IMAGEJ_PIXELS = 2**31  # of a plane, which ImageJ cannot show
 _IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
+_CALIBRATED = {"uint8", "uint16"}  # ImageJ calibrates no other values
 _LABELS = 10_000
 
 
@@ -113,6 +114,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                 )
                 file.write(chain.from_iterable(map(parts.plane, parts.places)), shape=here, dtype=dtype,
                            **_coarsened(options, k), **said)  # fmt: skip
+    if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
+        lost += ("ImageJ's calibration of the grey levels not kept",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
 
 
@@ -290,7 +293,18 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
         record["Info"] = old["Info"]
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}
-    return record
+    return record | (_calibration(image) if _takes_calibration(image) else {})
+
+
+def _calibration(image: Image) -> dict[str, Any]:
+    """ImageJ's calibration of the grey levels, of an image that has its values as they were stored."""
+    old = image.header.get("imagej")
+    return tiff_imagej.calibration(old) if isinstance(old, dict) and image.meaning != "labels" else {}
+
+
+def _takes_calibration(image: Image) -> bool:
+    """Whether ImageJ would show the values as calibrated; those of signed integers are read as such instead."""
+    return image.dtype.name in _CALIBRATED and not tiff_imagej.is_signed(_calibration(image))
 
 
 def _imagej_unit(image: Image) -> str | None:
