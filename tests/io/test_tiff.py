@@ -644,6 +644,40 @@ def test_words_where_imagej_has_numbers_are_passed_over(tmp_path: Path) -> None:
     assert not image.origin
 
 
+@pytest.mark.parametrize("target", ["b.tif", "b.ome.tif", "plain"])
+@pytest.mark.parametrize("shape", [(20, 33), (3, 20, 33)])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_a_tiff_is_shown_like_the_one_it_came_from(
+    photometric: str, orientation: int, shape: tuple[int, ...], target: str, tmp_path: Path
+) -> None:
+    pixels = RANDOM.integers(0, 255, shape).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric,
+                     extratags=[(274, "H", 1, orientation, False)])  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    assert any("0 as white" in note for note in image.notes) == (photometric == "miniswhite")
+    assert any("is to be shown" in note for note in image.notes) == (orientation != 1)
+    flavour = "plain" if target == "plain" else "auto"
+    write(tmp_path / "b.tif", image, flavour=flavour)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), pixels)
+        for page in file.pages:
+            assert page.aspage().photometric.name.lower() == photometric
+            assert page.aspage().tags.valueof(274, 1) == orientation
+    assert_same(read(tmp_path / "b.tif"), image)
+
+
+def test_words_where_a_tiff_says_how_it_is_shown_are_passed_over(tmp_path: Path) -> None:
+    header = {"tiff": {"Orientation": ["up"], "PhotometricInterpretation": 7}}
+    image = Image(np.ones((3, 20, 33), np.uint8), "ZYX", header=header)
+    write(tmp_path / "a.tif", image)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].photometric.name == "MINISBLACK"
+        assert 274 not in file.pages[0].tags
+    assert_same(read(tmp_path / "a.tif"), image)
+
+
 SIGNED = {"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}
 
 

@@ -20,7 +20,7 @@ from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
-from ruska.io.tiff_write import RECORD_TAG, write
+from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,8 +69,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     files = {page.file for page in stored.pages if page is not None}
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
-    if series.keyframe.photometric == 0:
-        notes.append("the file shows 0 as white: values are kept as stored")
+    notes += _as_shown(series.keyframe)[1]
     if file.is_imagej and stored.samples == 1:
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
@@ -101,6 +100,20 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         channel_names=fields.names if len(fields.names) == channels else (),
         header=fields.header, name=path.name, path=path, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
+    """Tags for the header that tell programs to show the pixels otherwise than they are stored, and notes of it."""
+    tags: dict[str, Any] = {}
+    notes = []
+    if page.photometric == 0:
+        tags[PHOTOMETRIC] = "MINISWHITE"
+        notes.append("the file shows 0 as white: values are kept as stored")
+    turned = page.tags.valueof(274)
+    if isinstance(turned, int) and turned in ORIENTATIONS:
+        tags[ORIENTATION] = int(turned)
+        notes.append(f"the file is to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
+    return tags, notes
 
 
 def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
@@ -192,8 +205,9 @@ class _Fields:
 def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     """Collect sizes, positions, names and header fields: OME first, then ImageJ, makers' tags, resolution."""
     page = series.keyframe
-    tags = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
+    tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
+    tags |= _as_shown(page)[0]
     found = _Fields({}, {}, (), header)
     if file.is_ome and file.ome_metadata:
         header["ome_xml"] = file.ome_metadata

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from ruska.image import Image
 
 RECORD_TAG = 65450
+PHOTOMETRIC, ORIENTATION = "PhotometricInterpretation", "Orientation"
+"""Keys in the header's ``tiff``: how programs are to show the pixels."""
+ORIENTATIONS = {
+    2: "mirrored left to right", 3: "turned by 180 degrees", 4: "upside down", 5: "with rows and columns exchanged",
+    6: "turned by 90 degrees clockwise", 7: "with rows and columns exchanged and turned by 180 degrees",
+    8: "turned by 90 degrees anticlockwise",
+}  # fmt: skip
+"""What the tag Orientation asks for, where it is not 1, which is as stored."""
 COMPRESSIONS = {"none": None, "zlib": "zlib", "zstd": "zstd", "lzw": "lzw"}
 FLAVOURS = ("auto", "imagej", "ome", "plain")
 CLASSIC_BYTES = 3_900_000_000
@@ -85,12 +93,16 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     data = transposed(image.data, tuple(image.axes.index(a) for a in f"{stack.planes}YX"))
     kind: _Kind = "tiles" if tiled else "rows" if codec == "none" else "planes"
     options: dict[str, Any] = {
-        "photometric": "minisblack",
+        "photometric": "miniswhite" if _shown_as(image, PHOTOMETRIC) == "MINISWHITE" else "minisblack",
         "compression": COMPRESSIONS[codec],
         **({"tile": (_TILE, _TILE), "buffersize": BAND} if tiled else {}),
         **_resolution(image, chosen),
     }
-    first: dict[str, Any] = {"software": "Ruska", "extratags": _extra_tags(image, stack)}
+    turned = _shown_as(image, ORIENTATION)
+    if turned in ORIENTATIONS:
+        options["extratags"] = [(274, "H", 1, turned, False)]
+    first: dict[str, Any] = {"software": "Ruska"}
+    first["extratags"] = [*options.get("extratags", ()), *_extra_tags(image, stack)]
     with (
         _coarser(path, data.shape, dtype, tiled and chosen == "ome") as coarser,
         tifffile.TiffWriter(
@@ -101,8 +113,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         if chosen == "plain":
             parts = _Parts(data, dtype, kind)
             for i, place in enumerate(parts.places):
-                file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None, **options,
-                           **({} if i else first))  # fmt: skip
+                file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None,
+                           **(options | ({} if i else first)))  # fmt: skip
         else:
             shape, words = _description(image, stack, chosen)
             nearest = has_no_means(image)
@@ -113,7 +125,7 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                     {"subfiletype": 1, "metadata": None} if k else {"subifds": len(coarser), "metadata": words} | first
                 )
                 file.write(chain.from_iterable(map(parts.plane, parts.places)), shape=here, dtype=dtype,
-                           **_coarsened(options, k), **said)  # fmt: skip
+                           **(_coarsened(options, k) | said))  # fmt: skip
     if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
         lost += ("ImageJ's calibration of the grey levels not kept",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
@@ -246,6 +258,13 @@ class _Parts:
     def _parts(self, place: tuple[int, ...], rows: int, columns: int) -> Iterator[NDArray[Any]]:
         for part in plane_parts(self.data, place, rows, columns):
             yield np.ascontiguousarray(part, self.dtype)
+
+
+def _shown_as(image: Image, key: str) -> Any:
+    """How programs are to show the pixels, as the file said that they came from; None where it did not."""
+    tags = image.header.get("tiff")
+    value = tags.get(key) if isinstance(tags, dict) else None
+    return value if isinstance(value, int | str) else None
 
 
 def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
