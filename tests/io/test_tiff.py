@@ -678,6 +678,80 @@ def test_words_where_a_tiff_says_how_it_is_shown_are_passed_over(tmp_path: Path)
     assert_same(read(tmp_path / "a.tif"), image)
 
 
+def shown(dtype: str = "uint16", shape: tuple[int, ...] = (2, 3, 20, 33)) -> tuple[Any, dict[str, Any]]:
+    """A Z stack of channels, and all that ImageJ tells of how it is shown."""
+    pixels = RANDOM.integers(0, 255, shape).astype(dtype)
+    slices, channels = shape[:2]
+    fields = {
+        "Labels": [f"c:{c + 1}/3 - BSE\nz {z}" for z in range(slices) for c in range(channels)],
+        "LUTs": [RANDOM.integers(0, 256, (3, 256)).astype(np.uint8) for _ in range(channels)],
+        "Ranges": [float(n) for n in range(2 * channels)],
+        "ROI": b"Iout\0\xe4\1\0", "Overlays": [b"Iout1", b"Iout2"], "mode": "composite", "min": 3.0, "max": 200.5,
+        "Properties": {"UniqueName": "true", "CurrentLUT": "fire"}, "Info": "kept\nbefore",
+    }  # fmt: skip
+    return pixels, fields
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_how_imagej_shows_a_stack_goes_from_file_to_file(dtype: str, tmp_path: Path) -> None:
+    pixels, fields = shown(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "ZCYX", **fields})
+    image = read(tmp_path / "a.tif")
+    for source, target in (("a.tif", "b.tif"), ("b.tif", "c.tif")):
+        assert write(tmp_path / target, read(tmp_path / source)) == ()
+        with tifffile.TiffFile(tmp_path / target) as file:
+            found = file.imagej_metadata
+            np.testing.assert_array_equal(file.asarray(), pixels)
+        assert {k: found[k] for k in ("Labels", "ROI", "Overlays", "mode", "min", "max", "Properties", "Info")} == {
+            k: v for k, v in fields.items() if k not in ("LUTs", "Ranges")
+        }
+        assert list(found["Ranges"]) == fields["Ranges"]
+        np.testing.assert_array_equal(found["LUTs"], fields["LUTs"])
+        assert_same(read(tmp_path / target), image)
+
+
+@pytest.mark.parametrize(("change", "gone"), [
+    (lambda image: image.with_data(image.numpy()[..., :10]), ["region of interest", "overlay"]),
+    (lambda image: image.with_data(image.numpy()[:1]), ["slice labels", "region of interest", "overlay"]),
+    (lambda image: image.with_data(image.numpy()[:, :2], channel_names=()),
+     ["slice labels", "colours", "display ranges", "region of interest", "overlay", "display mode"]),
+    (lambda image: image.with_data(image.numpy().astype(np.float32)), ["display ranges", "display range"]),
+    (lambda image: replace(image, channel_names=("a", "b", "c")), ["slice labels"]),
+])  # fmt: skip
+def test_what_imagej_showed_and_does_not_hold_any_more_is_said(change: Any, gone: list[str], tmp_path: Path) -> None:
+    pixels, fields = shown()
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "ZCYX", **fields})
+    image = change(read(tmp_path / "a.tif"))
+    (said,) = write(tmp_path / "b.tif", image)
+    words = said.removeprefix("ImageJ's ").removesuffix(" not kept").split(", ")
+    assert sorted(words) == sorted(gone)
+    keys = {"slice labels": "Labels", "colours": "LUTs", "display ranges": "Ranges", "display range": "min",
+            "region of interest": "ROI", "overlay": "Overlays", "display mode": "mode"}  # fmt: skip
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        found = file.imagej_metadata
+        np.testing.assert_array_equal(file.asarray(), image.numpy().squeeze())
+    for what, key in keys.items():
+        if what not in gone:
+            assert key in found
+        elif key == "Labels":
+            assert set(found.get("Labels", [])) <= set(image.channel_names)
+        else:
+            assert found.get(key) in (None, "grayscale")  # which is what tifffile takes where nothing is said
+
+
+@pytest.mark.parametrize("fields", [
+    {"Labels": [1, 2], "LUTs": [[1], [2, 3]], "Ranges": ["low", 2], "ROI": "xyz", "Overlays": [3], "mode": "dark",
+     "Properties": {"a": 1}, "min": "low", "max": None, "pixels": 3, "images": "two", "Info": 7},
+    {"LUTs": "red", "Ranges": [1.0], "Overlays": {"a": "b"}, "Properties": ["a"], "pixels": [1]},
+])  # fmt: skip
+def test_damaged_fields_of_imagej_are_passed_over(fields: dict[str, Any], tmp_path: Path) -> None:
+    image = Image(np.ones((2, 20, 33), np.uint8), "ZYX", header={"imagej": fields})
+    assert all("not kept" in said for said in write(tmp_path / "a.tif", image))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert not {"Labels", "LUTs", "Ranges", "ROI", "Overlays", "Properties", "min"} & set(file.imagej_metadata)
+    assert_same(read(tmp_path / "a.tif"), image)
+
+
 SIGNED = {"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}
 
 

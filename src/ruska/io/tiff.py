@@ -215,7 +215,7 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         number = series_number(file, series) if series.kind == "ome" else 0
         found.spacing, found.origin, found.names = ome_xml.parse(file.ome_metadata, number)
     elif file.is_imagej and file.imagej_metadata:
-        header["imagej"] = _jsonable(tiff_imagej.described(file.imagej_metadata, page.dtype))
+        header["imagej"] = _jsonable(tiff_imagej.described(file.imagej_metadata, page))
         tags.pop("ImageDescription", None)
         found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)

@@ -128,6 +128,9 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                            **(_coarsened(options, k) | said))  # fmt: skip
     if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
         lost += ("ImageJ's calibration of the grey levels not kept",)
+    gone = _display(image, stack)[1] if chosen == "imagej" else []
+    if gone:
+        lost += (f"ImageJ's {', '.join(gone)} not kept",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
 
 
@@ -310,9 +313,19 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     old = image.header.get("imagej", {})
     if isinstance(old, dict) and isinstance(old.get("Info"), str):
         record["Info"] = old["Info"]
+    record |= _display(image, stack)[0]
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}
     return record | (_calibration(image) if _takes_calibration(image) else {})
+
+
+def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:
+    """How ImageJ is to show an image that came from one of its files, and what of that does not hold any more."""
+    old = image.header.get("imagej")
+    if not isinstance(old, dict) or math.prod(stack.lead.values()) > _LABELS:
+        return {}, []
+    pixels = (image.size("Y"), image.size("X"), image.dtype.name)
+    return tiff_imagej.display(old, stack.lead, pixels, image.channel_names)
 
 
 def _calibration(image: Image) -> dict[str, Any]:
