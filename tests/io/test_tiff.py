@@ -18,6 +18,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
@@ -750,6 +751,99 @@ def test_damaged_fields_of_imagej_are_passed_over(fields: dict[str, Any], tmp_pa
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert not {"Labels", "LUTs", "Ranges", "ROI", "Overlays", "Properties", "min"} & set(file.imagej_metadata)
     assert_same(read(tmp_path / "a.tif"), image)
+
+
+OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+
+
+def full_ome(schema: str = OME, images: int = 1) -> str:
+    """OME-XML of a Z stack (2, 2, 20, 33) of channels, with what microscopes write beside the pixels."""
+    planes = "".join(f'<Plane TheZ="{z}" TheC="{c}" TheT="0" DeltaT="{z}.5" PositionX="7" PositionXUnit="µm"/>'
+                     for z in range(2) for c in range(2))  # fmt: skip
+    image = f"""<Image ID="Image:0" Name="cell 7"><AcquisitionDate>2024-01-01T10:00:00</AcquisitionDate>
+<Description>Ångström &amp; more</Description><InstrumentRef ID="Instrument:0"/>
+<Pixels ID="Pixels:9" DimensionOrder="XYCZT" Type="uint16" SizeX="33" SizeY="20" SizeZ="2" SizeC="2" SizeT="1"
+SignificantBits="12" PhysicalSizeX="4" PhysicalSizeXUnit="nm" PhysicalSizeY="4" PhysicalSizeYUnit="nm">
+<Channel ID="Channel:0:0" Name="BSE" Color="-1" SamplesPerPixel="1"><DetectorSettings ID="Detector:0" Gain="3"/>
+</Channel>
+<Channel ID="Channel:0:1" Name="SE" SamplesPerPixel="1"/><TiffData/>{planes}</Pixels>
+<ROIRef ID="ROI:0"/><AnnotationRef ID="Annotation:0"/></Image>"""
+    return f"""<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}" UUID="urn:uuid:0" Creator="maker">
+<Instrument ID="Instrument:0"><Microscope Model="Model7"/><Detector ID="Detector:0"/></Instrument>
+<StructuredAnnotations><XMLAnnotation ID="Annotation:0"><Value><a:b xmlns:a="urn:maker">kV=5</a:b></Value>
+</XMLAnnotation></StructuredAnnotations>{image * images}
+<ROI ID="ROI:0"><Union><Rectangle ID="Shape:0" X="1" Y="2" Width="3" Height="4"/></Union></ROI></OME>"""
+
+
+def full_ome_file(path: Path, xml: str) -> NDArray[np.uint16]:
+    pixels = RANDOM.integers(0, 4096, (2, 2, 20, 33)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, description=xml.encode(), metadata=None, photometric="minisblack")
+    return pixels
+
+
+def test_ome_xml_beyond_the_pixels_goes_from_ome_to_ome(tmp_path: Path) -> None:
+    pixels = full_ome_file(tmp_path / "a.ome.tif", full_ome())
+    image = read(tmp_path / "a.ome.tif")
+    assert image.axes == "ZCYX"
+    for source, target in (("a.ome.tif", "b.ome.tif"), ("b.ome.tif", "c.ome.tif")):
+        assert write(tmp_path / target, read(tmp_path / source)) == ()
+        with tifffile.TiffFile(tmp_path / target) as file:
+            assert (file.series[0].kind, file.series[0].axes) == ("ome", "ZCYX")
+            np.testing.assert_array_equal(file.asarray(), pixels)
+            root = ElementTree.fromstring(file.ome_metadata)
+        space = {"o": OME}
+        assert [e.tag.rpartition("}")[2] for e in root] == ["Instrument", "StructuredAnnotations", "Image", "ROI"]
+        assert root.find("o:Instrument/o:Microscope", space).get("Model") == "Model7"
+        assert root.find("o:Image/o:AcquisitionDate", space).text == "2024-01-01T10:00:00"
+        assert root.find("o:Image/o:Description", space).text == "Ångström & more"
+        assert root.find(".//{urn:maker}b").text == "kV=5"
+        assert root.find("o:Image", space).get("Name") == "cell 7"
+        assert root.get("UUID") != "urn:uuid:0"  # which is another file's
+        found = root.find("o:Image/o:Pixels", space)
+        assert (found.get("ID"), found.get("SignificantBits"), found.get("PhysicalSizeX")) == ("Pixels:9", "12", "4.0")
+        assert [c.get("Name") for c in found.findall("o:Channel", space)] == ["BSE", "SE"]
+        assert found.find("o:Channel/o:DetectorSettings", space).get("Gain") == "3"
+        planes = found.findall("o:Plane", space)
+        assert [(p.get("TheZ"), p.get("DeltaT"), float(p.get("PositionX"))) for p in planes] == [
+            ("0", "0.5", 7.0), ("0", "0.5", 7.0), ("1", "1.5", 7.0), ("1", "1.5", 7.0)]  # fmt: skip
+        assert root.find("o:ROI", space) is not None
+        back = read(tmp_path / target)
+        assert_same(back, image)
+    without = read(tmp_path / "b.ome.tif")  # what other programs say counts, as before
+    tifffile.tiffcomment(tmp_path / "b.ome.tif", full_ome().replace('PhysicalSizeX="4"', 'PhysicalSizeX="8"').encode())
+    assert read(tmp_path / "b.ome.tif").spacing["X"].value == 2 * without.spacing["X"].value
+
+
+@pytest.mark.parametrize(("change", "gone"), [
+    (lambda image: image.with_data(image.numpy()[:, :, :10]), {"regions of interest"}),
+    (lambda image: image.with_data(image.numpy()[:1]), {"regions of interest", "times of planes"}),
+    (lambda image: image.with_data(image.numpy()[:, :1], channel_names=()),
+     {"regions of interest", "times of planes", "channels"}),
+])  # fmt: skip
+def test_what_ome_xml_says_of_other_pixels_is_left_out_and_said(change: Any, gone: set[str], tmp_path: Path) -> None:
+    full_ome_file(tmp_path / "a.ome.tif", full_ome())
+    image = change(read(tmp_path / "a.ome.tif"))
+    said = write(tmp_path / "b.ome.tif", image)
+    assert set(said) == {f"OME-XML's {what} not kept" for what in gone}
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray().squeeze(), image.numpy().squeeze())
+        text = file.ome_metadata
+    assert "Model7" in text
+    assert "ROI" not in text
+    assert ("DeltaT" in text) == ("times of planes" not in gone)
+    assert ("DetectorSettings" in text) == ("channels" not in gone)
+
+
+@pytest.mark.parametrize("xml", [
+    full_ome(OME.replace("2016-06", "2013-06")), full_ome(images=2), "<OME", "",
+    '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+])  # fmt: skip
+def test_ome_xml_that_cannot_go_along_is_said(xml: str, tmp_path: Path) -> None:
+    image = Image(np.ones((2, 20, 33), np.uint16), "ZYX", header={"ome_xml": xml})
+    (said,) = write(tmp_path / "a.ome.tif", image)
+    assert "OME-XML" in said
+    assert "not kept" in said
+    assert_same(read(tmp_path / "a.ome.tif"), image)
 
 
 SIGNED = {"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}

@@ -128,10 +128,27 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                            **(_coarsened(options, k) | said))  # fmt: skip
     if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
         lost += ("ImageJ's calibration of the grey levels not kept",)
+    if chosen == "ome":
+        lost += _keep_ome(path, image)
     gone = _display(image, stack)[1] if chosen == "imagej" else []
     if gone:
         lost += (f"ImageJ's {', '.join(gone)} not kept",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
+
+
+def _keep_ome(path: Path, image: Image) -> tuple[str, ...]:
+    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written; what is not kept."""
+    import tifffile
+
+    old = image.header.get("ome_xml")
+    if not isinstance(old, str):
+        return ()
+    made = ome_xml.merged(old, str(tifffile.tiffcomment(path)))
+    if made is None:
+        return ("OME-XML beyond voxel size, origin and channel names not kept, except for Ruska",)
+    text, gone = made
+    tifffile.tiffcomment(path, text)
+    return tuple(f"OME-XML's {what} not kept" for what in gone)
 
 
 @contextmanager
