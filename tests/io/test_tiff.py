@@ -8,6 +8,7 @@ import os
 import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
@@ -549,7 +551,7 @@ def test_screen_resolution_is_no_pixel_size(dpi: float, size: dict[str, float], 
     assert nm(read(tmp_path / "a.tif")) == pytest.approx(size)
 
 
-@pytest.mark.parametrize("unit", ["micron", "\\u00B5m", "um"])
+@pytest.mark.parametrize("unit", ["micron", "\\u00B5m", "\\u03bcm", "um"])
 def test_imagej_units(unit: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
                      metadata={"axes": "TZYX", "unit": unit, "spacing": 0.75, "finterval": 1.25})  # fmt: skip
@@ -557,6 +559,360 @@ def test_imagej_units(unit: str, tmp_path: Path) -> None:
     assert dict(image.spacing) == {
         "T": Quantity(1.25, "s"), "Z": Quantity(0.75, "um"), "Y": Quantity(0.5, "um"), "X": Quantity(0.25, "um"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (16, 16)}, {"bigtiff": True}])
+@pytest.mark.parametrize("axes", ["ZYX", "CYX", "TYX", "TZYX", "ZCYX"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_stack_that_tifffile_takes_for_a_colour_picture(
+    axes: str, options: dict[str, Any], dtype: str, count: int, tmp_path: Path
+) -> None:
+    """Three or four slices in one page, as samples of its pixels; the description has the axes."""
+    pixels = RANDOM.integers(0, 255, (*(2,) * (len(axes) - 3), count, 20, 33)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": axes}, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].samplesperpixel == count
+    image = read(tmp_path / "a.tif")
+    assert (image.axes, image.shape, image.notes) == (axes, pixels.shape, ())
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    box = (*(slice(1, 2) for _ in axes[:-2]), slice(3, 9), slice(15, 33))
+    np.testing.assert_array_equal(image.data[box], pixels[box])
+    write(tmp_path / "b.tif", image)
+    np.testing.assert_array_equal(read(tmp_path / "b.tif").numpy(), pixels)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
+    pictures = RANDOM.integers(0, 255, (3, 3, 20, 33)).astype(np.uint8)  # three pages of three colours
+    tifffile.imwrite(tmp_path / "a.tif", pictures, photometric="rgb", planarconfig="separate")
+    image = read(tmp_path / "a.tif")
+    assert image.shape == (3, 20, 33)
+    np.testing.assert_array_equal(image.numpy(), luminance(np.moveaxis(pictures, 1, -1)))
+    tifffile.imwrite(tmp_path / "b.tif", np.moveaxis(pictures[0], 0, -1), photometric="rgb", metadata={"axes": "YXC"})
+    image = read(tmp_path / "b.tif")
+    assert image.axes == "CYX"  # the file itself says that these are channels
+    np.testing.assert_array_equal(image.numpy(), pictures[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cut_stack_in_one_page_is_truncated(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 20, 33), np.uint8), metadata={"axes": "ZYX"})
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(whole[: -20 * 33])
+    with pytest.raises(InputError, match="truncated"):
+        read(tmp_path / "b.tif").numpy()
+
+
+@pytest.mark.parametrize(("units", "expected"), [
+    ({"unit": "nm", "zunit": "um"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),
+    ({"unit": "nm", "zunit": "\\u00B5m"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "nm")}),
+    ({"unit": "um", "yunit": "nm"}, {"Z": (0.75, "um"), "Y": (0.5, "nm"), "X": (0.25, "um")}),
+    ({"unit": "\\u00C5", "yunit": "\\u00C5", "zunit": "nm"},
+     {"Z": (0.75, "nm"), "Y": (0.5, "angstrom"), "X": (0.25, "angstrom")}),
+    ({"unit": "um", "zunit": "sec"}, {"Y": (0.5, "um"), "X": (0.25, "um")}),
+    ({"unit": "pixel", "zunit": "um"}, {"Z": (0.75, "um")}),
+    ({"unit": "inch", "zunit": "um"}, {"Z": (0.75, "um")}),
+    ({"unit": "inch"}, {}),
+])  # fmt: skip
+def test_imagej_gives_each_axis_its_own_unit(
+    units: dict[str, str], expected: dict[str, tuple[float, str]], tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
+                     metadata={"axes": "ZYX", "spacing": 0.75, "zorigin": 2.0, **units})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert dict(image.spacing) == {a: Quantity(*size) for a, size in expected.items()}
+    if "Z" in expected:
+        assert image.origin["Z"] == Quantity(-1.5, expected["Z"][1])
+    write(tmp_path / "b.tif", image)
+    back = read(tmp_path / "b.tif")
+    assert dict(back.spacing) == dict(image.spacing)
+    if set(expected) != set("ZYX"):
+        return
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:  # in one unit, for programs that know no other
+        told = file.imagej_metadata
+    nanometres = {"nm": 1.0, "micron": 1e3, "angstrom": 0.1}[told["unit"]]
+    assert told["spacing"] * nanometres == pytest.approx(image.spacing["Z"].to("nm"))
+    assert "zunit" not in told
+
+
+def test_words_where_imagej_has_numbers_are_passed_over(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.0),
+                     metadata={"axes": "ZYX", "unit": "nm", "spacing": "far", "xorigin": "left"})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert dict(image.spacing) == {"Y": Quantity(0.5, "nm"), "X": Quantity(0.25, "nm")}
+    assert not image.origin
+
+
+@pytest.mark.parametrize("target", ["b.tif", "b.ome.tif", "plain"])
+@pytest.mark.parametrize("shape", [(20, 33), (3, 20, 33)])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_a_tiff_is_shown_like_the_one_it_came_from(
+    photometric: str, orientation: int, shape: tuple[int, ...], target: str, tmp_path: Path
+) -> None:
+    pixels = RANDOM.integers(0, 255, shape).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric,
+                     extratags=[(274, "H", 1, orientation, False)])  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    assert any("0 as white" in note for note in image.notes) == (photometric == "miniswhite")
+    assert any("is to be shown" in note for note in image.notes) == (orientation != 1)
+    flavour = "plain" if target == "plain" else "auto"
+    write(tmp_path / "b.tif", image, flavour=flavour)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), pixels)
+        for page in file.pages:
+            assert page.aspage().photometric.name.lower() == photometric
+            assert page.aspage().tags.valueof(274, 1) == orientation
+    assert_same(read(tmp_path / "b.tif"), image)
+
+
+def test_words_where_a_tiff_says_how_it_is_shown_are_passed_over(tmp_path: Path) -> None:
+    header = {"tiff": {"Orientation": ["up"], "PhotometricInterpretation": 7}}
+    image = Image(np.ones((3, 20, 33), np.uint8), "ZYX", header=header)
+    write(tmp_path / "a.tif", image)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].photometric.name == "MINISBLACK"
+        assert 274 not in file.pages[0].tags
+    assert_same(read(tmp_path / "a.tif"), image)
+
+
+def shown(dtype: str = "uint16", shape: tuple[int, ...] = (2, 3, 20, 33)) -> tuple[Any, dict[str, Any]]:
+    """A Z stack of channels, and all that ImageJ tells of how it is shown."""
+    pixels = RANDOM.integers(0, 255, shape).astype(dtype)
+    slices, channels = shape[:2]
+    fields = {
+        "Labels": [f"c:{c + 1}/3 - BSE\nz {z}" for z in range(slices) for c in range(channels)],
+        "LUTs": [RANDOM.integers(0, 256, (3, 256)).astype(np.uint8) for _ in range(channels)],
+        "Ranges": [float(n) for n in range(2 * channels)],
+        "ROI": b"Iout\0\xe4\1\0", "Overlays": [b"Iout1", b"Iout2"], "mode": "composite", "min": 3.0, "max": 200.5,
+        "Properties": {"UniqueName": "true", "CurrentLUT": "fire"}, "Info": "kept\nbefore",
+    }  # fmt: skip
+    return pixels, fields
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_how_imagej_shows_a_stack_goes_from_file_to_file(dtype: str, tmp_path: Path) -> None:
+    pixels, fields = shown(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "ZCYX", **fields})
+    image = read(tmp_path / "a.tif")
+    for source, target in (("a.tif", "b.tif"), ("b.tif", "c.tif")):
+        assert write(tmp_path / target, read(tmp_path / source)) == ()
+        with tifffile.TiffFile(tmp_path / target) as file:
+            found = file.imagej_metadata
+            np.testing.assert_array_equal(file.asarray(), pixels)
+        assert {k: found[k] for k in ("Labels", "ROI", "Overlays", "mode", "min", "max", "Properties", "Info")} == {
+            k: v for k, v in fields.items() if k not in ("LUTs", "Ranges")
+        }
+        assert list(found["Ranges"]) == fields["Ranges"]
+        np.testing.assert_array_equal(found["LUTs"], fields["LUTs"])
+        assert_same(read(tmp_path / target), image)
+
+
+@pytest.mark.parametrize(("change", "gone"), [
+    (lambda image: image.with_data(image.numpy()[..., :10]), ["region of interest", "overlay"]),
+    (lambda image: image.with_data(image.numpy()[:1]), ["slice labels", "region of interest", "overlay"]),
+    (lambda image: image.with_data(image.numpy()[:, :2], channel_names=()),
+     ["slice labels", "colours", "display ranges", "region of interest", "overlay", "display mode"]),
+    (lambda image: image.with_data(image.numpy().astype(np.float32)), ["display ranges", "display range"]),
+    (lambda image: replace(image, channel_names=("a", "b", "c")), ["slice labels"]),
+])  # fmt: skip
+def test_what_imagej_showed_and_does_not_hold_any_more_is_said(change: Any, gone: list[str], tmp_path: Path) -> None:
+    pixels, fields = shown()
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "ZCYX", **fields})
+    image = change(read(tmp_path / "a.tif"))
+    (said,) = write(tmp_path / "b.tif", image)
+    words = said.removeprefix("ImageJ's ").removesuffix(" not kept").split(", ")
+    assert sorted(words) == sorted(gone)
+    keys = {"slice labels": "Labels", "colours": "LUTs", "display ranges": "Ranges", "display range": "min",
+            "region of interest": "ROI", "overlay": "Overlays", "display mode": "mode"}  # fmt: skip
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        found = file.imagej_metadata
+        np.testing.assert_array_equal(file.asarray(), image.numpy().squeeze())
+    for what, key in keys.items():
+        if what not in gone:
+            assert key in found
+        elif key == "Labels":
+            assert set(found.get("Labels", [])) <= set(image.channel_names)
+        else:
+            assert found.get(key) in (None, "grayscale")  # which is what tifffile takes where nothing is said
+
+
+@pytest.mark.parametrize("fields", [
+    {"Labels": [1, 2], "LUTs": [[1], [2, 3]], "Ranges": ["low", 2], "ROI": "xyz", "Overlays": [3], "mode": "dark",
+     "Properties": {"a": 1}, "min": "low", "max": None, "pixels": 3, "images": "two", "Info": 7},
+    {"LUTs": "red", "Ranges": [1.0], "Overlays": {"a": "b"}, "Properties": ["a"], "pixels": [1]},
+])  # fmt: skip
+def test_damaged_fields_of_imagej_are_passed_over(fields: dict[str, Any], tmp_path: Path) -> None:
+    image = Image(np.ones((2, 20, 33), np.uint8), "ZYX", header={"imagej": fields})
+    assert all("not kept" in said for said in write(tmp_path / "a.tif", image))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert not {"Labels", "LUTs", "Ranges", "ROI", "Overlays", "Properties", "min"} & set(file.imagej_metadata)
+    assert_same(read(tmp_path / "a.tif"), image)
+
+
+OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+
+
+def full_ome(schema: str = OME, images: int = 1) -> str:
+    """OME-XML of a Z stack (2, 2, 20, 33) of channels, with what microscopes write beside the pixels."""
+    planes = "".join(f'<Plane TheZ="{z}" TheC="{c}" TheT="0" DeltaT="{z}.5" PositionX="7" PositionXUnit="µm"/>'
+                     for z in range(2) for c in range(2))  # fmt: skip
+    image = f"""<Image ID="Image:0" Name="cell 7"><AcquisitionDate>2024-01-01T10:00:00</AcquisitionDate>
+<Description>Ångström &amp; more</Description><InstrumentRef ID="Instrument:0"/>
+<Pixels ID="Pixels:9" DimensionOrder="XYCZT" Type="uint16" SizeX="33" SizeY="20" SizeZ="2" SizeC="2" SizeT="1"
+SignificantBits="12" PhysicalSizeX="4" PhysicalSizeXUnit="nm" PhysicalSizeY="4" PhysicalSizeYUnit="nm">
+<Channel ID="Channel:0:0" Name="BSE" Color="-1" SamplesPerPixel="1"><DetectorSettings ID="Detector:0" Gain="3"/>
+</Channel>
+<Channel ID="Channel:0:1" Name="SE" SamplesPerPixel="1"/><TiffData/>{planes}</Pixels>
+<ROIRef ID="ROI:0"/><AnnotationRef ID="Annotation:0"/></Image>"""
+    return f"""<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{schema}" UUID="urn:uuid:0" Creator="maker">
+<Instrument ID="Instrument:0"><Microscope Model="Model7"/><Detector ID="Detector:0"/></Instrument>
+<StructuredAnnotations><XMLAnnotation ID="Annotation:0"><Value><a:b xmlns:a="urn:maker">kV=5</a:b></Value>
+</XMLAnnotation></StructuredAnnotations>{image * images}
+<ROI ID="ROI:0"><Union><Rectangle ID="Shape:0" X="1" Y="2" Width="3" Height="4"/></Union></ROI></OME>"""
+
+
+def full_ome_file(path: Path, xml: str) -> NDArray[np.uint16]:
+    pixels = RANDOM.integers(0, 4096, (2, 2, 20, 33)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, description=xml.encode(), metadata=None, photometric="minisblack")
+    return pixels
+
+
+def test_ome_xml_beyond_the_pixels_goes_from_ome_to_ome(tmp_path: Path) -> None:
+    pixels = full_ome_file(tmp_path / "a.ome.tif", full_ome())
+    image = read(tmp_path / "a.ome.tif")
+    assert image.axes == "ZCYX"
+    for source, target in (("a.ome.tif", "b.ome.tif"), ("b.ome.tif", "c.ome.tif")):
+        assert write(tmp_path / target, read(tmp_path / source)) == ()
+        with tifffile.TiffFile(tmp_path / target) as file:
+            assert (file.series[0].kind, file.series[0].axes) == ("ome", "ZCYX")
+            np.testing.assert_array_equal(file.asarray(), pixels)
+            root = ElementTree.fromstring(file.ome_metadata)
+        space = {"o": OME}
+        assert [e.tag.rpartition("}")[2] for e in root] == ["Instrument", "StructuredAnnotations", "Image", "ROI"]
+        assert root.find("o:Instrument/o:Microscope", space).get("Model") == "Model7"
+        assert root.find("o:Image/o:AcquisitionDate", space).text == "2024-01-01T10:00:00"
+        assert root.find("o:Image/o:Description", space).text == "Ångström & more"
+        assert root.find(".//{urn:maker}b").text == "kV=5"
+        assert root.find("o:Image", space).get("Name") == "cell 7"
+        assert root.get("UUID") != "urn:uuid:0"  # which is another file's
+        found = root.find("o:Image/o:Pixels", space)
+        assert (found.get("ID"), found.get("SignificantBits"), found.get("PhysicalSizeX")) == ("Pixels:9", "12", "4.0")
+        assert [c.get("Name") for c in found.findall("o:Channel", space)] == ["BSE", "SE"]
+        assert found.find("o:Channel/o:DetectorSettings", space).get("Gain") == "3"
+        planes = found.findall("o:Plane", space)
+        assert [(p.get("TheZ"), p.get("DeltaT"), float(p.get("PositionX"))) for p in planes] == [
+            ("0", "0.5", 7.0), ("0", "0.5", 7.0), ("1", "1.5", 7.0), ("1", "1.5", 7.0)]  # fmt: skip
+        assert root.find("o:ROI", space) is not None
+        back = read(tmp_path / target)
+        assert_same(back, image)
+    without = read(tmp_path / "b.ome.tif")  # what other programs say counts, as before
+    tifffile.tiffcomment(tmp_path / "b.ome.tif", full_ome().replace('PhysicalSizeX="4"', 'PhysicalSizeX="8"').encode())
+    assert read(tmp_path / "b.ome.tif").spacing["X"].value == 2 * without.spacing["X"].value
+
+
+@pytest.mark.parametrize(("change", "gone"), [
+    (lambda image: image.with_data(image.numpy()[:, :, :10]), {"regions of interest"}),
+    (lambda image: image.with_data(image.numpy()[:1]), {"regions of interest", "times of planes"}),
+    (lambda image: image.with_data(image.numpy()[:, :1], channel_names=()),
+     {"regions of interest", "times of planes", "channels"}),
+])  # fmt: skip
+def test_what_ome_xml_says_of_other_pixels_is_left_out_and_said(change: Any, gone: set[str], tmp_path: Path) -> None:
+    full_ome_file(tmp_path / "a.ome.tif", full_ome())
+    image = change(read(tmp_path / "a.ome.tif"))
+    said = write(tmp_path / "b.ome.tif", image)
+    assert set(said) == {f"OME-XML's {what} not kept" for what in gone}
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray().squeeze(), image.numpy().squeeze())
+        text = file.ome_metadata
+    assert "Model7" in text
+    assert "ROI" not in text
+    assert ("DeltaT" in text) == ("times of planes" not in gone)
+    assert ("DetectorSettings" in text) == ("channels" not in gone)
+
+
+@pytest.mark.parametrize("xml", [
+    full_ome(OME.replace("2016-06", "2013-06")), full_ome(images=2), "<OME", "",
+    '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+])  # fmt: skip
+def test_ome_xml_that_cannot_go_along_is_said(xml: str, tmp_path: Path) -> None:
+    image = Image(np.ones((2, 20, 33), np.uint16), "ZYX", header={"ome_xml": xml})
+    (said,) = write(tmp_path / "a.ome.tif", image)
+    assert "OME-XML" in said
+    assert "not kept" in said
+    assert_same(read(tmp_path / "a.ome.tif"), image)
+
+
+SIGNED = {"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "rowsperstrip": 8}])
+def test_signed_values_that_imagej_keeps_as_unsigned_ones(options: dict[str, Any], tmp_path: Path) -> None:
+    values = RANDOM.integers(-32768, 32768, (3, 20, 33)).astype(np.int16)
+    stored = (values.astype(np.int32) + 32768).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, **options,
+                     metadata={"axes": "ZYX", "min": 31000.0, "max": 34000.0, **SIGNED})  # fmt: skip
+    image = read(tmp_path / "a.tif")
+    assert image.dtype == np.int16
+    np.testing.assert_array_equal(image.numpy(), values)
+    np.testing.assert_array_equal(image.data[1:2, 3:9, 15:33], values[1:2, 3:9, 15:33])
+    assert any("calibration" in note and "int16" in note for note in image.notes)
+    assert not {"cf", "c0", "c1", "min", "max"} & set(image.header["imagej"])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(image.data))[:], values)
+    for name in ("b.tif", "b.ome.tif"):
+        assert write(tmp_path / name, image) == ()
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / name), values)
+        assert_same(read(tmp_path / name), image)
+    tifffile.imwrite(tmp_path / "c.tif", values[0], description=stored_description(SIGNED), metadata=None)
+    image = read(tmp_path / "c.tif")  # signed in the file as well: these are the values
+    np.testing.assert_array_equal(image.numpy(), values[0])
+    assert image.notes == ()
+
+
+def stored_description(fields: dict[str, Any]) -> str:
+    return "".join(f"{key}={value}\n" for key, value in ({"ImageJ": "1.53t"} | fields).items())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("fields", [
+    {"cf": 0, "c0": 255.0, "c1": -1.0, "vunit": "inverted"},
+    {"cf": 2, "c0": 1.5, "c1": -0.25, "c2": 1e-3, "c3": 1e-7, "vunit": "\\u00B5A"},
+    {"cf": 21, "vunit": "Uncalibrated OD"},
+])  # fmt: skip
+def test_calibrations_go_from_imagej_to_imagej(fields: dict[str, Any], dtype: str, tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 255, (20, 33)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, description=stored_description(fields), metadata=None)
+    image = read(tmp_path / "a.tif")
+    assert any("calibration" in note and "as stored" in note for note in image.notes)
+    np.testing.assert_array_equal(image.numpy(), pixels)
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        found = file.imagej_metadata
+        np.testing.assert_array_equal(file.asarray(), pixels)
+    assert {key: found.get(key) for key in fields} == fields
+    assert_same(read(tmp_path / "b.tif"), image)
+    floats = replace(image, data=image.numpy().astype(np.float32))  # which ImageJ does not calibrate
+    for each, name in ((floats, "c.tif"), (image, "c.ome.tif")):
+        assert any("calibration" in said for said in write(tmp_path / name, each))
+        with tifffile.TiffFile(tmp_path / name) as file:
+            assert "cf=" not in file.pages[0].description
+
+
+@pytest.mark.parametrize("fields", [
+    {}, {"cf": 20}, {"cf": 0, "c0": 1.0}, {"cf": "zero", "c0": 1.0, "c1": 1.0}, {"cf": 0, "c0": "low", "c1": 1.0},
+    {"cf": 0, "c0": "nan", "c1": 1.0},
+])  # fmt: skip
+def test_no_calibration_where_imagej_has_none(fields: dict[str, Any], tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 255, (20, 33)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, description=stored_description(fields), metadata=None)
+    image = read(tmp_path / "a.tif")
+    assert image.notes == ()
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert "cf=" not in file.pages[0].description
 
 
 # Laziness

@@ -1,4 +1,4 @@
-"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image."""
+"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image; the rest goes along."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _UNITS = {"angstrom": "Å", "um": "µm", "us": "µs", "inch": "in"}
 PIXEL_TYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"}
 """Data types that OME can name, of those Ruska takes."""
+
+
+_SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_TIMES = ("DeltaT", "DeltaTUnit", "ExposureTime", "ExposureTimeUnit")
 
 
 def local_name(element: ElementTree.Element) -> str:
@@ -101,3 +105,88 @@ def _positions(image: Image, lead: Mapping[str, int]) -> dict[str, Any]:
 def _written(size: Quantity) -> tuple[float, str]:
     unit = canonical_unit(size.unit) or size.unit
     return float(size.value), _UNITS.get(unit, unit)
+
+
+def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
+    """``new``, which describes the pixels of a file just written, with all that ``old`` says beyond the pixels.
+
+    Instrument, date, description, experimenter, annotations and whatever else stands beside the pixels is kept, and so
+    are channels and the times of planes where there are as many of them. Returns the text and what of ``old`` does not
+    hold any more; None when ``old`` is damaged, of another version of the schema, or about several images.
+    """
+    try:
+        was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)
+    except (ElementTree.ParseError, ValueError):
+        return None
+    images = was.findall(_path("Image"))
+    before, after = was.find(_path("Image/Pixels")), now.find(_path("Image/Pixels"))
+    if was.tag != _path("OME") or len(images) != 1 or before is None or after is None:
+        return None
+    lost = _keep_channels(before, after) + _keep_times(before, after)
+    for word in ("ID", *(("SignificantBits",) if before.get("Type") == after.get("Type") else ())):
+        if word in before.attrib:
+            after.set(word, before.attrib[word])
+    place = list(images[0]).index(before)
+    images[0][place] = after
+    if not _same_sizes(before, after, "XYZCT"):
+        lost += _without_regions(was, images[0])
+    for word in ("UUID", "Creator"):
+        was.attrib.pop(word, None)
+        if word in now.attrib:
+            was.set(word, now.attrib[word])
+    ElementTree.register_namespace("", _SCHEMA)
+    return ElementTree.tostring(was, encoding="utf-8", xml_declaration=True), lost
+
+
+def _path(names: str) -> str:
+    return "/".join(f"{{{_SCHEMA}}}{name}" for name in names.split("/"))
+
+
+def _same_sizes(before: ElementTree.Element, after: ElementTree.Element, axes: str) -> bool:
+    return all(before.get(f"Size{a}", "1") == after.get(f"Size{a}", "1") for a in axes)
+
+
+def _keep_channels(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
+    """Put the channels of ``before`` in the place of those of ``after``, with these one's names."""
+    old, new = (pixels.findall(_path("Channel")) for pixels in (before, after))
+    if len(old) != len(new):
+        return ["channels"] if old else []
+    for place, (was, now) in enumerate(zip(old, new, strict=True)):
+        was.attrib |= {word: now.attrib[word] for word in ("SamplesPerPixel", "Name") if word in now.attrib}
+        after.remove(now)
+        after.insert(place, was)
+    return []
+
+
+def _keep_times(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
+    """Give the planes of ``after`` the times and exposures that ``before`` has of them."""
+    times = {}
+    for plane in before.findall(_path("Plane")):
+        found = {word: plane.attrib[word] for word in _TIMES if word in plane.attrib}
+        if found:
+            times[_plane_number(plane)] = found
+    if not times:
+        return []
+    if not _same_sizes(before, after, "ZCT"):
+        return ["times of planes"]
+    planes = {_plane_number(plane): plane for plane in after.findall(_path("Plane"))}
+    for number, found in times.items():
+        if number not in planes:
+            which = dict(zip(("TheZ", "TheC", "TheT"), number, strict=True))
+            planes[number] = ElementTree.SubElement(after, _path("Plane"), which)
+        planes[number].attrib |= found
+    return []
+
+
+def _plane_number(plane: ElementTree.Element) -> tuple[str, ...]:
+    return tuple(plane.get(f"The{a}", "0") for a in "ZCT")
+
+
+def _without_regions(root: ElementTree.Element, image: ElementTree.Element) -> list[str]:
+    """Take out the regions of interest, which lie elsewhere when the pixels are others."""
+    found = 0
+    for parent, name in ((image, "ROIRef"), (root, "ROI")):
+        for element in parent.findall(_path(name)):
+            parent.remove(element)
+            found += 1
+    return ["regions of interest"] if found else []

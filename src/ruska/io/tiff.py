@@ -12,14 +12,15 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_xml
+from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.grey import luminance
 from ruska.io.heard import as_notes, heard
+from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
-from ruska.io.tiff_write import RECORD_TAG, write
+from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +30,6 @@ __all__ = ["read", "write"]
 _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
-# Larger pixels than this come from the printing resolution that programs put in by default (72 to 4800 dpi).
-_LARGEST_PIXEL_NM = 5000.0
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -70,18 +69,21 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     files = {page.file for page in stored.pages if page is not None}
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
-    if series.keyframe.photometric == 0:
-        notes.append("the file shows 0 as white: values are kept as stored")
-    colour, palette = _colour(file, series.keyframe, stored, notes)
+    notes += _as_shown(series.keyframe)[1]
+    if file.is_imagej and stored.samples == 1:
+        stored = _calibrated(stored, file.imagej_metadata or {}, notes)
+    colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
     fields = _sizes_and_names(file, series, path)
-    lead = _named_stack(layout.lead, fields.spacing, notes)
+    lead = layout.lead
     steps = [math.prod(n for _, n in lead[i + 1 :]) for i in range(len(lead))]
     if colour == "channels":
-        if any(a == "C" for a, _ in lead):
+        letter = layout.samples or "C"
+        if any(a == letter for a, _ in lead):
             raise InputError(path, f"has channels and {stored.samples} samples in each pixel, which are no colours",
                              "Split the samples in Fiji first.")  # fmt: skip
-        lead.append(("C", stored.samples))
+        lead = [*lead, (letter, stored.samples)]
         steps.append(0)
+    lead = _named_stack(lead, fields.spacing, notes)
     axes = "".join(a for a, _ in lead) + "YX"
     shape = (*(n for _, n in lead), *stored.shape[2:4])
     dtype = None
@@ -98,6 +100,35 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         channel_names=fields.names if len(fields.names) == channels else (),
         header=fields.header, name=path.name, path=path, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
+    """Tags for the header that tell programs to show the pixels otherwise than they are stored, and notes of it."""
+    tags: dict[str, Any] = {}
+    notes = []
+    if page.photometric == 0:
+        tags[PHOTOMETRIC] = "MINISWHITE"
+        notes.append("the file shows 0 as white: values are kept as stored")
+    turned = page.tags.valueof(274)
+    if isinstance(turned, int) and turned in ORIENTATIONS:
+        tags[ORIENTATION] = int(turned)
+        notes.append(f"the file is to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
+    return tags, notes
+
+
+def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
+    """Signed values where ImageJ keeps them as unsigned ones; any other calibration is said, and not applied."""
+    told = tiff_imagej.calibration(meta)
+    if told and tiff_imagej.is_signed(told):
+        if stored.dtype == np.uint16 and stored.transform is None:
+            notes.append("signed 16-bit values by ImageJ's calibration: read as int16")
+            return replace(stored, transform=tiff_imagej.signed)
+        told = {} if stored.dtype == np.int16 else told
+    if told:
+        notes.append(
+            f"calibration of the grey levels ({tiff_imagej.calibration_text(told)}): values are kept as stored"
+        )
+    return stored
 
 
 def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], notes: list[str]) -> list[tuple[str, int]]:
@@ -174,8 +205,9 @@ class _Fields:
 def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     """Collect sizes, positions, names and header fields: OME first, then ImageJ, makers' tags, resolution."""
     page = series.keyframe
-    tags = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
+    tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
+    tags |= _as_shown(page)[0]
     found = _Fields({}, {}, (), header)
     if file.is_ome and file.ome_metadata:
         header["ome_xml"] = file.ome_metadata
@@ -183,9 +215,9 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         number = series_number(file, series) if series.kind == "ome" else 0
         found.spacing, found.origin, found.names = ome_xml.parse(file.ome_metadata, number)
     elif file.is_imagej and file.imagej_metadata:
-        header["imagej"] = _jsonable(file.imagej_metadata)
+        header["imagej"] = _jsonable(tiff_imagej.described(file.imagej_metadata, page))
         tags.pop("ImageDescription", None)
-        found.spacing, found.origin, found.names = _imagej(file.imagej_metadata, page)
+        found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)
     header |= _jsonable(maker.header)
     if tags:
@@ -195,30 +227,6 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     if not set("YX") & set(found.spacing):
         found.spacing |= _resolution(page)
     return found
-
-
-def _imagej(meta: dict[str, Any], page: Any) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
-    """Spacing, origin and channel names as ImageJ keeps them: one unit, pixels per unit, origin in pixels."""
-    unit = canonical_unit(str(meta.get("unit", "")))
-    spacing: dict[str, Quantity] = {}
-    if unit is not None and is_length(unit):
-        x, y = _per_unit(page)
-        sizes = {"Z": abs(float(meta.get("spacing", 0) or 0)), "Y": y, "X": x}
-        spacing = {a: Quantity(n, unit) for a, n in sizes.items() if 0 < n < math.inf}
-        if unit == "inch" and x * 25.4e6 > _LARGEST_PIXEL_NM:
-            spacing = {}
-    step, time = float(meta.get("finterval", 0) or 0), canonical_unit(str(meta.get("tunit", "s")))
-    if step > 0 and time is not None:
-        spacing["T"] = Quantity(step, time)
-    starts = {a: float(meta.get(f"{a.lower()}origin", 0) or 0) for a in "ZYX"}
-    origin = {a: Quantity(-start * spacing[a].value, spacing[a].unit)
-              for a, start in starts.items() if start and a in spacing}  # fmt: skip
-    labels = meta.get("Labels")
-    names: tuple[str, ...] = ()
-    channels = int(meta.get("channels", 1))
-    if channels > 1 and isinstance(labels, list) and len(labels) == int(meta.get("images", channels)):
-        names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
-    return spacing, origin, names
 
 
 def _per_unit(page: Any) -> tuple[float, float]:
@@ -235,7 +243,7 @@ def _resolution(page: Any) -> dict[str, Quantity]:
     """Pixel size from the resolution tags, unless it is a printer's or a screen's."""
     unit = {2: 25.4e6, 3: 1e7}.get(int(page.tags.valueof("ResolutionUnit") or 2))
     x, y = _per_unit(page)
-    if unit is None or not (0 < x * unit < _LARGEST_PIXEL_NM and 0 < y * unit < _LARGEST_PIXEL_NM):
+    if unit is None or not (0 < x * unit < LARGEST_PIXEL_NM and 0 < y * unit < LARGEST_PIXEL_NM):
         return {}
     return {"Y": Quantity(float(f"{y * unit:.9g}"), "nm"), "X": Quantity(float(f"{x * unit:.9g}"), "nm")}
 

@@ -111,17 +111,25 @@ def _check_description(file: Any, series: Any, path: Path) -> None:
 
 @dataclass
 class Layout:
-    """Stack axes (letter and size, outermost first) over the planes of a series, and what is said about it."""
+    """Which axis is which, and what is said about it.
+
+    lead : stack axes (letter and size, outermost first) over the planes of a series.
+    samples : letter of the stack axis, the innermost, that lies over the samples of a pixel; None where these are
+        colours, or where the file does not say what they are.
+    """
 
     lead: list[tuple[str, int]]
     notes: list[str]
+    samples: str | None = None
     missing: int = 0
 
 
 def stack_layout(series: Any, notes: list[str]) -> Layout:
     """Turn tifffile's axes of ``series`` into ours: lone and unknown ones go or become Q."""
     _, depth, height, width, _ = series.keyframe.shaped
-    pairs = [(a, int(n)) for a, n in zip(series.get_axes(False), series.get_shape(False), strict=True) if a != "S"]
+    axes = series.get_axes(False)
+    pairs = [(a, int(n)) for a, n in zip(axes, series.get_shape(False), strict=True) if a != "S"]
+    pairs, samples = (pairs, None) if "S" in axes else _axis_of_samples(pairs, series.keyframe)
     if pairs[-2:] != [("Y", height), ("X", width)]:
         pairs = [("Q", len(series) * depth), ("Y", height), ("X", width)]
     lead = [(a if a in "TCZ" else "Q", n) for a, n in pairs[:-2] if n > 1]
@@ -130,7 +138,26 @@ def stack_layout(series: Any, notes: list[str]) -> Layout:
         given = "".join(a for a, n in pairs[:-2] if n > 1)
         notes.append(f"stack axes {given} {tuple(n for _, n in lead)} merged into one axis Q")
         lead = [("Q", math.prod(n for _, n in lead))]
-    return Layout(lead, notes)
+    if samples is not None and samples in {a for a, _ in lead}:
+        samples = "C"
+    return Layout(lead, notes, samples)
+
+
+def _axis_of_samples(pairs: list[tuple[str, int]], page: Any) -> tuple[list[tuple[str, int]], str | None]:
+    """The axes without the one that lies over the samples of a pixel, and its letter.
+
+    A stack of three or four slices, which looks like a colour picture, is written by tifffile as one page of as many
+    samples, with the axes ZYX in its description; one of channels comes as CYX or YXC.
+    """
+    separate, _, height, width, contiguous = page.shaped
+    plane = [("Y", height), ("X", width)]
+    if separate > 1 and contiguous == 1 and pairs[-2:] == plane and len(pairs) > 2 and pairs[-3][1] == separate:
+        rest, letter = [*pairs[:-3], *plane], pairs[-3][0]
+    elif contiguous > 1 and separate == 1 and pairs[-3:-1] == plane and pairs[-1][1] == contiguous:
+        rest, letter = pairs[:-1], pairs[-1][0]
+    else:
+        return pairs, None
+    return rest, letter if letter in "TCZ" else "Q"
 
 
 def stored_pages(series: Any, layout: Layout, path: Path) -> Stored:

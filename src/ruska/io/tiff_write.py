@@ -20,7 +20,7 @@ import numpy as np
 from ruska.errors import OutputError, SettingsError, did_you_mean
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.image.grid import places
-from ruska.io import metadata, ome_xml
+from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
 from ruska.io.pyramid import halve, has_no_means
 from ruska.io.registry import not_carried
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from ruska.image import Image
 
 RECORD_TAG = 65450
+PHOTOMETRIC, ORIENTATION = "PhotometricInterpretation", "Orientation"
+"""Keys in the header's ``tiff``: how programs are to show the pixels."""
+ORIENTATIONS = {
+    2: "mirrored left to right", 3: "turned by 180 degrees", 4: "upside down", 5: "with rows and columns exchanged",
+    6: "turned by 90 degrees clockwise", 7: "with rows and columns exchanged and turned by 180 degrees",
+    8: "turned by 90 degrees anticlockwise",
+}  # fmt: skip
+"""What the tag Orientation asks for, where it is not 1, which is as stored."""
 COMPRESSIONS = {"none": None, "zlib": "zlib", "zstd": "zstd", "lzw": "lzw"}
 FLAVOURS = ("auto", "imagej", "ome", "plain")
 CLASSIC_BYTES = 3_900_000_000
@@ -44,6 +52,7 @@ _Kind = Literal["rows", "tiles", "planes"]
 _TILE = 512  # pixels; a level this large in Y or X gets a coarser one
 _IMAGEJ_PIXELS = 2**31  # of a plane, which ImageJ cannot show
 _IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
+_CALIBRATED = {"uint8", "uint16"}  # ImageJ calibrates no other values
 _LABELS = 10_000
 
 
@@ -84,12 +93,16 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     data = transposed(image.data, tuple(image.axes.index(a) for a in f"{stack.planes}YX"))
     kind: _Kind = "tiles" if tiled else "rows" if codec == "none" else "planes"
     options: dict[str, Any] = {
-        "photometric": "minisblack",
+        "photometric": "miniswhite" if _shown_as(image, PHOTOMETRIC) == "MINISWHITE" else "minisblack",
         "compression": COMPRESSIONS[codec],
         **({"tile": (_TILE, _TILE), "buffersize": BAND} if tiled else {}),
         **_resolution(image, chosen),
     }
-    first: dict[str, Any] = {"software": "Ruska", "extratags": _extra_tags(image, stack)}
+    turned = _shown_as(image, ORIENTATION)
+    if turned in ORIENTATIONS:
+        options["extratags"] = [(274, "H", 1, turned, False)]
+    first: dict[str, Any] = {"software": "Ruska"}
+    first["extratags"] = [*options.get("extratags", ()), *_extra_tags(image, stack)]
     with (
         _coarser(path, data.shape, dtype, tiled and chosen == "ome") as coarser,
         tifffile.TiffWriter(
@@ -100,8 +113,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         if chosen == "plain":
             parts = _Parts(data, dtype, kind)
             for i, place in enumerate(parts.places):
-                file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None, **options,
-                           **({} if i else first))  # fmt: skip
+                file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None,
+                           **(options | ({} if i else first)))  # fmt: skip
         else:
             shape, words = _description(image, stack, chosen)
             nearest = has_no_means(image)
@@ -112,8 +125,30 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                     {"subfiletype": 1, "metadata": None} if k else {"subifds": len(coarser), "metadata": words} | first
                 )
                 file.write(chain.from_iterable(map(parts.plane, parts.places)), shape=here, dtype=dtype,
-                           **_coarsened(options, k), **said)  # fmt: skip
+                           **(_coarsened(options, k) | said))  # fmt: skip
+    if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
+        lost += ("ImageJ's calibration of the grey levels not kept",)
+    if chosen == "ome":
+        lost += _keep_ome(path, image)
+    gone = _display(image, stack)[1] if chosen == "imagej" else []
+    if gone:
+        lost += (f"ImageJ's {', '.join(gone)} not kept",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
+
+
+def _keep_ome(path: Path, image: Image) -> tuple[str, ...]:
+    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written; what is not kept."""
+    import tifffile
+
+    old = image.header.get("ome_xml")
+    if not isinstance(old, str):
+        return ()
+    made = ome_xml.merged(old, str(tifffile.tiffcomment(path)))
+    if made is None:
+        return ("OME-XML beyond voxel size, origin and channel names not kept, except for Ruska",)
+    text, gone = made
+    tifffile.tiffcomment(path, text)
+    return tuple(f"OME-XML's {what} not kept" for what in gone)
 
 
 @contextmanager
@@ -245,6 +280,13 @@ class _Parts:
             yield np.ascontiguousarray(part, self.dtype)
 
 
+def _shown_as(image: Image, key: str) -> Any:
+    """How programs are to show the pixels, as the file said that they came from; None where it did not."""
+    tags = image.header.get("tiff")
+    value = tags.get(key) if isinstance(tags, dict) else None
+    return value if isinstance(value, int | str) else None
+
+
 def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
     record = {
         "image": metadata.to_json(image),
@@ -288,9 +330,30 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     old = image.header.get("imagej", {})
     if isinstance(old, dict) and isinstance(old.get("Info"), str):
         record["Info"] = old["Info"]
+    record |= _display(image, stack)[0]
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}
-    return record
+    return record | (_calibration(image) if _takes_calibration(image) else {})
+
+
+def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:
+    """How ImageJ is to show an image that came from one of its files, and what of that does not hold any more."""
+    old = image.header.get("imagej")
+    if not isinstance(old, dict) or math.prod(stack.lead.values()) > _LABELS:
+        return {}, []
+    pixels = (image.size("Y"), image.size("X"), image.dtype.name)
+    return tiff_imagej.display(old, stack.lead, pixels, image.channel_names)
+
+
+def _calibration(image: Image) -> dict[str, Any]:
+    """ImageJ's calibration of the grey levels, of an image that has its values as they were stored."""
+    old = image.header.get("imagej")
+    return tiff_imagej.calibration(old) if isinstance(old, dict) and image.meaning != "labels" else {}
+
+
+def _takes_calibration(image: Image) -> bool:
+    """Whether ImageJ would show the values as calibrated; those of signed integers are read as such instead."""
+    return image.dtype.name in _CALIBRATED and not tiff_imagej.is_signed(_calibration(image))
 
 
 def _imagej_unit(image: Image) -> str | None:
