@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOOKED_AT = 1024  # pixels of a plane that are looked at, each way
 _SMALLEST = 16  # pixels each way, below which noise is not told from signal
 _MOST_LOOKED_FOR = 64  # planes among which one of more than one grey level is looked for
+_KEPT = 1 << 23  # bytes of a plane that is kept for the next look
 _ENOUGH = 0.6  # share of valid pixels, from which a plane is looked at as it is; estimates need half
 
 Box = tuple[slice, ...]
@@ -139,9 +140,21 @@ def _boxes(source: Readable, edge: int = LOOKED_AT, count: int = 5) -> list[Box]
 
 
 def _plane(source: Readable, box: Box) -> NDArray[Any]:
-    """A plane with NaN where it is not valid, of sources that can tell (`NormalisedSource.look`)."""
+    """A plane with NaN where it is not valid, of sources that can tell (`NormalisedSource.look`). A new array."""
+    last = _last.get("plane")
+    if last is not None and last[0]() is source and last[1] == box:
+        return last[2].copy()
     plane = getattr(source, "look", source.read)(box)
-    return plane.reshape(plane.shape[-2:])
+    plane = plane.reshape(plane.shape[-2:])
+    if plane.nbytes <= _KEPT:
+        _last["plane"] = (ref(source, _forget), box, plane.copy())
+    return plane
+
+
+def _forget(gone: ref[Readable]) -> None:
+    last = _last.get("plane")
+    if last is not None and last[0] is gone:
+        _last.pop("plane", None)
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,8 @@ class _Read:
     known: bool
 
 
+# The plane that was read last: of a single image, half a dozen look at the same one.
+_last: dict[str, tuple[ref[Readable], Box, NDArray[Any]]] = {}
 # By identity, not in a WeakKeyDictionary: sources compare by their arrays, which have no hash.
 _found: dict[int, tuple[ref[Readable], _Typical | None]] = {}
 _was_read: dict[int, tuple[ref[Readable], _Read | None]] = {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ruska.image import Image
     from ruska.physics import NoiseEstimate
 
-_LOOKED_AT_IN_ADVANCE = 8  # planes of all channels that a rehearsal looks at
+_LOOKED_AT_IN_ADVANCE = 5  # planes of all channels that a rehearsal looks at
 
 
 @dataclass(frozen=True)
