@@ -15,6 +15,7 @@ import numpy as np
 from ruska.engine import ArraySource, OneChannel
 from ruska.engine.validity import BroadcastMask, ValidSource, mask_of
 from ruska.image import Image
+from ruska.image.changed import ChangedArray
 from ruska.image.image import CroppedArray
 from ruska.methods.looking import planes_to_look_at
 from ruska.physics import NoiseLevel
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ruska.image import LazyArray
-    from ruska.image.held import Held
     from ruska.pipeline.request import RunOptions
 
     Box = tuple[slice, ...]
@@ -65,7 +65,7 @@ class Tally:
 
 
 @dataclass(frozen=True, eq=False)
-class MendedArray:
+class MendedArray(ChangedArray):
     """An array (.., Y, X) in which outliers are the median of their neighbours, found in what is read.
 
     It reads a few pixels more on each side, so what it gives does not depend on how the array is cut into boxes.
@@ -74,39 +74,10 @@ class MendedArray:
     None where it has one channel. mask : True where a pixel is valid, of the array's shape or broadcast to it, or None.
     """
 
-    array: NDArray[Any] | LazyArray
     limits: tuple[OutlierLimits | None, ...]
     channel_axis: int | None
     mask: NDArray[np.bool_] | LazyArray | None
     tally: Tally
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(n) for n in self.array.shape)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the pieces the array is stored in, where it is."""
-        return getattr(self.array, "chunks", None)
-
-    @property
-    def files(self) -> tuple[Any, ...]:
-        """Files that the array is read from, where it knows them."""
-        return tuple(getattr(self.array, "files", ()))
-
-    def held(self) -> Held | None:
-        """Which of its chunks are there, as `io.lazy.LazyPixels.held`."""
-        look = getattr(self.array, "held", None)
-        found: Held | None = look() if look is not None else None
-        return found
 
     def __getitem__(self, box: Box) -> NDArray[Any]:
         return np.asarray(self.array[box]) if self.tally.clean else self.looked_at(box)[0]

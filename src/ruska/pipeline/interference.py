@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.engine.validity import BroadcastMask, nan_where_invalid
+from ruska.image.changed import ChangedArray
 from ruska.physics.interference import Interference, Wave, find_interference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ruska.image import Image, LazyArray
-    from ruska.image.held import Held
 
     Box = tuple[slice, ...]
 
@@ -23,7 +23,7 @@ _HELD = 1 << 25  # pixels up to which a plane is read once and held while it is 
 
 
 @dataclass(frozen=True, eq=False)
-class CleanedArray:
+class CleanedArray(ChangedArray):
     """An array (.., Y, X) without its periodic interference, in its own dtype.
 
     What is subtracted from a plane is found in the whole of it, so it does not depend on how the array is cut into
@@ -33,37 +33,8 @@ class CleanedArray:
     looked at so far, by their indices.
     """
 
-    array: NDArray[Any] | LazyArray
     mask: NDArray[np.bool_] | LazyArray | None = None
     found: dict[tuple[int, ...], Interference] = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(int(n) for n in self.array.shape)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the pieces the array is stored in, where it is."""
-        return getattr(self.array, "chunks", None)
-
-    @property
-    def files(self) -> tuple[Any, ...]:
-        """Files that the array is read from, where it knows them."""
-        return tuple(getattr(self.array, "files", ()))
-
-    def held(self) -> Held | None:
-        """Which of its chunks are there, as `io.lazy.LazyPixels.held`."""
-        look = getattr(self.array, "held", None)
-        found: Held | None = look() if look is not None else None
-        return found
 
     def __getitem__(self, box: Box) -> NDArray[Any]:
         return self.cleaned(np.asarray(self.array[box]), box)
