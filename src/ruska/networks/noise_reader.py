@@ -123,7 +123,8 @@ class NoiseReader(nn.Module):
         for layer in (self.tell_group, self.tell_whole[2]):
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.bias)
-            nn.init.normal_(layer.weight, std=0.01)
+            if not layer.weight.is_meta:  # where PyTorch would import its compiler for it, for seconds
+                nn.init.normal_(layer.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Reading:
         """``images`` (b, 1, Y, X), float32."""
