@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ruska.training import Schedule, train
+from ruska.training.guard import COUNTS
 from ruska.training.log import Log
 
 SCHEDULE = Schedule(steps=130, precision="fp32", learning_rate=0.01, validate_every=40, patience=1)
@@ -42,7 +43,8 @@ def rows(folder):
 def test_it_holds_what_the_training_returns(tmp_path):
     trained = train(network(), loss, SCHEDULE, validate=validate, log=tmp_path / "log")
     found = rows(tmp_path / "log")
-    assert list(found[0]) == ["step", "seconds", "loss", "score", "learning_rate"]
+    assert list(found[0]) == ["step", "seconds", "loss", "score", "learning_rate", "bounded", "shortened", "left_out"]
+    assert {name: int(found[-1][name]) for name in COUNTS} == trained.guarded
     assert [int(row["step"]) for row in found] == [40, 50, 80, 100, 120, 130]
     scores = [(int(row["step"]), float(row["score"])) for row in found if row["score"]]
     assert scores == [(step, pytest.approx(score, rel=1e-5)) for step, score in trained.scores]
@@ -83,11 +85,21 @@ def test_rows_after_the_resumed_step_and_halves_of_rows_are_dropped(tmp_path):
         file.write("20")  # a kill in the middle of a row; not step 20
     log = Log(tmp_path, 120)
     assert [row["step"] for row in rows(tmp_path)] == ["50", "100"]
-    log.write(100, 9.0, 9.0, None, 9.0)  # there already
+    log.write(100, 9.0, 9.0, None, 9.0, dict.fromkeys(COUNTS, 4))  # there already
     log.write(150, 9.0, 9.0, 8.0, 9.0)
     assert [(row["step"], row["loss"], row["score"]) for row in rows(tmp_path)] == [
         ("50", "2", ""), ("100", "2", ""), ("150", "9", "8")
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_board")
+def test_a_table_with_fewer_columns_is_gone_on_with(tmp_path):
+    (tmp_path / "log.csv").write_text("step,seconds,loss,score,learning_rate\n50,1.0,2,,3\n", encoding="utf-8")
+    Log(tmp_path, 50).write(100, 2.0, 2.0, None, 3.0, {"bounded": 7, "shortened": 0, "left_out": 1})
+    assert [(row["step"], row["bounded"], row["left_out"]) for row in rows(tmp_path)] == [
+        ("50", "", ""),
+        ("100", "7", "1"),
+    ]
 
 
 @pytest.mark.usefixtures("no_board")

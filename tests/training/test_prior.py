@@ -117,7 +117,12 @@ def test_a_deeper_network_starts_from_a_trained_one_without_its_limits(corpus, t
     after = found.network.state_dict()
     torch.testing.assert_close(after["network.down.2.first.weight"], before["network.down.1.first.weight"])
     kept, _ = load_weights(tmp_path / "deep" / prior.CHECKPOINT)
-    assert all(torch.isinf(value) for name, value in kept.items() if name.endswith("limit"))
+    limits = [name for name in before if name.endswith("limit")]
+    assert limits
+    for name in limits:  # found anew: those of a finished training leave less room
+        block = name.replace("down.1", "down.2")
+        assert torch.isfinite(kept[f"network/{block}"])
+        assert kept[f"network/{block}"] != before[name]
 
 
 def test_more_steps_go_on_and_other_settings_are_refused(corpus, tmp_path):
@@ -169,8 +174,8 @@ def test_the_bare_command_trains_with_nothing_but_the_corpus(corpus, tmp_path, m
 
 @pytest.mark.parametrize(("share", "expected"), [("0.2", 2), ("0", 0)])
 def test_a_share_of_the_steps_restores(corpus, tmp_path, monkeypatch, share, expected):
-    drawn, walk = [], prior.walk
-    monkeypatch.setattr(prior, "walk", lambda net, x, random: drawn.append(net.training) or walk(net, x, random))
+    drawn, meet = [], prior.meet
+    monkeypatch.setattr(prior, "meet", lambda net, *given: drawn.append(net.training) or meet(net, *given))
     train_prior(corpus, tmp_path, settings_of("cpu", {**TINY, "restoring": share, "walks": "1", "steps": "6"}))
     assert drawn.count(True) == expected  # of the first ten steps; the others measure the bounds afterwards
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ruska.diffusion.half_quadratic import TRUST_COARSE, half_quadratic
 from ruska.networks.denoiser import FAINTEST, Denoiser
-from ruska.training.restoring import EDGE, instrument, walk
+from ruska.training import restoring
+from ruska.training.restoring import EDGE, Course, instrument, meet, set_out, walk
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,35 @@ def test_levels_below_the_faintest_that_is_told_are_told_as_that(network, monkey
     monkeypatch.setattr("ruska.training.restoring._FAINT", 0.01)
     monkeypatch.setattr("ruska.training.restoring._STRONG", 0.02)
     assert walked(network, 3)[0].sigma.min() == pytest.approx(FAINTEST)
+
+
+@pytest.mark.parametrize("seed", [2, 3, 17])  # cells of 5/2 pixels, a blur, thick slices
+def test_a_walk_is_a_restoration_and_the_same_with_matrices_of_one_size(network, seed):
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 1, EDGE, EDGE, generator=random)
+    course, white = set_out(2, network.multiple, random)
+    x = x[..., : course.edge, : course.edge]
+    met = meet(network, x, white, course)
+    random = torch.Generator().manual_seed(seed)
+    torch.randn(2, 1, EDGE, EDGE, generator=random)
+    operator, trust = instrument(random)
+    y = operator.forward(x) + course.noise * white
+    levels = course.levels.tolist()
+    ratios = dict(zip(levels, course.ratios.tolist(), strict=True))
+    with torch.no_grad():
+        passes = list(half_quadratic(operator, y, levels, ratios.__getitem__, lambda image, level: network(
+            image, torch.full((1, 1, 1, 1), level), None, course.told)))  # fmt: skip
+    expected = torch.cat([passes[k][0] for k in course.learned])
+    torch.testing.assert_close(met.y, expected, rtol=1e-3, atol=1e-3)
+    assert trust >= TRUST_COARSE
+
+    def filled(value):
+        return restoring._filled(value, course.edge) if value.dim() == 2 else value
+
+    wide = torch.full((2, 1, course.edge, course.edge), 9.0)  # where nothing is recorded it must not matter
+    wide[..., : white.shape[-2], : white.shape[-1]] = white
+    same = meet(network, x, wide, Course.of([filled(value) for value in course.flat()]))
+    torch.testing.assert_close(same.y, met.y, rtol=1e-4, atol=1e-4)
 
 
 def test_every_kind_of_instrument_comes_up():

@@ -93,7 +93,11 @@ class Denoiser(nn.Module):
         return said.to(y.dtype)
 
     def loss(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor, spread: Tensor | None = None) -> Tensor:
-        """Squared error in what the network says: that of the image, over what is at best left of the noise.
+        """The mean of `losses`."""
+        return self.losses(y, sigma, lags, x, spread).mean()
+
+    def losses(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor, spread: Tensor | None = None) -> Tensor:
+        """Squared error in what the network says, (b,): that of the image, over what is at best left of the noise.
 
         Images that are further off than ``sigma`` count by how much less they are off afterwards: between the passes of
         a restoration some are off by ten times as much, and would be all that is learned from.
@@ -105,4 +109,4 @@ class Denoiser(nn.Module):
             said = self._said(self.coordinates.seen(y, sigma), sigma, lags, spread)
             wanted = self.coordinates.wanted(x, y, sigma)
         off = (((y - x) / sigma) ** 2).mean((1, 2, 3), keepdim=True).clamp(min=_OFF)
-        return ((said - wanted) ** 2 * (_OFF / off)).mean()
+        return ((said - wanted) ** 2 * (_OFF / off)).mean((1, 2, 3))

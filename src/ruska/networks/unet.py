@@ -20,13 +20,19 @@ from torch.nn import functional
 
 _FOLD = 2  # pixels along Y and X that are folded into channels
 _TOLD = 32  # channels that describe the noise
+_SLACK = 2.0  # times the largest value of a batch
+_FOLLOWS = 0.001  # of the way, each step: what is at its limit grows by a thousandth; five times that ran away
+_LEAST, _MOST = 1.0, 256.0  # of a limit; what was trained well needs 2 to 100
 
 
 class Modulated(nn.Module):
     """Residual block: two 3 x 3 convolutions; what is known of the noise scales and shifts the middle.
 
-    limit : largest value in the middle, infinite until `Bounds` has seen what training needs. Without norms, an image
-        unlike all in training can otherwise make blocks drive each other to values a hundred times as large.
+    limit : largest value in the middle, infinite at first. Without norms, an image unlike all in training can otherwise
+        make blocks drive each other to values a hundred times as large; and so can one step of a training, whatever
+        the image: all weights of a wide block move by the learning rate at once, and what each of several blocks in a
+        row gains multiplies. So the limit follows, slowly, twice the largest value of the batches that are learned
+        from. `Bounds` sets it once more, by what a trained network needs.
     """
 
     limit: Tensor
@@ -45,7 +51,17 @@ class Modulated(nn.Module):
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         scale, shift = self.told(told).chunk(2, 1)
         middle = functional.silu(torch.addcmul(shift, self.first(x), 1 + scale))
-        return x + self.second(middle.clamp(max=self.limit.to(middle.dtype)))
+        middle = middle.clamp(max=self.limit.to(middle.dtype, copy=True))  # it changes before gradients are found
+        if self.training and torch.is_grad_enabled():
+            self._follow(middle.detach())
+        return x + self.second(middle)
+
+    def _follow(self, middle: Tensor) -> None:
+        """As the statistics of a norm do: with the batch, without waiting for it, and without derivatives."""
+        found = _SLACK * middle.amax().to(self.limit)
+        first = torch.isinf(self.limit)
+        followed = torch.where(first, _SLACK * found, torch.lerp(self.limit, found, _FOLLOWS)).clamp(_LEAST, _MOST)
+        self.limit.copy_(torch.where(torch.isfinite(found), followed, self.limit))
 
 
 class Bounds:

@@ -20,19 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from ruska.compute.precision import autocast
-from ruska.errors import JobCancelledError, OutputError, ResourceError, SettingsError, did_you_mean
+from ruska.errors import JobCancelledError, OutputError, SettingsError, did_you_mean
+from ruska.training.guard import Guard, bounded
 from ruska.training.log import Log
 from ruska.training.prefetch import Prefetched
 from ruska.training.ranks import Ranks, join, machine
-from ruska.training.trainee import Objective, Single, Trainee
+from ruska.training.trainee import Objective, Single, Swift, Trainee
 from ruska.weights.tensors import fill, load_weights, save_weights
 
 Progress = Callable[[str, int, int], None]
+Pair = tuple[list[Tensor], list[Tensor]]  # of the average, and of what it is the average of
 Precision = Literal["fp32", "bf16", "fp16"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 SMOOTHED = 50  # steps over which the reported loss is averaged
-_FORM = 3  # of a saved state; counts up when what it holds changes
-_READS = (2, 3)  # forms that are gone on from; 2 knew one network and Adam
+_FORM = 4  # of a saved state; counts up when what it holds changes
+_READS = (2, 3, 4)  # forms that are gone on from; 2 knew one network and Adam, 3 no guard
 _STUCK = 4  # judgements without a better one, after which it falls at once
 _RISE = 50  # steps over which the learning rate rises unless given, or a tenth of a short training
 
@@ -51,7 +53,8 @@ class Schedule:
         ``betas``. weight_decay : of all parameters whose group says nothing else.
     precision : of the forward pass; bf16 where the processor has it is faster and loses nothing that was measured.
         fp16 scales the loss so that small gradients survive.
-    clip : largest norm of the gradient. accumulate : batches a step, in each process.
+    clip : largest norm of the gradient; see `Guard` for what else is bounded. accumulate : batches a step, in each
+        process.
     average : decay of the moving average of the weights, which is what is used in the end.
     validate_every, patience : steps between judgements; stop when this share of all steps brought nothing better.
     """
@@ -81,6 +84,7 @@ class Trained:
 
     losses : means over every 50 steps. scores : what ``validate`` said, and after which step.
     best : the step whose weights these are. notes : what the user may want to know. machine : what took the last step.
+    guarded : examples bounded, gradients shortened and steps left out, as `Guard` counts them.
     """
 
     network: nn.Module
@@ -91,6 +95,7 @@ class Trained:
     best: int = 0
     notes: tuple[str, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
+    guarded: Mapping[str, int] = field(default_factory=dict)
 
 
 def train(
@@ -112,6 +117,8 @@ def train(
 ) -> Trained:
     """Minimise ``loss(network, batch)``, which must be the same whenever it is asked for the same batch.
 
+    The loss is one number, or one an example, all at least 0: then those of examples that are far off are bounded.
+
     network, loss : or a `Trainee`, which has its own loss, and None.
     batches : makes a batch of its number, ahead of time where the network is not on the processor (`Prefetched`);
         without it the loss is handed the number.
@@ -127,7 +134,7 @@ def train(
     progress : called as ``progress(stage, done, total)``.
     watch : shown the averaged network after every step, with the number of steps; it must leave it as it is.
 
-    Raises ResourceError when the loss is no longer a number, InputError when ``start`` does not fit, OutputError when
+    Raises ResourceError when the loss stays no number, InputError when ``start`` does not fit, OutputError when
     ``checkpoint`` is that of another training.
     """
     if schedule.precision not in get_args(Precision):
@@ -158,13 +165,14 @@ def train(
                 rate = schedule.learning_rate * _rate(state, schedule)
                 if book is not None and (state.judged or state.step % SMOOTHED == 0):
                     score = state.scores[-1][1] if state.judged else None
-                    book.write(state.step, state.seconds, state.recent_loss, score, rate)
+                    book.write(state.step, state.seconds, state.recent_loss, score, rate, state.guard.total())
                 if _over(state, schedule):
+                    state.guard.check()
                     break
                 between = False
-                value = _gradients(state, schedule, ranks, batch_of)
+                value, left_out = _gradients(state, schedule, ranks, batch_of)
                 state.torn = True
-                _take(state, schedule, ranks, rate, value)
+                _take(state, schedule, ranks, rate, value, left_out)
                 state.torn, state.machine, between = False, here, True
                 if progress is not None and ranks.first:
                     progress(stage, *_share(state, schedule))
@@ -188,7 +196,7 @@ def train(
     if state.best:
         state.average.load_state_dict(state.best)
     return Trained(state.average, state.step, state.seconds, state.losses, state.scores, state.best_step,
-                   book.notes if book is not None else (), state.machine)  # fmt: skip
+                   book.notes if book is not None else (), state.machine, state.guard.total())  # fmt: skip
 
 
 def _trainee(network: nn.Module | Trainee, loss: Objective | None) -> Trainee:
@@ -209,17 +217,20 @@ def _begin(trainee: Trainee, schedule: Schedule, ranks: Ranks, start: Mapping[st
     ranks.copy(trainee.state().values())
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=schedule.precision == "fp16")
     average = copy.deepcopy(shipped).requires_grad_(False).eval()
-    return _State(trainee, average, _optimizer(trainee, schedule), scaler, schedule.optimizer)
+    return _State(trainee, average, _optimizer(trainee, schedule, ranks.device), scaler, Guard.on(ranks.device),
+                  schedule.optimizer)  # fmt: skip
 
 
-def _optimizer(trainee: Trainee, schedule: Schedule) -> torch.optim.Optimizer:
+def _optimizer(trainee: Trainee, schedule: Schedule, device: torch.device) -> torch.optim.Optimizer:
+    """On CUDA all weights are changed at once, or none where the step is left out."""
     groups, own, decay = trainee.groups(), schedule.optimizer, schedule.weight_decay
+    fused = True if device.type == "cuda" else None
     if own == "adam":
-        return torch.optim.Adam(groups, betas=schedule.betas, weight_decay=decay)
+        return torch.optim.Adam(groups, betas=schedule.betas, weight_decay=decay, fused=fused)
     if own == "adamw":
-        return torch.optim.AdamW(groups, betas=schedule.betas, weight_decay=decay)
+        return torch.optim.AdamW(groups, betas=schedule.betas, weight_decay=decay, fused=fused)
     if own == "sgd":
-        return torch.optim.SGD(groups, momentum=schedule.betas[0], weight_decay=decay)
+        return torch.optim.SGD(groups, momentum=schedule.betas[0], weight_decay=decay, fused=fused)
     raise SettingsError("training.optimizer", f"is {own}", did_you_mean(own, get_args(Optimizer)))
 
 
@@ -235,33 +246,48 @@ def _ahead(batches: Callable[[int], Any] | None, device: torch.device) -> Iterat
             yield prefetched
 
 
-def _gradients(state: _State, schedule: Schedule, ranks: Ranks, batch_of: Callable[[int], Any]) -> float:
-    """The loss of the next step, the mean over all processes, and its gradients; ResourceError when it is no number."""
-    device, trainee = ranks.device, state.trainee
+def _gradients(
+    state: _State, schedule: Schedule, ranks: Ranks, batch_of: Callable[[int], Any]
+) -> tuple[Tensor, Tensor]:
+    """The loss of the next step, the mean over all processes, and whether to leave the step out; with its gradients.
+
+    On a GPU, nothing here waits for it.
+    """
+    device, trainee, most = ranks.device, state.trainee, state.guard.most
     state.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=device)
+    total, far = torch.zeros((), device=device), torch.zeros((), device=device)
+    swiftly = trainee if isinstance(trainee, Swift) else None
+    if schedule.accumulate > 1 or state.scaler.is_enabled():
+        swiftly = None
     for part in range(schedule.accumulate):
         batch = batch_of((state.step * schedule.accumulate + part) * ranks.world + ranks.rank)
+        at_once = None if swiftly is None else swiftly.learn(batch, state.step, most, schedule.precision)
+        if at_once is not None:
+            total, far = at_once
+            break
         with autocast(device, schedule.precision):
-            found = trainee.loss(batch, state.step)
-        found = found.float() / schedule.accumulate
-        state.scaler.scale(found).backward()
-        total += found.detach()
+            losses = trainee.loss(batch, state.step).float()
+        found, beyond = bounded(losses, most)
+        state.scaler.scale(found / schedule.accumulate).backward()
+        total += losses.detach().mean() / schedule.accumulate
+        far += beyond
     value = ranks.mean_gradients(state.network, total)
-    if not math.isfinite(value):
-        raise ResourceError("training", f"the loss became {value} at step {state.step}",
-                            "Lower the learning rate, or use precision fp32.")  # fmt: skip
     state.scaler.unscale_(state.optimizer)  # the limit is for true gradients
-    nn.utils.clip_grad_norm_(state.network.parameters(), schedule.clip)
-    return value
+    return value, state.guard.shorten(state.weights, value, far, schedule.clip)
 
 
-def _take(state: _State, schedule: Schedule, ranks: Ranks, rate: float, value: float) -> None:
+def _take(state: _State, schedule: Schedule, ranks: Ranks, rate: float, value: Tensor, left_out: Tensor) -> None:
     """The step itself, and all that follows it."""
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+    if state.scaler.is_enabled():
+        state.scaler.step(state.optimizer)  # which looks for itself
+        state.scaler.update()
+    elif ranks.device.type == "cuda":
+        state.optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]  # as a scaler has it
+        state.optimizer.step()
+    elif not bool(left_out):
+        state.optimizer.step()
     state.trainee.after_step(state.step)
     ranks.copy(state.network.buffers())
     ranks.copy(state.trainee.state().values())
@@ -321,6 +347,7 @@ class _State:
     average: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    guard: Guard
     kind: str = "adam"  # of the optimiser
     step: int = 0
     seconds: float = 0.0
@@ -331,10 +358,16 @@ class _State:
     fell: tuple[int, ...] = ()  # the step at which the learning rate began to fall early, and that of the best weights
     torn: bool = False  # in the middle of a change: some weights are of this step, some of the next
     machine: Mapping[str, str] = field(default_factory=dict)  # that took the last step
-    _window: list[float] = field(default_factory=list)
+    _window: list[Tensor] = field(default_factory=list)  # losses since the last mean, where they were computed
     _sound: list[Tensor] = field(default_factory=list)  # buffers of the network after the last whole step
 
     def __post_init__(self) -> None:
+        # found once: to look through a network takes as long as to start its kernels
+        shipped = self.trainee.ships()
+        self.weights: list[Tensor] = list(self.network.parameters())
+        self._averaged: Pair = list(self.average.parameters()), list(shipped.parameters())
+        self._buffers: Pair = list(self.average.buffers()), list(shipped.buffers())
+        self._own_buffers: list[Tensor] = list(self.network.buffers())
         self._remember()
 
     @property
@@ -344,12 +377,12 @@ class _State:
     def _remember(self) -> None:
         """The average has the network's buffers already where it is the network's."""
         own = self.trainee.ships() is self.network
-        self._sound = list(self.average.buffers()) if own else [b.clone() for b in self._touched()]
+        self._sound = self._buffers[0] if own else [b.clone() for b in self._touched()]
 
     def _touched(self) -> list[Tensor]:
         """What a forward pass may change: running statistics of the network, and of another module that ships."""
         shipped = self.trainee.ships()
-        return [*self.network.buffers(), *(() if shipped is self.network else shipped.buffers())]
+        return [*self._own_buffers, *(() if shipped is self.network else self._buffers[1])]
 
     @property
     def judged(self) -> bool:
@@ -359,8 +392,13 @@ class _State:
     @property
     def recent_loss(self) -> float:
         """Mean since the last multiple of 50 steps."""
-        recent = self._window or self.losses[-1:]
+        recent = self._read() or self.losses[-1:]
         return sum(recent) / len(recent) if recent else math.nan
+
+    def _read(self) -> list[float]:
+        """The losses since the last mean, those of steps that were left out apart. Waits for the device."""
+        found: list[float] = torch.stack(self._window).tolist() if self._window else []
+        return [loss for loss in found if math.isfinite(loss)]
 
     def judge(self, score: float) -> None:
         """Keep the averaged weights when ``score`` is the lowest so far."""
@@ -378,17 +416,20 @@ class _State:
         self.fell = (self.step, self.best_step)
 
     @torch.no_grad()
-    def advance(self, loss: float, decay: float) -> None:
-        for kept, new in zip(self.average.parameters(), self.trainee.ships().parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
-        for buffer, now in zip(self.average.buffers(), self.trainee.ships().buffers(), strict=True):
-            buffer.copy_(now)  # running statistics are averages already, counters cannot be averaged
+    def advance(self, loss: Tensor, decay: float) -> None:
+        kept, new = self._averaged
+        torch._foreach_lerp_(kept, new, 1 - decay)
+        kept, new = self._buffers
+        if kept:  # running statistics are averages already, counters cannot be averaged
+            torch._foreach_copy_(kept, new)
         self._remember()
         self.step += 1
-        self._window.append(loss)
+        self._window.append(loss.float())
         if len(self._window) == SMOOTHED:
-            self.losses.append(sum(self._window) / SMOOTHED)
+            found = self._read()
+            self.losses.append(sum(found) / len(found) if found else math.nan)
             self._window.clear()
+            self.guard.check()
 
     @torch.no_grad()
     def undo_half_step(self) -> None:
@@ -402,11 +443,13 @@ class _State:
             tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
         tensors |= {f"best/{key}": value for key, value in self.best.items()}
         tensors |= {f"trainee/{key}": value for key, value in self.trainee.state().items()}
+        tensors |= {"guard/usual": self.guard.usual, "guard/counts": self.guard.counts}
         for index, moments in self.optimizer.state_dict()["state"].items():
             known = {key: value for key, value in moments.items() if isinstance(value, Tensor)}
             tensors |= {f"optimizer/{index}/{key}": value for key, value in known.items()}
         facts = {"identity": identity, "step": self.step, "seconds": self.seconds, "losses": self.losses,
-                 "window": self._window, "scores": self.scores, "best_step": self.best_step, "fell": self.fell,
+                 "window": [float(loss) for loss in self._window], "scores": self.scores,
+                 "best_step": self.best_step, "fell": self.fell,
                  "scaler": self.scaler.state_dict(), "form": _FORM, "machine": self.machine,
                  "optimizer": self.kind}  # fmt: skip
         save_weights(path, tensors, facts)
@@ -428,7 +471,10 @@ class _State:
         if facts.get("scaler") and self.scaler.is_enabled():  # not when the precision was changed
             self.scaler.load_state_dict(facts["scaler"])
         self.step, self.seconds = facts["step"], facts["seconds"]
-        self.losses, self._window = facts["losses"], facts["window"]
+        self.losses = facts["losses"]
+        self._window = [torch.tensor(loss, device=self.guard.usual.device) for loss in facts["window"]]
+        for name, value in _under(tensors, "guard/").items():
+            getattr(self.guard, name).copy_(value)
         self.scores = [(step, score) for step, score in facts["scores"]]
         self.best, self.best_step = _under(tensors, "best/"), facts["best_step"]
         self.fell, self.machine = tuple(facts.get("fell", ())), facts.get("machine", {})

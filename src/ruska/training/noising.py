@@ -40,15 +40,19 @@ def usual_levels(count: int, random: torch.Generator) -> Tensor:
     return torch.exp(_MIDDLE + _SPREAD * _normal((count,), random))
 
 
-def add_noise(x: Tensor, own_noise: Tensor, random: torch.Generator, levels: Levels = usual_levels) -> Noised:
+def add_noise(
+    x: Tensor, own_noise: Tensor, random: torch.Generator, levels: Levels = usual_levels,
+    choices: torch.Generator | None = None,
+) -> Noised:  # fmt: skip
     """Each batch is of one of four kinds: even or growing with the signal, white or correlated.
 
     x : (b, 1, Y, X), signal with mean near 0 and standard deviation near 1. own_noise : (b,), what is left in it.
+    choices : draws the kind, which the processor has to know; ``random`` where None.
     """
     count = x.shape[0]
     level = levels(count, random).view(-1, 1, 1, 1).clamp(_FAINTEST, _STRONGEST)
     level = torch.maximum(level, _ABOVE * own_noise.view(-1, 1, 1, 1))
-    grows, shared = (float(_uniform((1,), random)) < share for share in (0.4, 0.4))
+    grows, shared = (float(_uniform((1,), choices or random)) < share for share in (0.4, 0.4))
     white = _normal(x.shape, random)
     lags = x.new_zeros(count, 4, 1, 1)
     if shared:

@@ -62,16 +62,18 @@ class Packed:
         pixels = torch.cat([f.reshape(-1) for f in flat if f is not None]).to(torch.float16)
         return cls(pixels.to(device), **{name: value.to(device) for name, value in columns.items()})
 
-    def draw(self, count: int, edge: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, count: int, edge: int, random: torch.Generator, choices: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Patches (count, 1, edge, edge), float32, and the most noise there can be in each of them, (count,).
 
         Turned and mirrored at random, and zoomed out by up to 1.45 (the same for the whole batch), which divides noise
         by the zoom at least: interpolation leaves two thirds of that. Planes that are too small are
-        mirrored at their borders.
+        mirrored at their borders. choices : draws the zoom, which the processor has to know; ``random`` where None.
         """
         device = self.pixels.device
         which = torch.multinomial(self.share, count, replacement=True, generator=random)
-        zoom = _FINEST + (_COARSEST - _FINEST) * max(0.0, 2 * _uniform(1, random).item() - 1)
+        zoom = _FINEST + (_COARSEST - _FINEST) * max(0.0, 2 * _uniform(1, choices or random).item() - 1)
         wide = round(edge * zoom)
         steps = torch.arange(wide, device=device)
         turned = _uniform(count, random) < 0.5

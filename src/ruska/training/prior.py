@@ -31,13 +31,15 @@ from ruska.training.noising import Levels, Noised, add_noise, usual_levels
 from ruska.training.packed import Packed
 from ruska.training.previews import Previews
 from ruska.training.recipe import Prepared, follow
-from ruska.training.restoring import EDGE, Met, walk
+from ruska.training.recording import Recorded
+from ruska.training.restoring import EDGE, Course, Met, meet, set_out
 from ruska.training.trainee import Single
 from ruska.weights.tensors import fill, load_weights, save_weights
 
 Decay = Literal["cosine", "flat"]
 _SAMPLES = 3  # patches that are drawn while it is trained
 _LOOKS = 60  # batches that tell how large values in the network become
+_LONG_MINUTES, _LONG_STEPS = 10, 30_000  # from which a training gains more by compiling, on CUDA, than that takes
 _CYCLE = 10  # steps in which the share of those that restore is kept to
 _COORDINATES = {"prediction": "x0", "path": "exploding"}
 _WORDS = ("decay", "prediction", "path")  # settings that are no numbers
@@ -133,18 +135,29 @@ class PriorRecipe:
         if self.start is not None:
             fill(network, deepened(load_weights(self.start)[0], network) or self.start)
             Bounds(network).lift()  # what training needs is measured anew at its end
-        lessons = _Lessons(packed, own, _levels(own))
+        lessons = Lessons(packed, own, levels_of(own))
         schedule = Schedule(own.steps, own.minutes, own.learning_rate, own.decay, "bf16", average=own.average,
                             checkpoint_seconds=180)  # fmt: skip
-        return Prepared(Single(network, lessons.loss), schedule, own.identity(), watch=_previews(folder, packed, own),
-                        finish=lessons.bound)  # fmt: skip
+        watch = _previews(folder, packed, own)
+        return Prepared(trainee(network, lessons, device), schedule, own.identity(), watch=watch, finish=lessons.bound)
 
     def card(self, trained: Trained) -> dict[str, Any]:
         return {"network": self.own.network(), "steps": trained.steps, "seconds": trained.seconds}
 
 
+def trainee(network: Denoiser, lessons: Lessons, device: torch.device) -> Single:
+    """What the loop trains: on CUDA, its weights lie as convolutions there read them, and its steps are recorded."""
+    if device.type != "cuda":
+        return Single(network, lessons.loss)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    own = lessons.own
+    long = own.steps >= _LONG_STEPS if own.minutes is None else own.minutes >= _LONG_MINUTES
+    return Recorded(network, lessons.loss, lessons.asked, {"noise": denoising, "walk": restoring},
+                    network.network if long else None)  # fmt: skip
+
+
 @dataclass(frozen=True)
-class _Lessons:
+class Lessons:
     """What a prior is asked, by number of the step."""
 
     packed: Packed
@@ -152,23 +165,33 @@ class _Lessons:
     levels: Levels
 
     def loss(self, network: nn.Module, step: int) -> Tensor:
+        """One an example."""
+        kind, asked = self.asked(network, step)
+        return (restoring if kind == "walk" else denoising)(network, *asked)
+
+    def asked(self, network: nn.Module, step: int) -> tuple[str, tuple[Tensor, ...]]:
+        """Which of the two it is, and what the function of that name takes."""
         assert isinstance(network, Denoiser)
         if step % _CYCLE < round(self.own.restoring * _CYCLE):
-            met = self.walked(network, step)
-            return network.loss(met.y, met.sigma, None, met.x, met.spread)
+            return "walk", self.course(network, step)
         given, x = self.batch(step)
-        return network.loss(given.y, given.sigma, given.lags, x)
+        return "noise", (given.y, given.sigma, given.lags, x)
 
     def batch(self, step: int) -> tuple[Noised, Tensor]:
         with torch.autocast(self.packed.pixels.device.type, enabled=False):
-            random = self._random(step)
-            x, noise = vary(*self.packed.draw(self.own.batch, self.own.patch, random), random)
-            return add_noise(x, noise, random, self.levels), x
+            random, choices = self._random(step)
+            x, noise = vary(*self.packed.draw(self.own.batch, self.own.patch, random, choices), random)
+            return add_noise(x, noise, random, self.levels, choices), x
 
     def walked(self, network: Denoiser, step: int) -> Met:
-        random = self._random(step)
-        x, _ = vary(*self.packed.draw(self.own.walks, EDGE, random), random)
-        return walk(network, x, random)
+        return _met(network, *self.course(network, step))
+
+    def course(self, network: Denoiser, step: int) -> tuple[Tensor, ...]:
+        with torch.autocast(self.packed.pixels.device.type, enabled=False):
+            random, choices = self._random(step)
+            x, _ = vary(*self.packed.draw(self.own.walks, EDGE, random, choices), random)
+            course, white = set_out(len(x), network.multiple, random, choices)
+        return x[..., : course.edge, : course.edge], white, *course.flat()
 
     def bound(self, network: nn.Module, steps: int) -> None:
         """Set the limits of a trained network, by batches that were not seen in training."""
@@ -181,8 +204,28 @@ class _Lessons:
                     met = self.walked(network, step)
                     network(met.y, met.sigma, None, met.spread)
 
-    def _random(self, step: int) -> torch.Generator:
-        return torch.Generator(self.packed.pixels.device).manual_seed(self.own.seed * 1_000_003 + step)
+    def _random(self, step: int) -> tuple[torch.Generator, torch.Generator]:
+        """For tensors, where these are; and for what the processor has to know, so that it need not wait for a GPU."""
+        seed, device = self.own.seed * 1_000_003 + step, self.packed.pixels.device
+        random = torch.Generator(device).manual_seed(seed)
+        return random, random if device.type == "cpu" else torch.Generator().manual_seed(seed)
+
+
+def denoising(network: nn.Module, y: Tensor, sigma: Tensor, lags: Tensor, x: Tensor) -> Tensor:
+    """Losses of noisy patches."""
+    assert isinstance(network, Denoiser)
+    return network.losses(y, sigma, lags, x)
+
+
+def restoring(network: nn.Module, *course: Tensor) -> Tensor:
+    """Losses of the images on the way of a walk."""
+    assert isinstance(network, Denoiser)
+    met = _met(network, *course)
+    return network.losses(met.y, met.sigma, None, met.x, met.spread)
+
+
+def _met(network: Denoiser, x: Tensor, white: Tensor, *course: Tensor) -> Met:
+    return meet(network, x, white, Course.of(course))
 
 
 def _previews(folder: Path, packed: Packed, own: PriorSettings) -> Previews | None:
@@ -192,7 +235,7 @@ def _previews(folder: Path, packed: Packed, own: PriorSettings) -> Previews | No
     return Previews(folder / "samples", clean, own.samples)
 
 
-def _levels(own: PriorSettings) -> Levels:
+def levels_of(own: PriorSettings) -> Levels:
     """How strong noise is drawn; `add_noise` keeps it within what a network is ever told."""
     path = path_of(own.path)
     if path is None:

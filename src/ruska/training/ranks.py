@@ -48,10 +48,10 @@ class Ranks:
             dist.broadcast(shared, 0)
             tensor.detach().copy_(shared)
 
-    def mean_gradients(self, network: nn.Module, loss: Tensor) -> float:
+    def mean_gradients(self, network: nn.Module, loss: Tensor) -> Tensor:
         """Replace every gradient by its mean over the processes; returns the mean of the losses."""
         if self.world == 1:
-            return float(loss)
+            return loss
         weights = [p for p in network.parameters() if p.requires_grad]
         for p in weights:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
@@ -60,7 +60,7 @@ class Ranks:
         dist.all_reduce(flat)
         for grad, mean in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
             grad.copy_(mean.view(grad.shape))
-        return float(flat[-1])
+        return flat[-1]
 
     def must_agree(self, step: int) -> None:
         """Raises ResourceError when the processes would go on from different steps."""

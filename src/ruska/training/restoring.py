@@ -9,21 +9,24 @@ states its own use leads to: Ross, Gordon & Bagnell (2011), DAgger, arXiv 1011.0
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
 
-from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE, falling_levels, half_quadratic
+from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE, falling_levels
 from ruska.networks.denoiser import FAINTEST
-from ruska.physics.operators import Decimation, GaussianBlur, spread
+from ruska.physics.operators import Decimation, GaussianBlur, lines, spread
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ruska.networks.denoiser import Denoiser
-    from ruska.physics.operators import Operator
 
 EDGE = 160  # pixels of the patches that are drawn
 _EDGE = 144  # about as many are used: the nearest multiple of the factor and of what the network needs
@@ -47,35 +50,136 @@ class Met:
     x: Tensor
 
 
-def walk(network: Denoiser, x: Tensor, random: torch.Generator) -> Met:
+@dataclass(frozen=True)
+class Course:
+    """All of a walk but its images, as tensors, so that walks with any instrument are the same computation.
+
+    recorded_y, recorded_x : (m, n), from the specimen's n pixels to the instrument's m. waves_y, waves_x (n, n) and
+    power (n, n), enlarged_y, enlarged_x (n, m) : as in `physics.operators.Line`. noise : of the measurement. levels,
+    ratios : of the passes; how much the prior weighs against the measurement. told : (1, 2, 1, 1), pixels that the
+    instrument averages over. learned : numbers of the passes that are learned from.
+    """
+
+    recorded_y: Tensor
+    recorded_x: Tensor
+    waves_y: Tensor
+    waves_x: Tensor
+    power: Tensor
+    enlarged_y: Tensor
+    enlarged_x: Tensor
+    noise: Tensor
+    levels: Tensor
+    ratios: Tensor
+    told: Tensor
+    learned: Tensor
+
+    @property
+    def edge(self) -> int:
+        """Pixels of the patches."""
+        return len(self.power)
+
+    def flat(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> Self:
+        """From what `flat` gave."""
+        return cls(*tensors)
+
+    def to(self, device: torch.device) -> Self:
+        """On ``device``, without waiting for what it is busy with; there, every instrument has matrices of one size."""
+        if device.type == "cpu":
+            return self
+        whole = (_filled(v, self.edge) if v.dim() == 2 else v for v in self.flat())
+        pinned = (v.pin_memory() if device.type == "cuda" else v for v in whole)
+        return self.of([v.to(device, non_blocking=True) for v in pinned])
+
+
+def _filled(matrix: Tensor, edge: int) -> Tensor:
+    """With rows and columns of zeros where the instrument has no pixels."""
+    rows, columns = matrix.shape
+    return torch.nn.functional.pad(matrix, (0, edge - columns, 0, edge - rows))
+
+
+def walk(
+    network: Denoiser, x: Tensor, random: torch.Generator, choices: torch.Generator | None = None
+) -> Met:  # fmt: skip
     """Simulate a measurement of x (b, 1, 160, 160) and restore it; some of the images on the way.
 
     The network is only run. Each step of a training walks with the network as it is by then.
+    choices : draws what the processor has to know; ``random`` where None.
     """
-    operator, trust = instrument(random)
-    edge = _edge(operator, network.multiple)
-    x = x[..., :edge, :edge]
-    noise = _between(_FAINT, _STRONG, random)
-    measured = operator.forward(x)
-    measured = measured + noise * torch.randn(measured.shape, generator=random, device=x.device)
-    believed = noise * float(torch.exp(_UNKNOWN * torch.randn(1, generator=random, device=x.device)))
+    course, white = set_out(len(x), network.multiple, random, choices)
+    return meet(network, x[..., : course.edge, : course.edge], white, course)
+
+
+def set_out(
+    count: int, multiple: int, random: torch.Generator, choices: torch.Generator | None = None
+) -> tuple[Course, Tensor]:
+    """Draw a walk of ``count`` patches, and its noise (count, 1, *recorded), of standard deviation 1."""
+    choices, device = choices or random, random.device
+    operator, trust = instrument(choices)
+    edge = _edge(operator, multiple)
+    along = lines(operator, edge)
+    noise = _between(_FAINT, _STRONG, choices)
+    shape = [edge if device.type != "cpu" else len(line.there) for line in along]
+    white = torch.randn((count, 1, *shape), generator=random, device=device)
+    believed = noise * float(torch.exp(_UNKNOWN * torch.randn(1, generator=choices, device=choices.device)))
     levels = falling_levels(believed, _PASSES)
-    told = x.new_tensor(spread(operator)).view(1, 2, 1, 1)
-    learned = {_PASSES - 1, *torch.randperm(_PASSES - 1, generator=random, device=x.device)[: _SEEN - 1].tolist()}
+    others = torch.randperm(_PASSES - 1, generator=choices, device=choices.device)[: _SEEN - 1]
+    course = Course.of([
+        *(_tensor(line.there) for line in along),
+        *(_tensor(line.waves) for line in along),
+        _tensor(np.multiply.outer(*(line.power for line in along))),
+        *(_tensor(line.larger) for line in along),
+        torch.tensor(noise),
+        torch.tensor(levels),
+        torch.tensor([trust * (believed / level) ** 2 for level in levels]),
+        torch.tensor(_told(operator)).view(1, 2, 1, 1),
+        torch.tensor(sorted([*others.tolist(), _PASSES - 1])),
+    ])  # fmt: skip
+    return course.to(device), white
 
-    def denoise(image: Tensor, level: float) -> Tensor:
-        return network(image, image.new_full((1, 1, 1, 1), level), None, told)
 
-    with torch.no_grad():
-        passes = enumerate(half_quadratic(operator, measured, levels, lambda s: trust * (believed / s) ** 2, denoise))
-        met = [(image, level) for k, (image, level, _) in passes if k in learned]
-    count = len(x)
-    sigma = torch.cat([x.new_full((count, 1, 1, 1), level) for _, level in met])
-    images = torch.cat([image for image, _ in met])
-    return Met(images, sigma.clamp(min=FAINTEST), told.expand(len(sigma), -1, -1, -1), x.repeat(len(met), 1, 1, 1))
+def meet(network: Denoiser, x: Tensor, white: Tensor, course: Course) -> Met:
+    """Go the ``course`` with x (b, 1, n, n): the passes of `half_quadratic`, whose data steps are products of matrices.
+
+    Nothing in it depends on numbers that the processor would have to wait for.
+    """
+    ty, tx, vy, vx, power, uy, ux = course.flat()[:7]
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        by, bx = vy.mT @ ty.mT, vx.mT @ tx.mT
+        measured = ty @ x @ tx.mT + course.noise * white
+        guess = uy @ measured @ ux.mT
+        images = []
+    for k in range(_PASSES):
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            missing = by @ (measured - ty @ guess @ tx.mT) @ bx.mT
+            images.append(guess + vy @ (missing / (power + course.ratios[k])) @ vx.mT)
+        if k < _PASSES - 1:  # what the network makes of the last is asked for when it learns
+            with torch.no_grad():
+                guess = network(images[k], course.levels[k].view(1, 1, 1, 1), None, course.told).float()
+    count, seen = len(x), len(course.learned)
+    sigma = course.levels[course.learned].clamp(min=FAINTEST).repeat_interleave(count).view(-1, 1, 1, 1)
+    met = torch.stack(images)[course.learned].flatten(0, 1)
+    return Met(met, sigma, course.told.expand(len(sigma), -1, -1, -1), x.repeat(seen, 1, 1, 1))
 
 
-def instrument(random: torch.Generator) -> tuple[Operator, float]:
+def _told(operator: GaussianBlur | Decimation) -> tuple[float, ...]:
+    """Along Y and X, each by itself."""
+    if isinstance(operator, GaussianBlur):
+        return spread(GaussianBlur(operator.sigmas[:1])) * len(operator.sigmas)
+    return _spread(operator)
+
+
+_spread = lru_cache(maxsize=64)(spread)
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def instrument(random: torch.Generator) -> tuple[GaussianBlur | Decimation, float]:
     """A blur, coarser pixels, or thick slices seen from the side; and the weight of the prior that goes with it."""
     chance = torch.rand(3, generator=random, device=random.device).tolist()
     if chance[0] < _BLUR:
@@ -88,7 +192,7 @@ def instrument(random: torch.Generator) -> tuple[Operator, float]:
     return Decimation(axes), TRUST_COARSE
 
 
-def _edge(operator: Operator, multiple: int) -> int:
+def _edge(operator: GaussianBlur | Decimation, multiple: int) -> int:
     """Pixels that cells of the operator, and the network, fill without a rest."""
     whole = math.lcm(multiple, *(s.denominator for s in operator.scale))
     return round(_EDGE / whole) * whole

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 Objective = Callable[[nn.Module, Any], Tensor]
-"""(network, batch) to the loss; the same whenever it is asked for the same batch."""
+"""(network, batch) to the loss, one number or one an example; the same whenever it is asked for the same batch."""
 
 
 class Trainee(Protocol):
@@ -31,7 +31,10 @@ class Trainee(Protocol):
         ...
 
     def loss(self, batch: Any, step: int) -> Tensor:
-        """What to minimise. batch : its number, or what the training's source of batches made of it."""
+        """What to minimise: one number, or one an example, at least 0.
+
+        batch : its number, or what the training's source of batches made of it.
+        """
         ...
 
     def after_step(self, step: int) -> None:
@@ -51,6 +54,18 @@ class Trainee(Protocol):
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Take what ``state`` gave before."""
+        ...
+
+
+@runtime_checkable
+class Swift(Protocol):
+    """A trainee that can compute loss and gradients in one go."""
+
+    def learn(self, batch: Any, step: int, most: Tensor, precision: str) -> tuple[Tensor, Tensor] | None:
+        """Leave the gradients of `guard.bounded` in the weights; the mean loss, and how many examples are far off.
+
+        None where it cannot, before anything was changed: then ``loss`` is asked.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from ruska.physics.operators.compose import Composition, Identity
 from ruska.physics.operators.contract import Geometry, Operator
 from ruska.physics.operators.custom import load_operator
 from ruska.physics.operators.decimate import Decimation
+from ruska.physics.operators.dense import Line, lines
 from ruska.physics.operators.families import FAMILIES, BlurShape, Family, blur_shape, free_shape
 from ruska.physics.operators.mask import Mask
 from ruska.physics.operators.normal import data_step
@@ -22,6 +23,7 @@ __all__ = [
     "GaussianBlur",
     "Geometry",
     "Identity",
+    "Line",
     "Mask",
     "Operator",
     "airy_psf",
@@ -31,6 +33,7 @@ __all__ = [
     "disc_psf",
     "free_shape",
     "gaussian_psf",
+    "lines",
     "load_operator",
     "measured_psf",
     "spread",

@@ -68,7 +68,7 @@ class GaussianBlur:
         transfer = torch.ones((), dtype=torch.float64)
         for axis, (sigma, n) in enumerate(zip(self.sigmas, shape, strict=True)):
             # real, as the kernel is symmetric
-            wave = torch.from_numpy(_transfer(gaussian_kernel(sigma), 2 * n))
+            wave = torch.from_numpy(transfer_of(gaussian_kernel(sigma), 2 * n))
             wave = wave[: n + 1] if axis == len(shape) - 1 else wave
             transfer = transfer * wave.view([-1 if a == axis else 1 for a in range(len(shape))])
         transfer = transfer.to(y)
@@ -83,7 +83,7 @@ class GaussianBlur:
         ]  # fmt: skip
 
 
-def _transfer(kernel: Sequence[float], length: int) -> NDArray[np.float64]:
+def transfer_of(kernel: Sequence[float], length: int) -> NDArray[np.float64]:
     """What a symmetric kernel leaves of each wave of a periodic line of ``length`` pixels."""
     half = len(kernel) // 2
     at = np.arange(-half, half + 1)

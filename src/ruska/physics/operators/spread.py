@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ruska.physics.operators.contract import Operator
 
-_EDGE = {2: 120, 3: 48}  # pixels of the field a point is put into the middle of; multiples of common factors
+_EDGE = {1: 120, 2: 120, 3: 48}  # pixels of the field a point is put into the middle of; multiples of common factors
 
 
 def spread(operator: Operator) -> tuple[float, ...]:
@@ -26,7 +26,8 @@ def spread(operator: Operator) -> tuple[float, ...]:
     at = torch.arange(edge, dtype=answer.dtype)
     found = []
     for axis in range(dimensions):
-        profile = answer.sum([a for a in range(dimensions) if a != axis])
+        others = [a for a in range(dimensions) if a != axis]
+        profile = answer.sum(others) if others else answer  # a sum over no axis is one over all
         profile = profile / profile.sum().clamp(min=1e-30)
         found.append(float(((profile * at**2).sum() - (profile * at).sum() ** 2).clamp(min=0) / 2) ** 0.5)
     return tuple(found)

@@ -46,6 +46,13 @@ class Taps:
             out.index_add_(axis, column, y * weight)
         return out
 
+    def matrix(self) -> NDArray[np.float64]:
+        """(outputs, size): the same as one matrix."""
+        out = np.zeros((len(self.index), self.size))
+        for index, weights in zip(self.index.T, self.weights.T, strict=True):
+            np.add.at(out, (np.arange(len(out)), index), weights)
+        return out
+
     def _columns(self, x: Tensor, axis: int) -> list[tuple[Tensor, Tensor]]:
         import torch
 
