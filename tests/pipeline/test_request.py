@@ -52,9 +52,9 @@ def test_a_request_is_json_there_and_back(request):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"task": "denoise", "metod": "tv"}, "request.metod: is no setting. Did you mean 'method'"),
-        ({"task": "denoise", "run": {"sed": 1}}, "request.run.sed: is no setting. Did you mean 'seed'"),
-        ({"task": "denoise", "inputs": {"image": {"pth": "a"}}}, "is no setting"),
+        ({"task": "denoise", "metod": "tv"}, "request.metod: is not a setting. Did you mean 'method'"),
+        ({"task": "denoise", "run": {"sed": 1}}, "request.run.sed: is not a setting. Did you mean 'seed'"),
+        ({"task": "denoise", "inputs": {"image": {"pth": "a"}}}, "is not a setting"),
         ({"task": "denoise", "inputs": {"image": {}}}, "expected one of path, step, array, blank"),
         ({"task": "denoise", "inputs": {"image": {"path": "a", "array": "b"}}}, "names path and array"),
         ({"task": "denoise", "inputs": {"image": {"step": "mean"}}}, "@NAME.OUTPUT"),

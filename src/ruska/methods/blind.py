@@ -54,7 +54,7 @@ class Found:
     def __str__(self) -> str:
         if self.shape is None:
             return "No blur was found, and the image was left as it is; `ruska denoise` removes its noise."
-        lines = f"The blur was estimated: {self.shape}, its width to about ± {100 * self.error:.0f} %."
+        lines = f"The blur was estimated: {self.shape}, its width known to about ± {100 * self.error:.0f} %."
         if self.shape.family == "free":
             middle = self.shape.psf()[self.shape.psf().shape[0] // 2]
             lines += " Weights along its middle row: " + " ".join(f"{v:.3f}" for v in middle) + "."

@@ -55,7 +55,7 @@ def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
     found = Fraction(sizes["Z"] / sizes["X"]).limit_denominator(_FINEST)
     if found <= 1:
         raise GeometryError(name, f"has slices {sizes['Z']:.3g} nm apart and pixels of {sizes['X']:.3g} nm",
-                            "There is nothing to be made isotropic; for finer pixels: `ruska superres`.")  # fmt: skip
+                            "Its voxels are isotropic already. For finer pixels, use `ruska superres`.")  # fmt: skip
     return found
 
 

@@ -65,17 +65,19 @@ class PriorSettings(Settings):
     model: FileRef | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
     noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
                                     "intensity range; none: estimated from the data.")  # fmt: skip
-    strength: float = Field(1.0, gt=0, le=10, description="Noise the prior is told, in noise levels, 0 to 10.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the network: fp32, or bf16 (faster where the "
-                                               "processor or GPU has it).")  # fmt: skip
+    strength: float = Field(
+        1.0, gt=0, le=10, description="Noise level the prior is told, as a multiple of the measured one, 0 to 10."
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of the network: fp32, or bf16 (faster "
+                                               "where the processor or GPU supports it).")  # fmt: skip
 
 
 class OnePassSettings(PriorSettings):
     """Settings of `Prior`."""
 
     basic: ClassVar[tuple[str, ...]] = ("noise_std", "strength", "model")
-    ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; their "
-                          "mean is 0.02 to 0.1 dB better, and takes as many times as long.")  # fmt: skip
+    ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; the "
+                          "mean of 8 is 0.02 to 0.1 dB better and takes 8 times as long.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def look(source: Readable, settings: PriorSettings, *, by_statistics: bool = Fal
     told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
     note = f"noise {given or std:.3g} of the intensity range{_form(level)}"
     if given is not None:
-        return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
+        return told.stronger(given / std), f"{note}. This level was given; only its form comes from the estimate."
     return told, f"{note}. {found.reason}"
 
 

@@ -51,15 +51,15 @@ class Repeats:
     def note(self) -> str:
         """Where the noise is from, for the user."""
         pairs = f"{self.pairs} pair{'s' * (self.pairs > 1)}"
-        return f"its noise is that of the differences between {pairs} of neighbouring frames"
+        return f"its noise comes from the differences between {pairs} of neighbouring frames"
 
     @property
     def warning(self) -> str | None:
         """What speaks against it."""
         if self.drift_px <= _DRIFT:
             return None
-        return (f"neighbouring frames lie about {self.drift_px:.2g} pixels apart, and their differences may hold some "
-                "structure: register them first (ruska register)")  # fmt: skip
+        return (f"neighbouring frames are shifted by about {self.drift_px:.2g} pixels, so their differences may "
+                "contain some structure: register them first (ruska register)")  # fmt: skip
 
 
 def tell_repeats(source: Readable, name: str) -> Repeats:
@@ -69,11 +69,11 @@ def tell_repeats(source: Readable, name: str) -> Repeats:
     """
     found = noise_of_repeats(source)
     if found is None:
-        raise GeometryError(name, "has no two frames, 64 pixels each way, that could be repeats of one place",
+        raise GeometryError(name, "has no two frames of at least 64 x 64 pixels that could be repeats of one place",
                             "Leave out --repeated-frames, or give a movie (TYX).")  # fmt: skip
     if found.drift_px > _FAR:
-        raise GeometryError(name, f"has frames about {found.drift_px:.2g} pixels apart, too far for their difference "
-                            "to be noise", "Register them first: ruska register.")  # fmt: skip
+        raise GeometryError(name, f"has frames shifted by about {found.drift_px:.2g} pixels, too far for their "
+                            "differences to be noise", "Register them first: ruska register.")  # fmt: skip
     tell_noise(source, found.noise, found.level)
     return found
 

@@ -85,7 +85,7 @@ def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
     given = {k: None if isinstance(v, str) and v.lower() in ("none", "auto") else v for k, v in values.items()}
     for name in given:
         if name not in record.model_fields:
-            raise SettingsError(f"{method}.{name}", "is no setting", did_you_mean(name, record.model_fields))
+            raise SettingsError(f"{method}.{name}", "is not a setting", did_you_mean(name, record.model_fields))
     try:
         return record.model_validate(given)
     except ValidationError as error:

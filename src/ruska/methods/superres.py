@@ -37,6 +37,6 @@ class Superres:
 
 
 SUPERRES_ABOUT = About(
-    "superres", SUPERRES, "Finer pixels in every slice with the prior; a few passes.",
+    "superres", SUPERRES, "Make pixels finer in every slice with the prior; a few passes.",
     SuperresSettings, Superres, learns=True, prior=True, each=True,
 )  # fmt: skip

@@ -177,7 +177,9 @@ def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
         place = [str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int)]
         name = ".".join([subject, *place])
         if first["type"] == "extra_forbidden":
-            raise SettingsError(name, "is no setting", did_you_mean(place[-1], _fields(record, place[:-1]))) from error
+            raise SettingsError(
+                name, "is not a setting", did_you_mean(place[-1], _fields(record, place[:-1]))
+            ) from error
         raise refused(name, first) from error
 
 

@@ -315,7 +315,7 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
     if target.exists() and any(target.samefile(file) for file in files_of(image) if file.exists()):
         raise OutputError(
-            target, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another name."
+            target, "is the input file or one of its references, which Ruska never overwrites", "Choose another name."
         )
     if target.exists() and image.path is not None and image.path.resolve() in target.resolve().parents:
         raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",

@@ -94,12 +94,14 @@ def check_beside(names: Beside, files: Sequence[Path], *, overwrite: bool, input
             continue
         if any(used.exists() and file.samefile(used) for used in inputs):
             raise OutputError(
-                file, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another output name."
+                file,
+                "is the input file or one of its references, which Ruska never overwrites",
+                "Choose another output name.",
             )
         if file.is_dir():
             raise OutputError(file, "is a folder", "Move it away, or choose another output name.")
         if not (overwrite or own):
-            raise OutputError(file, "exists already, and is not of this output",
+            raise OutputError(file, "exists already and belongs to another output",
                               "Choose another output name, or pass --overwrite.")  # fmt: skip
 
 

@@ -156,7 +156,12 @@ def judge(
     numbers = asdict(m) | ({} if gain is None else gain.as_dict())
     quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
     if clipped:
-        quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
+        what = (
+            "1 voxel did not fit the output's range and was"
+            if clipped == 1
+            else (f"{clipped} voxels did not fit the output's range and were")
+        )
+        quiet.append(f"{what} clipped; write float32 to keep {'it' if clipped == 1 else 'them'}.")
     if (hum := interference_left(before, after)) is not None:
         quiet.append(hum)
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
@@ -166,8 +171,8 @@ def judge(
     nearer, nearer_line = _nearer(gain)
     lines = [*nearer_line, _removed(m), structure_line, _residual(m, noise), bias_line, *quiet]
     lines.append(
-        "What cannot be judged from one image: whether fine detail in the result is real. Compare a second exposure "
-        "of the same field, or a longer one of a part of it, before you interpret detail near the noise."
+        "What one image cannot tell: whether fine detail in the result is real. Before you interpret detail near the "
+        "noise, compare a second exposure of the same field, or a longer one of a part of it."
     )
     level = _worst(loss, nearer, "warning" if biased else "good", "caution" if quiet else "good")
     headline = _headline(m, loss, biased=biased, remarked=level == "caution", gain=gain)
@@ -201,21 +206,21 @@ def _nearer(gain: Improvement | None) -> tuple[Level, list[str]]:
     if gain is None:
         return "good", []
     facts = (
-        f"what was removed has {gain.removed:.2g} times the variance of the noise (about {gain.noise_std:.3g} grey "
-        f"levels), of which {gain.taken:.0%} is gone"
+        f"What was removed has {gain.removed:.2g} times the variance of the noise (about {gain.noise_std:.3g} grey "
+        f"levels); {gain.taken:.0%} of the noise's variance is gone"
     )
     if not gain.better:
-        where = "further from" if gain.worse else "no nearer to"
+        where = "further from" if gain.worse else "no closer to"
         advice = "Use a stronger setting" if gain.taken < _HARDLY and not gain.worse else "Use a weaker setting"
         return "warning" if gain.worse else "caution", [
-            f"Result against input: the result is probably {where} the specimen than its input: {facts}. {advice}, "
+            f"Result against input: the result is probably {where} the specimen than its input. {facts}. {advice}, "
             "or keep the input."
         ]
-    sure = f"as long as the noise is more than {gain.break_even:.3g} grey levels"
+    sure = f"if the noise is above {gain.break_even:.3g} grey levels"
     if gain.break_even > _NARROW * gain.noise_std:
-        return "caution", [f"Result against input: the result is nearer to the specimen only {sure}: {facts}. A weaker "
+        return "caution", [f"Result against input: the result is closer to the specimen only {sure}. {facts}. A weaker "
                            "setting would be safer."]  # fmt: skip
-    return "good", [f"Result against input: the result is probably nearer to the specimen, {sure}: {facts}."]
+    return "good", [f"Result against input: the result is probably closer to the specimen {sure}. {facts}."]
 
 
 def _nothing_removed(m: Measures, quiet: list[str], better: bool | None, numbers: Mapping[str, Any]) -> Verdict:
@@ -235,7 +240,7 @@ def _removed(m: Measures) -> str:
     share = 1 - min(m.noise_after / m.noise_before, 1) if m.noise_before > 0 else 0.0
     return (
         f"Noise: about {m.noise_before:.3g} grey levels before, {m.noise_after:.3g} after ({share:.0%} less at the "
-        f"finest scale); what was taken away has a standard deviation of {m.residual_std:.3g}."
+        f"finest scale); what was removed has a standard deviation of {m.residual_std:.3g}."
     )
 
 
@@ -265,7 +270,9 @@ def _structure(m: Measures) -> tuple[Level, str]:
 def _residual(m: Measures, noise: NoiseEstimate) -> str:
     y, x = m.residual_lag1
     alike = max(y - noise.lag1[0], x - noise.lag1[1]) < 0.15
-    look = "does not look smoother than the noise" if alike else "is smoother than noise, so it holds more than noise"
+    look = (
+        "does not look smoother than the noise" if alike else "is smoother than noise, so it contains more than noise"
+    )
     return (
         f"Residual: it {look} (neighbours correlate {y:+.2f} down the columns and {x:+.2f} along the rows, the "
         f"noise {noise.lag1[0]:+.2f} and {noise.lag1[1]:+.2f}). {noise.reason}"
