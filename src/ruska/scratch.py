@@ -228,7 +228,7 @@ def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
     if gone:
         say(f"{parent}: deleted what {gone} killed run{'s' * (gone > 1)} had left unfinished ({_bytes(size)}).")
     if old:
-        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version, which did not say whose it is. "
+        _say_once(f"{parent}: {_listed(old)}: left by an older version, which did not record whose it is. "
                   "Delete it if no run is writing there.")  # fmt: skip
 
 
@@ -241,11 +241,11 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
         return None
     try:
         if not _is_own_folder(folder):
-            _say_once(f"{folder}: is a link, or of another user: left alone.")
+            _say_once(f"{folder}: is a link, or belongs to another user: left alone.")
         elif owner.is_elsewhere():
             _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that has ended.")
         elif not owner.is_dead():
-            _say_once(f"{folder}: belongs to a run that goes on (process {owner.pid}): left alone.")
+            _say_once(f"{folder}: belongs to a run that is still going (process {owner.pid}): left alone.")
         else:
             with FileLock(folder / _LOCK, timeout=0, thread_local=False):
                 if kind == "replaced":
@@ -269,7 +269,7 @@ def _bring_back(folder: Path) -> None:
         target = folder.parent / old.name
         if old.name != _LOCK and not os.path.lexists(target):
             os.replace(old, target)
-            say(f"{target}: the run that was to replace it was killed: the old one is back.")
+            say(f"{target}: the run that was replacing it was killed: the old one is back.")
 
 
 def _is_own_folder(folder: Path) -> bool:

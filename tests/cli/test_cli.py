@@ -332,7 +332,7 @@ def test_a_model_is_trained_listed_verified_and_used(noisy, capsys):
     weights.write_bytes(weights.read_bytes()[:-7])
     ruska_command("models", "verify", model, code=3)
     ruska_command("denoise", noisy, "-o", folder / "b.tif", "--model", model, code=3)
-    assert "not what its card speaks of" in capsys.readouterr().err
+    assert "does not match its card" in capsys.readouterr().err
     assert not (folder / "b.tif").exists()
 
 

@@ -225,7 +225,7 @@ def leading() -> Iterator[str]:
         ("https://0xa.1", "address within a network"),
         ("https://inside.example.org", "address within a network"),
         ("ftp://127.0.0.1", "not https://"),
-        ("http://me:s3cret@127.0.0.1", "a user's name"),
+        ("http://me:s3cret@127.0.0.1", "a user name"),
         ("", "TooManyRedirects"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_start_is_a_whole_prior(corpus, tmp_path):
     changed = bytearray((folder / WEIGHTS).read_bytes())
     changed[-1] ^= 1
     (folder / WEIGHTS).write_bytes(bytes(changed))
-    with pytest.raises(InputError, match="not what its card speaks of"):
+    with pytest.raises(InputError, match="does not match its card"):
         ruska.train([corpus], tmp_path / "b", method="prior", settings={**TINY, "steps": 1, "start": str(folder)})
 
 

@@ -44,7 +44,7 @@ WRONG_LISTS = [[], [[4]], "xxxx", 4, None, {"0": 4}, [4] * 9, [4] * 100_000]
 @pytest.mark.parametrize("wrong", [*WRONG_LISTS, *([n, 8, 8, 8] for n in WRONG_NUMBERS)], ids=lambda w: repr(w)[:20])
 @pytest.mark.parametrize("field", ["widths", "blocks"])
 def test_a_prior_no_network_can_be_is_one_line(field, wrong):
-    with pytest.raises(RuskaError, match=rf"^card\.json: is no model card \(network.*({field}|blocks)") as caught:
+    with pytest.raises(RuskaError, match=rf"^card\.json: is not a model card \(network.*({field}|blocks)") as caught:
         parsed(with_network("prior", **{field: wrong}))
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_prior_no_network_can_be_is_one_line(field, wrong):
     ids=lambda v: repr(v)[:20],
 )  # fmt: skip
 def test_a_blind_network_that_cannot_be_is_one_line(method, field, wrong):
-    with pytest.raises(RuskaError, match=rf"^card\.json: is no model card \(.*network.{field}") as caught:
+    with pytest.raises(RuskaError, match=rf"^card\.json: is not a model card \(.*network.{field}") as caught:
         parsed(with_network(method, **{field: wrong}))
     assert "\n" not in str(caught.value)
 
@@ -153,7 +153,7 @@ def test_links_that_lead_out_and_devices_are_refused(tmp_path, name):
         load_model(folder)
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(RuskaError, match="no plain file"):
+    with pytest.raises(RuskaError, match="not a plain file"):
         load_model(folder)
 
 

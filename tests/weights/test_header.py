@@ -100,8 +100,8 @@ def test_tensors_that_overlap_leave_gaps_or_end_early_are_named(made, refused):
     header, numbers = parts(made)
     same = {**header, "copy": header[FIRST]}
     assert "begins at byte" in refused(whole(same, numbers))
-    assert "its header speaks of" in refused(whole(header, numbers + b"more"))
-    assert "its header speaks of" in refused(whole(header, numbers[:-4]))
+    assert "its header says" in refused(whole(header, numbers + b"more"))
+    assert "its header says" in refused(whole(header, numbers[:-4]))
     assert "begins at byte" in refused(whole({k: v for k, v in header.items() if k != FIRST}, numbers))
 
 

@@ -35,7 +35,7 @@ def test_changed_weights_are_refused(folder):
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1
     weights.write_bytes(bytes(changed))
-    with pytest.raises(InputError, match="not what its card speaks of"):
+    with pytest.raises(InputError, match="does not match its card"):
         load_model(folder)
 
 

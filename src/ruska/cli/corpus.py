@@ -15,12 +15,16 @@ corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a pr
 @corpus_app.command("build")
 def build_corpus(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the parts.")],
-    planes: Annotated[int, typer.Option(min=1, help="At most so many planes of each stack.")] = 64,
-    credit: Annotated[list[str] | None, typer.Option(help="Whose data, under which licence; for the card.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the corpus.")],
+    planes: Annotated[int, typer.Option(min=1, help="Take at most this many planes from each stack.")] = 64,
+    credit: Annotated[
+        list[str] | None, typer.Option(help="Whose data these are, and under which licence; for the model's card.")
+    ] = None,
     pixel_size: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN=NM", help="Of files that do not state theirs: 'fib25*=10'. May be repeated."),
+        typer.Option(
+            metavar="PATTERN=NM", help="Pixel size of files that do not state it: 'fib25*=10'. May be repeated."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -11,7 +11,7 @@ from ruska.cli.options import Json
 from ruska.cli.terminal import complain, say
 from ruska.errors import RuskaError
 
-models_app = typer.Typer(name="models", help="Look at trained models, and get those of others.", no_args_is_help=True)
+models_app = typer.Typer(name="models", help="Look at trained models, and fetch or add others.", no_args_is_help=True)
 
 Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model: its folder, or its name.")]
 
@@ -19,7 +19,7 @@ Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model: its folder
 @models_app.command("list")
 def list_models(
     folder: Annotated[
-        Path | None, typer.Argument(help="Where to look, and up to three folders below. Default: what has a name.")
+        Path | None, typer.Argument(help="Where to look, up to three folders deep. Default: models that have a name.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -63,7 +63,7 @@ def verify_models(
     failed = None
     for model in models:
         try:
-            say(f"{model}: whole, sha256 {verify(locate(model)).sha256[:12]}")
+            say(f"{model}: complete, sha256 {verify(locate(model)).sha256[:12]}")
         except RuskaError as error:
             failed = error
             complain(str(error))
@@ -78,7 +78,7 @@ def fetch_model(
         list[str] | None, typer.Option("--from", metavar="MIRROR", help="https:// address or folder; may be repeated.")
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the network; RUSKA_OFFLINE=1 does so.")
+        bool, typer.Option("--offline", help="Do not use the network. RUSKA_OFFLINE=1 does the same.")
     ] = False,
     json: Json = False,
 ) -> None:

@@ -158,7 +158,7 @@ def _slices(channel: Mapping[str, Any], several: bool) -> str:
     if not found["differ"]:
         return f"{name}alike in {looked} slices"
     return (f"{name}{found['lowest']:.3g} to {found['highest']:.3g} grey levels in {looked} slices, the most in slice "
-            f"{found['noisiest'] + 1}; slices unlike the usual ones are treated by their own")  # fmt: skip
+            f"{found['noisiest'] + 1}; slices that differ are treated by their own noise")  # fmt: skip
 
 
 def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,10 +167,10 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     defects = found["defects"]
     if defects["hot"] or defects["dead"]:
         count = f"{defects['hot']} hot and {defects['dead']} dead of {defects['of']} pixels"
-        rows["defects"] = f"{count}; `denoise` mends those that no specimen makes"
+        rows["defects"] = f"{count}; `denoise` mends those that cannot be specimen"
     cut = [f"{share:.2%} at the {end} end" for end, share in found["clipped"].items() if share]
     if cut:
-        rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is not what it was"
+        rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is cut off as well"
     stripes = found.get("stripes", {})
     shifted = [
         f"{name} are shifted by {stripes[name]:.3g} grey levels"
@@ -188,7 +188,7 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
 def _interference(waves: Sequence[Mapping[str, Any]]) -> str:
     """Of the waves of a plane, the strongest first, and the way out."""
     each = [f"{w['amplitude']:.3g} grey levels with a period of {1 / w['frequency_y']:.3g} rows" for w in waves]
-    return f"{' and '.join(each)}, as of mains hum; `ruska denoise --remove-interference` takes it away"
+    return f"{' and '.join(each)}, as mains hum makes; `ruska denoise --remove-interference` removes it"
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:
@@ -216,7 +216,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "noise": record["noise"],
         "samples": _samples(record.get("samples")),
         "time": duration(record["times"]["run"] + (record.get("samples") or {}).get("seconds", 0)),
-        "resumed": f"{blocks['resumed']} blocks were done before" if blocks["resumed"] else None,
+        "resumed": f"{blocks['resumed']} blocks were done by an earlier run" if blocks["resumed"] else None,
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],
         "report": record["report"],
@@ -264,12 +264,15 @@ def registration(record: Mapping[str, Any], output: Path) -> None:
     rows: dict[str, Any] = {}
     if "shift_px" in found:
         dy, dx = found["shift_px"]
-        rows["shift"] = f"{dy:+.2f} pixels down, {dx:+.2f} pixels right" + " on average" * (found["model"] != "shift")
+        way = (
+            f"{abs(dy):.2f} pixels {'down' if dy >= 0 else 'up'}, {abs(dx):.2f} pixels {'right' if dx >= 0 else 'left'}"
+        )
+        rows["shift"] = way + " on average" * (found["model"] != "shift")
         rows["turn"] = f"{found['angle_deg']:+.3f} degrees anticlockwise" if found["model"] == "rigid" else None
         rows["at most"] = f"{found['largest_px']:.2f} pixels" if found["model"] != "shift" else None
         rows["confidence"] = f"{found['confidence']:.2f} of 1"
     else:
-        rows["slices"] = f"{found['slices']}, of which {len(found['skipped'])} fit no other"
+        rows["slices"] = f"{found['slices']}, of which {len(found['skipped'])} match no other"
         rows["skipped"] = found["skipped"]
         rows["largest step"] = f"{found['largest_step_px']:.2f} pixels from slice to slice"
         rows["at most"] = f"{found['largest_px']:.2f} pixels from the first slice"

@@ -41,7 +41,7 @@ def parse_sizes(texts: list[str]) -> dict[str, float]:
         except ValueError:
             pattern = ""
         if not pattern:
-            raise SettingsError("--pixel-size", f"'{text}' names no files and their size",
-                                "Like --pixel-size 'fib25*=10', in nm.")  # fmt: skip
+            raise SettingsError("--pixel-size", f"'{text}' does not name files and their size",
+                                "Write it like --pixel-size 'fib25*=10', in nm.")  # fmt: skip
     stated("", found)
     return found

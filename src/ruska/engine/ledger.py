@@ -152,7 +152,7 @@ def _take_over(folder: Path) -> None:
     file = folder / _OWNER
     before = Owner.parse(file.read_text(encoding="ascii", errors="replace")) if file.exists() else None
     if before is not None and before.is_elsewhere() and any_block_done(folder):
-        say(f"{folder}: was begun on {before.computer} and is gone on with here. Make sure that it does not run there.")
+        say(f"{folder}: was begun on {before.computer} and continues here. Make sure that it has ended there.")
     file.write_text(f"{Owner.here()}\n", encoding="ascii")
 
 

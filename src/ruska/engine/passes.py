@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ruska.engine.plan import Block, Plan
     from ruska.image import Output
 
-_MEND = "Mend the method; see docs/extending.md."
+_MEND = "Fix the method; see docs/extending.md."
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def read_json(file: Path) -> Any:
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror or error})", "Check its permissions.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(file, f"is no JSON ({error})", "It may be cut off: write it again.") from error
+        raise InputError(file, f"is not JSON ({error})", "It may be cut off: write it again.") from error
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise JobBusyError(folder, "another process works on this job", "Wait for it, or cancel it.") from error
+        raise JobBusyError(folder, "another process is working on this job", "Wait for it, or cancel it.") from error
     except (OSError, NotImplementedError) as error:
         raise OutputError(folder, f"cannot be written ({getattr(error, 'strerror', None) or error})",
                           "Check free space and permissions.") from error  # fmt: skip

@@ -71,7 +71,7 @@ def state_of(folder: Path) -> State:
     if last != first:
         return state_of(folder)
     return State(status="dead", since=first.since, pid=first.pid, host=first.host,
-                 message="its process ended without a word; it goes on when it is resumed")  # fmt: skip
+                 message="its process ended without saying why; it goes on when it is resumed")  # fmt: skip
 
 
 def _written(folder: Path) -> State:

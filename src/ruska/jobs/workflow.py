@@ -88,9 +88,11 @@ def checked_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
     names = [step.name for step in steps]
     for step in steps:
         if not _NAME.fullmatch(step.name):
-            raise SettingsError("step", f"'{step.name}' is no name", "Use letters, digits, - and _; a letter first.")
+            raise SettingsError(
+                "step", f"'{step.name}' is not a valid name", "Begin with a letter; use letters, digits, - and _."
+            )
         if step.name.lower() in map(str.lower, before):  # files of theirs would be the same on some disks
-            raise SettingsError("step", f"'{step.name}' is there twice", "Give each step a name of its own.")
+            raise SettingsError("step", f"'{step.name}' occurs twice", "Give each step a name of its own.")
         try:
             _check_alone(step.request)
             for role, name, output in _references(step.request):
@@ -106,13 +108,13 @@ def _check_alone(request: Request) -> None:
     """What is wrong with a request whatever its files hold."""
     for role in request.inputs:
         if any(one.array is not None for one in request.each(role)):
-            raise SettingsError(f"inputs.{role}", "is an array of this process, which a job has no part in",
+            raise SettingsError(f"inputs.{role}", "is an array in this process, which a job cannot see",
                                 "Write it to a file, and give its path.")  # fmt: skip
     if request.task == methods.TRAIN or request.task in TOOLS:
         roles = {"data"} if request.task == methods.TRAIN else TOOLS[request.task].roles
         for role in request.inputs:
             if role not in roles:
-                raise SettingsError(f"inputs.{role}", f"is no input of {request.task}", did_you_mean(role, roles))
+                raise SettingsError(f"inputs.{role}", f"is not an input of {request.task}", did_you_mean(role, roles))
         return
     known = with_model(request)
     check_request(known)
@@ -136,12 +138,13 @@ def _check_reference(subject: str, name: str, output: str, before: Mapping[str, 
     reference = f"@{name}.{output}"
     if name not in before:
         if name in names:
-            raise SettingsError(subject, f"names {reference}, but '{name}' is run later", "Change the order.")
+            raise SettingsError(subject, f"names {reference}, but '{name}' runs later", "Change the order.")
         hint = did_you_mean(name, before) if before else "There is no step before it."
         raise SettingsError(subject, f"names {reference}, but there is no step '{name}'", hint)
     valid = outputs_of(before[name].request)
     if valid is not None and output not in valid:
-        hint = did_you_mean(output, valid) if valid else f"A step that can {before[name].request.task} makes no image."
+        task = before[name].request.task
+        hint = did_you_mean(output, valid) if valid else f"A step with the task '{task}' makes no image."
         raise SettingsError(subject, f"names {reference}, but '{name}' has no output '{output}'", hint)
 
 
@@ -191,7 +194,7 @@ def file_of(request: Request, made: Made, output: str, name: str) -> str:
     if output == made.first:
         return str(target)
     if output not in made.further:
-        raise SettingsError(f"@{name}.{output}", f"is no output of '{name}'",
+        raise SettingsError(f"@{name}.{output}", f"is not an output of '{name}'",
                             did_you_mean(output, [made.first, *made.further]))  # fmt: skip
     file = companion(beside(target, whole=request.run.whole_names), output)
     if target not in file.parents:

@@ -201,7 +201,7 @@ def prepare(
     budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image, together=options.repeated_frames)
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
-        raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
+        raise SettingsError(f"method '{name}'", fault, "Fix the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
     layout = Layout(part.axes, part.shape, len(ready.halo))
     channels = (roi or {}).get("C", slice(None))
@@ -412,5 +412,7 @@ def _choose(
     if method != "auto":
         return method, settings or {}, "chosen by the user"
     if settings:
-        raise SettingsError("settings", f"{', '.join(settings)} need a method", "Name one with --method.")
+        raise SettingsError(
+            "settings", f"{', '.join(settings)} cannot be set without a method", "Name one with --method."
+        )
     return methods.choose(source)

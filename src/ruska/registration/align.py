@@ -225,7 +225,7 @@ def _judged(
     if significant < 0.9:
         doubts.append("unrelated images would correlate as well")
     if precise < 0.9:
-        doubts.append(f"the displacement is known to {error:.2g} pixels only")
+        doubts.append(f"the displacement is known only to {error:.2g} pixels")
     if rival < 0.9:
         doubts.append("another shift fits about as well")
     if inverted:

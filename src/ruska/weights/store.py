@@ -61,7 +61,7 @@ def installed_model(name: str) -> Path | None:
     hashes = sorted({card.sha256 for _, card in matching})
     if len(hashes) > 1 and folder != EMBEDDED:
         raise InputError(name, f"is the name of {len(hashes)} models",
-                         f"Say which by its hash: {', '.join(h[:12] for h in hashes)}.")  # fmt: skip
+                         f"Name one by its hash: {', '.join(h[:12] for h in hashes)}.")  # fmt: skip
     return folder
 
 
@@ -76,7 +76,7 @@ def locate(name: str | os.PathLike[str]) -> Path:
     found = installed_model(str(name))
     if found is None and not os.path.exists(path):
         names = did_you_mean(str(name), [card.name for _, card in installed()])
-        raise InputError(name, "is neither a folder nor the name of a model that is here",
+        raise InputError(name, "is neither a folder nor the name of a known model",
                          f"{names} Others: `ruska models fetch {name} --from MIRROR`.")  # fmt: skip
     return found or path
 
@@ -106,7 +106,7 @@ def add(source: Path) -> Path:
             return install(folder, source)
     folder = source.parent if source.name in (CARD, WEIGHTS) else source
     if source.is_file() and folder == source:
-        raise InputError(source, "is no model", f"Give a folder with {CARD} and {WEIGHTS}, or a zip file of it.")
+        raise InputError(source, "is not a model", f"Give a folder with {CARD} and {WEIGHTS}, or a zip file of it.")
     verify(folder)
     with arriving() as copy:
         text = read_text(folder / CARD, MOST_CARD)

@@ -90,7 +90,7 @@ class _Server:
         if (scheme, host.rstrip(".").lower(), port) == self.origin:
             self.kinds |= kinds
         elif wrong := forbidden(found, self.kinds):
-            raise RefusedError(f"is sent on to {host}, which is at {wrong}, an address within a network")
+            raise RefusedError(f"redirects to {host}, which is at {wrong}, an address in a private network")
         return found
 
 
@@ -181,7 +181,7 @@ def _followed(address: str, hashed: bool, watch: _Watch) -> HTTPResponse:
         if answer.status not in (301, 302, 303, 307, 308):
             raise RefusedError(f"the server says {answer.status} {answer.reason[:60]}")
         here = redirected(here, answer.headers.get("Location", ""), elsewhere=hashed)
-    raise RefusedError(f"is sent on more than {MOST_REDIRECTS} times")
+    raise RefusedError(f"redirects more than {MOST_REDIRECTS} times")
 
 
 def _ask(address: str, server: _Server, watch: _Watch) -> HTTPResponse:
