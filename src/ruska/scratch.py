@@ -226,9 +226,9 @@ def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
             elif old_names.fullmatch(entry.name):
                 old.append(entry.name)
     if gone:
-        say(f"{parent}: deleted what {gone} killed run{'s' * (gone > 1)} had left unfinished ({_bytes(size)}).")
+        say(f"{parent}: deleted unfinished files of {gone} killed run{'s' * (gone > 1)} ({_bytes(size)}).")
     if old:
-        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version, which did not say whose it is. "
+        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version of Ruska, owner unknown. "
                   "Delete it if no run is writing there.")  # fmt: skip
 
 
@@ -241,11 +241,11 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
         return None
     try:
         if not _is_own_folder(folder):
-            _say_once(f"{folder}: is a link, or of another user: left alone.")
+            _say_once(f"{folder}: is a link, or belongs to another user: left alone.")
         elif owner.is_elsewhere():
-            _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that has ended.")
+            _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that run has ended.")
         elif not owner.is_dead():
-            _say_once(f"{folder}: belongs to a run that goes on (process {owner.pid}): left alone.")
+            _say_once(f"{folder}: belongs to a run that is still going (process {owner.pid}): left alone.")
         else:
             with FileLock(folder / _LOCK, timeout=0, thread_local=False):
                 if kind == "replaced":
@@ -255,7 +255,7 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
             _drop(folder)
             return size
     except Timeout:
-        _say_once(f"{folder}: is in use, perhaps from another computer: left alone.")
+        _say_once(f"{folder}: is in use, perhaps by another computer: left alone.")
     except FileNotFoundError:
         pass  # another run was faster
     except OSError as error:
@@ -269,7 +269,7 @@ def _bring_back(folder: Path) -> None:
         target = folder.parent / old.name
         if old.name != _LOCK and not os.path.lexists(target):
             os.replace(old, target)
-            say(f"{target}: the run that was to replace it was killed: the old one is back.")
+            say(f"{target}: the run that was replacing it was killed: the old one was put back.")
 
 
 def _is_own_folder(folder: Path) -> bool:
