@@ -256,8 +256,8 @@ def test_further_outputs_are_found_beside_or_inside_the_first(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ({"a": "@b.mean", "b": "x.npy"}, "run later"),
-        ({"a": "@a.mean"}, "run later"),
+        ({"a": "@b.mean", "b": "x.npy"}, "runs later"),
+        ({"a": "@a.mean"}, "runs later"),
         ({"first": "x.npy", "b": "@fist.mean"}, "Did you mean 'first'"),
         ({"a": "x.npy", "b": "@a.std"}, "no output 'std'"),
         ({"a": "x.npy", "A": "x.npy"}, "twice"),
