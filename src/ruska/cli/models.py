@@ -39,7 +39,7 @@ def list_models(
         called = f"{card.name}: " if folder is None else ""
         say(f"{called}{path}: {card.method}, trained on {card.trained_on}")
     if not cards:
-        say(f"No model in {(folder or models_folder()).resolve()}. `ruska train` makes one.")
+        say(f"There is no model in {(folder or models_folder()).resolve()}. `ruska train` makes one.")
 
 
 @models_app.command("info")
