@@ -48,7 +48,7 @@ class Output:
 def fault_of(outputs: Sequence[Output], dimensions: int) -> str | None:
     """What is wrong with the outputs that a method declares, for this number of spatial axes; None if nothing is."""
     if not outputs or outputs[0].merge == "table":
-        return "does not declare an image as its first output"
+        return "declares no image as its first output"
     names = [output.name for output in outputs]
     if len(set(names)) < len(names):
         return f"declares two outputs with the same name: {', '.join(names)}"
