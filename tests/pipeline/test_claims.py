@@ -138,7 +138,7 @@ def test_what_is_there_is_measured(tmp_path: Path, name: str) -> None:
     assert found["shape"] == list(image.shape)
     assert found["job"] is None
     assert found["statistics"]["maximum"] == BLOCK.max()
-    assert "holds 1 of the" in found["reason"] or name == "a.h5"  # which keeps two chunks where one is in two
+    assert "stores 1 of their" in found["reason"] or name == "a.h5"  # which keeps two chunks where one is in two
     assert found["reason"] in found["notes"]
 
 

@@ -121,7 +121,10 @@ def test_a_request_names_its_task_and_inputs_or_is_refused():
         (Request(task="denise", inputs=inputs), "Did you mean 'denoise'"),
         (Request(task="deblur", method="tv", inputs=inputs), "cannot deblur"),
         (Request(task="denoise", method="tv"), "image"),
-        (Request(task="denoise", method="tv", inputs={**inputs, "mask": Input(array="image")}), "no input of method"),
+        (
+            Request(task="denoise", method="tv", inputs={**inputs, "mask": Input(array="image")}),
+            "not an input of method",
+        ),
         (Request(task="register", inputs={"moving": Input(array="image")}), "Valid: fixed, image"),
     ):
         with pytest.raises(SettingsError, match=says):

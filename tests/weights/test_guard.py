@@ -60,7 +60,7 @@ def test_tissue_is_not_spoken_of(model):
 def test_restorations_are_warned_about_without_a_method_of_denoising(model):
     result = ruska.superres(spots(), scale=2, settings={"model": str(model), "steps": 1})
     (said,) = result.record["warnings"]
-    assert "look at the result with care" in said
+    assert "check the result carefully" in said
     assert "wavelet" not in said
 
 

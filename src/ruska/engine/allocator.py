@@ -1,9 +1,9 @@
-"""What becomes of freed memory: kept for the next layer, given back between blocks (glibc only).
+"""What happens to freed memory: kept for the next layer, given back between blocks (glibc only).
 
 glibc returns large blocks to the system when they are freed, and the next layer faults every page in again. On two
-cores that was most of a U-Net's time on the CPU. What is kept lies in pieces, though, into which the next block or the
-report does not fit, so it is given back before the plan, between several blocks and before the report. Optional: does
-nothing where there is no glibc.
+cores that was most of a U-Net's time on the CPU. Kept memory is fragmented, though, and the next block or the report
+does not fit into it, so it is given back before the plan, between blocks and before the report. Optional: does nothing
+without glibc.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def keep_freed_memory() -> bool:
 
 
 def share_one_heap() -> bool:
-    """Tell glibc that threads to come allocate where all others do; True when it took the advice.
+    """Tell glibc that all threads share one heap from now on; True when it took the advice.
 
-    Each would otherwise have a heap of its own, whose freed end, of up to 64 MB, is never given back. Blocks are a few
-    large arrays, so threads hardly ever wait for each other here.
+    Otherwise each has its own heap, whose freed end (up to 64 MB) is never given back. Blocks are a few large arrays,
+    so threads hardly ever wait for each other here.
     """
     return _tell(_M_ARENA_MAX, 1)
 

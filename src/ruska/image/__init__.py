@@ -1,4 +1,4 @@
-"""Records: images with their geometry and metadata, quantities, estimates. Reads no files."""
+"""Records: images with geometry and metadata, quantities, estimates. Reads no files."""
 
 from ruska.image.correction import CorrectedArray, corrected
 from ruska.image.image import AXES, CroppedArray, Image, LazyArray, Meaning, check_axes, crop

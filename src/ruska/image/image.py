@@ -1,4 +1,4 @@
-"""`Image`: pixels together with everything that says what they mean. Small, frozen, reads no files."""
+"""`Image`: pixels with everything needed to interpret them. Small, frozen, reads no files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AXES = "TCQZYX"
-"""Axis letters Ruska knows. ``Q`` is a stack axis of which nothing is known (slices or frames)."""
+"""Axis letters Ruska knows. ``Q`` is a stack axis of unknown kind (slices or frames)."""
 
 Meaning = Literal["counts", "grey", "normalised", "labels"]
 
 
 @runtime_checkable
 class LazyArray(Protocol):
-    """What `Image.data` may be besides a NumPy array: pixels that are read when they are asked for.
+    """What `Image.data` may be besides a NumPy array: pixels that are read on demand.
 
     ``__getitem__`` takes a tuple of slices with step 1 and non-negative bounds, one per axis, and returns
     a NumPy array of ``dtype``. It must be safe to call from several threads.
@@ -82,7 +82,7 @@ class Image:
             if axis not in self.axes:
                 raise GeometryError(self.name, f"spacing or origin given for axis {axis}, which is not in {self.axes}")
         if self.mask is not None and not _covers(tuple(self.mask.shape), self.shape):
-            raise GeometryError(self.name, f"its mask has the shape {tuple(self.mask.shape)}, the image {self.shape}")
+            raise GeometryError(self.name, f"its mask has shape {tuple(self.mask.shape)}, but the image {self.shape}")
         if self.channel_names and len(self.channel_names) != self.size("C"):
             raise GeometryError(self.name, f"{len(self.channel_names)} channel names for {self.size('C')} channels")
 
@@ -103,7 +103,7 @@ class Image:
 
     @property
     def voxel_size_nm(self) -> dict[str, float]:
-        """Spacing in nanometres of those of Z, Y, X for which it is a known length."""
+        """Spacing in nanometres along those of Z, Y, X where it is a known length."""
         return {a: q.to("nm") for a, q in self.spacing.items() if a in "ZYX" and is_length(q.unit)}
 
     def size(self, axis: str) -> int:
@@ -123,7 +123,7 @@ class Image:
     def with_data(self, data: NDArray[Any] | LazyArray, **changes: Any) -> Image:
         """Return this image with other pixels (and other fields, where given).
 
-        Pixels in memory have no ``stamp``: a change of the file does not change them.
+        Pixels in memory have no ``stamp``: changing the file does not change them.
         """
         if isinstance(data, np.ndarray):
             changes = {"stamp": None, **changes}
@@ -144,7 +144,7 @@ def _covers(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def check_axes(axes: str, ndim: int, name: str) -> None:
     """Raise GeometryError unless ``axes`` are ``ndim`` different known letters that end in YX."""
     if len(axes) != ndim:
-        raise GeometryError(name, f"axes '{axes}' name {len(axes)} dimensions, the data have {ndim}",
+        raise GeometryError(name, f"axes '{axes}' name {len(axes)} dimensions, but the data have {ndim}",
                             "Pass --axes with one letter per dimension, e.g. ZYX.")  # fmt: skip
     unknown = sorted(set(axes) - set(AXES))
     if unknown:
@@ -183,12 +183,12 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
         part = roi.get(axis, slice(0, n))
         start, stop = part.start or 0, n if part.stop is None else part.stop
         if not 0 <= start < stop <= n:
-            raise GeometryError(image.name, f"region {start}:{stop} along {axis} does not fit 0:{n}",
+            raise GeometryError(image.name, f"region {start}:{stop} along {axis} does not fit into 0:{n}",
                                 "Give --roi inside the image, e.g. Y=0:512,X=0:512.")  # fmt: skip
         box.append(slice(start, stop))
     unknown = sorted(set(roi) - set(image.axes))
     if unknown:
-        raise GeometryError(image.name, f"region names axis {unknown[0]}, the image has {image.axes}")
+        raise GeometryError(image.name, f"region names axis {unknown[0]}, but the image has {image.axes}")
     origin = dict(image.origin)
     for axis, part in zip(image.axes, box, strict=True):
         if axis in image.spacing and part.start:

@@ -1,4 +1,4 @@
-"""Lengths and times with their unit: pixel sizes, slice distances, frame intervals."""
+"""Lengths and times with units: pixel sizes, slice distances, frame intervals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
         for table in (_METRES, _SECONDS):
             if here in table and there in table:
                 return self.value * (table[here] / table[there])
-        raise SettingsError(unit, f"cannot express {self.value} {self.unit} in it")
+        raise SettingsError(unit, f"is not a unit for {self.value} {self.unit}")
 
     def __str__(self) -> str:
         return f"{self.value:.6g} {self.unit}"

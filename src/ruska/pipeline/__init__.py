@@ -1,7 +1,7 @@
 """Joins source, recipe, method, engine and sinks. Every user interface makes a `Request` and calls `run`.
 
-Everything is imported when it is first used, so that the help of a command is immediate. What a shell needs of the
-rooms below, it is handed here: the registry of ``methods``, and how memory and JSON are written.
+Everything is imported on first use, so that the help of a command is immediate. A user interface gets what it needs
+from the packages below here: the registry of ``methods``, and the text form of memory sizes and JSON.
 """
 
 from __future__ import annotations

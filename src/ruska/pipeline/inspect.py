@@ -1,4 +1,4 @@
-"""What a file is, and what a job on it would take."""
+"""What a file holds, and what a job on it would take."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def describe(
 ) -> dict[str, Any]:
     """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like.
 
-    Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
+    Of a nearly empty file only the stored part is described: noise, method and job are None.
     """
     return _described(image, method, settings, options, progress, output)[0]
 
@@ -111,8 +111,8 @@ def noise_report(
     check_free((picture, numbers), overwrite=overwrite)
     seen = _look_at_noise(image)
     if seen is None:
-        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
-                            "are needed to tell noise from signal")  # fmt: skip
+        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, but at least "
+                            "16 x 16 are needed to tell noise from signal")  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,7 +138,7 @@ def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, A
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was looked at to tell the noise, and what was found there."""
+    """What was examined to measure the noise, and what was found."""
 
     facts: dict[str, Any]
     plane: NDArray[Any]
@@ -186,7 +186,7 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
 def foresee(
     request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None
 ) -> dict[str, Any]:
-    """What a request would do, without doing it: `describe`, and where it has an output, whether it can be written."""
+    """What a request would do, without doing it: `describe`, and whether its output, if any, can be written."""
     context = context or Here()
     request = with_model(request)
     check_request(request)
@@ -245,7 +245,7 @@ def _drawing(job: Prepared) -> float:
 
 
 def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float:
-    """Seconds the whole run would take, from the time per voxel of one small block."""
+    """Estimated seconds of the whole run, from the time per voxel of one small block."""
     first = plan.first_spatial
     box = []
     for axis, (n, multiple) in enumerate(zip(plan.shape, (1,) * first + plan.multiple, strict=True)):
@@ -272,7 +272,7 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
 
 
 def _time_once(method: Method | IterativeMethod, inputs: dict[str, Tensor], random: PlacedRandomField) -> float:
-    """Seconds for one block: of a call, again where the first was short, or one sweep times their number."""
+    """Seconds for one block: of one call (a second where the first was short), or of one sweep times their number."""
     if isinstance(sweeps := getattr(method, "sweeps", None), int):
         iterative = cast("IterativeMethod", method)
         state = iterative.init(inputs, random)

@@ -1,4 +1,4 @@
-"""Training a model on files, for use on others: sources in, a folder with weights and card out."""
+"""Trains a model on files, to use on other files, and writes a folder with weights and card."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def train(
 ) -> ModelCard | None:
     """Train ``method`` on all ``images`` (or files) and write the model into the folder ``output``.
 
-    For method ``prior``, ``images`` are a corpus or clean micrographs to make one of: see `train_prior`.
+    For method ``prior``, ``images`` are a corpus, or clean micrographs to make one from: see `train_prior`.
 
-    Use it with ``ruska.denoise(image, method=method, settings={"model": output})``. Interrupted, or asked for more
-    steps or minutes, the same call goes on where it stopped. The folder also holds ``training.safetensors`` (to go on
-    from), ``log.csv`` and ``training.json``; only weights and card are needed to use the model. Of several processes
-    started by torchrun, the first writes and returns the card.
+    Use it with ``ruska.denoise(image, method=method, settings={"model": output})``. After an interruption, or with
+    more steps or minutes, the same call resumes where it stopped. The folder also holds ``training.safetensors`` (to
+    resume from), ``log.csv`` and ``training.json``; only weights and card are needed to use the model. Of several
+    processes started by torchrun, the first writes and returns the card.
 
-    Raises SettingsError (a method that does not train), InputError (an image without a finite pixel), OutputError
+    Raises SettingsError (a method that cannot be trained), InputError (an image without a finite pixel), OutputError
     (the folder holds something else), JobBusyError (another process is training into it).
     """
     if method == "prior":
@@ -66,7 +66,8 @@ def train(
         raise SettingsError("method", f"'{method}' cannot be trained", did_you_mean(method, trainable))
     recipe = methods.create(method, settings)
     if recipe.settings.model is not None:
-        raise SettingsError(f"{method}.model", "is for using a model", "To start from one: --set start=FOLDER.")
+        raise SettingsError(f"{method}.model", "names a model to use, not to train",
+                            "To start from a model, pass --set start=FOLDER.")  # fmt: skip
     opened = [as_image(image) for image in images]
     if not opened:
         raise InputError("training data", "holds no image", "Give files, or folders of them.")
@@ -95,9 +96,9 @@ def train(
 def run_training(
     request: Request, context: Context, given: Mapping[str, Image] | None = None
 ) -> ModelCard | dict[str, Any] | None:
-    """`train`, as a request says it: inputs "data" (files, or folders of them), output the folder of the model.
+    """`train` for a request: its inputs "data" are files or folders of them, its output is the folder of the model.
 
-    Returns the card; of a training of another package, what its recipe says, JSON-like.
+    Returns the card; for a training of another package, what its recipe reports, JSON-like.
     """
     if request.output is None:
         raise SettingsError("output", "is missing", "Name a folder for the model.")
@@ -123,7 +124,7 @@ def run_training(
 def _train_own(
     request: Request, settings: Mapping[str, Any], data: Sequence[str], progress: Progress
 ) -> dict[str, Any] | None:
-    """A training of another package; leaves ``weights.safetensors`` with what its recipe says of them."""
+    """A training of another package; writes ``weights.safetensors`` with what its recipe reports about them."""
     from ruska.compute.devices import device_of_choice
     from ruska.training.recipe import follow
     from ruska.weights.model import WEIGHTS
@@ -160,7 +161,7 @@ def corpus_or_files(data: list[str]) -> list[str]:
 
 
 def training_files(data: Sequence[str], *, stacks: bool) -> list[str]:
-    """Files, and those in folders; a folder is one stack where neighbouring ``stacks`` are looked at together."""
+    """The files in ``data``, and those in folders; with ``stacks``, a folder of slices is one stack."""
     from ruska.io.folder import members
     from ruska.io.registry import format_of_name
 
@@ -208,15 +209,15 @@ def _facts(image: Image) -> dict[str, Any]:
 
 
 def first_of_many() -> bool:
-    """Whether this process is the one that writes, of those that torchrun started."""
+    """Whether this process, of those that torchrun started, is the one that writes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bool = False) -> Iterator[None]:
-    """The folder for this training alone; OutputError when it holds another one, or something else.
+    """Lock the folder for this training; OutputError if it holds another training, or something else.
 
-    begun : what it holds of this training was started by another command.
+    begun : the part of this training in it was started by another command.
     """
     from filelock import FileLock, Timeout
 
@@ -230,19 +231,19 @@ def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bo
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for child in folder.iterdir():
-            check_plain(child)  # what is written into would be written elsewhere
+            check_plain(child)  # a link would lead writes elsewhere
         with FileLock(folder / ".lock", timeout=0):
             if known.exists():
                 if known.read_text(encoding="utf-8") != text and not overwrite:
                     raise OutputError(folder, "holds a model trained with other settings or data",
                                       "Choose another folder, or pass --overwrite.")  # fmt: skip
             elif not begun and any(child.name != ".lock" for child in folder.iterdir()):
-                raise OutputError(folder, "is not empty and holds no training with these settings",
+                raise OutputError(folder, "is not empty, and holds no training with these settings",
                                   "Choose another folder.")  # fmt: skip
             known.write_text(text, encoding="utf-8")
             yield
     except Timeout as error:
-        raise JobBusyError(folder, "is being trained into by another process", "Wait for it to end.") from error
+        raise JobBusyError(folder, "is in use by another training", "Wait for it to end.") from error
     except OSError as error:
         raise OutputError(folder, f"cannot be written ({error.strerror or error})",
-                          "Check free space and permissions; the same command goes on.") from error  # fmt: skip
+                          "Check free space and permissions; the same command resumes.") from error  # fmt: skip
