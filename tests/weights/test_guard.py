@@ -45,7 +45,7 @@ def spots():
 
 def test_a_run_and_its_prediction_warn_of_spots_on_black(model):
     (said,) = ruska.denoise(spots(), method="prior", settings={"model": str(model)}).record["warnings"]
-    assert "unlike what known was trained on" in said
+    assert "unlike those that known was trained on" in said
     assert "bright spots on black" in said
     assert "--method wavelet" in said
     assert said in describe(spots(), "prior", {"model": str(model)})["reason"]

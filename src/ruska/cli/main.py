@@ -94,7 +94,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _global(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Restores micrographs and says how far to trust the result."""
 
@@ -135,9 +137,9 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the scores and a picture. Default: none.")
     ] = None,
-    register: Annotated[bool, typer.Option("--register", help="Align the truth to the result first.")] = False,
+    register: Annotated[bool, typer.Option("--register", help="Align the truth first.")] = False,
     transform: Annotated[str | None, typer.Option(help="With --register: shift, rigid, affine or drift.")] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="RESULT is repeated frames of one place: SNR, FRC.")] = False,
+    frames: Annotated[bool, typer.Option("--frames", help="RESULT is a stack of repeated frames: SNR, FRC.")] = False,
     apart: Annotated[
         int | None,
         typer.Option(help="With --frames: distance of compared frames. Default: from the record of the file, or 1."),
@@ -229,7 +231,9 @@ def register(
         str | None, typer.Argument(metavar="[FIXED]", help="Reference, never interpolated: take the noisier one.")
     ] = None,
     transform: Annotated[str, typer.Option(help="shift, rigid, affine or drift (a shift varying along Y).")] = "shift",
-    reach: Annotated[float | None, typer.Option(help="Largest shift in pixels. Default: a quarter edge.")] = None,
+    reach: Annotated[
+        float | None, typer.Option(help="Largest shift in pixels. Default: a quarter of the shorter edge.")
+    ] = None,
     neighbours: Annotated[int, typer.Option(help="Stack: compare slices up to this many apart.")] = 3,
     trend: Annotated[str, typer.Option(help="Stack: correct a steady drift, or keep it.")] = "correct",
     crop: Annotated[bool, typer.Option("--crop", help="Stack: keep only the area that all slices show.")] = False,

@@ -84,7 +84,7 @@ class RegisterSettings(Settings):
 
     transform: Model = Field("shift", description="How the image may move: shift, rigid, affine or drift (a shift "
                              "varying along Y).")  # fmt: skip
-    reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter of the edge.")
+    reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter of the shorter edge.")
     neighbours: int = Field(3, ge=1, description="Stack: compare slices up to this many apart.")
     trend: Trend = Field("correct", description="Stack: correct a steady drift, or keep it.")
     crop: bool = Field(False, description="Stack: keep only the area that all slices show.")
@@ -96,8 +96,8 @@ class EvaluateSettings(Settings):
 
     basic = ("transform",)
 
-    transform: Model | None = Field(None, description="Align the truth to the result first, by shift, rigid, affine or "
-                                    "drift; none: it is aligned.")  # fmt: skip
+    transform: Model | None = Field(None, description="Align the truth first, by shift, rigid, affine or drift; none: "
+                                    "it is aligned already.")  # fmt: skip
     frames: bool = Field(False, description="The image is a stack of repeated frames, to be compared with each other.")
     apart: int | None = Field(None, ge=1, description="Frames: distance of those compared; none: far enough apart to "
                               "share no input.")  # fmt: skip
