@@ -1,6 +1,7 @@
 """Reading and writing micrographs: one module per format, metadata in = metadata out."""
 
 from ruska.io.formats import FORMATS, Format, find_format
+from ruska.io.ome_files import one_image_each
 from ruska.io.registry import check_holds, check_output, is_url, read, split_inner, write
 from ruska.scratch import put_in_place, remove
 
@@ -11,6 +12,7 @@ __all__ = [
     "check_output",
     "find_format",
     "is_url",
+    "one_image_each",
     "put_in_place",
     "read",
     "remove",

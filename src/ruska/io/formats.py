@@ -75,6 +75,7 @@ FORMATS = (
     Format("DigitalMicrograph", "ruska.io.dm", (".dm3", ".dm4"), ((0, b"\0\0\0\3"), (0, b"\0\0\0\4")), writes=False),
     Format("TIA series", "ruska.io.ser", (".ser",), ((0, b"II\x97\1"),), writes=False),
     Format("TIA description", "ruska.io.emi", (".emi",), ((0, b"JK\0\2"),), writes=False),
+    Format("OME companion", "ruska.io.ome_files", (".companion.ome",), writes=False),
     Format("FIB-SEM .dat", "ruska.io.fibsem_dat", (".dat",), ((0, b"\xd3\xed\xf5\xf2"),), writes=False),
     Format("N5", "ruska.io.n5", (".n5",), writes=False,
            markers=(("attributes.json", (b'"n5"', b'"dimensions"', b'"multiscales"', b'"scales"', b'"multiScale"')),)),
@@ -89,6 +90,7 @@ FORMATS = (
 _BY_NAME = {known.name: known for known in FORMATS}
 _FOLDER = Format("folder of images", "ruska.io.folder", (), writes=False)
 ZARR_MARKERS = tuple(name for name, _ in _BY_NAME["OME-Zarr"].markers)
+_BY_NAME_ALONE = ("MRC", "OME companion")  # MRC files older than 2000 have no magic number; the other one is XML
 _HEAD = 512
 _MARKER_BYTES = 1 << 20
 
@@ -130,7 +132,7 @@ def find_format(path: Path) -> Format:
     if known is not None:
         return _BY_NAME["NumPy archive"] if known.name == "zip archive" and holds_numpy(path) else known
     named = format_of_name(path)
-    if named is not None and named.name == "MRC":  # MRC files older than 2000 have no magic number
+    if named is not None and named.name in _BY_NAME_ALONE:
         return named
     foreign = _by_content(head, plug_ins())
     if foreign is None and named in plug_ins():

@@ -128,7 +128,7 @@ def _read_stamped(file: Path, inner: str | None) -> Image:
     find_format(file)  # says what is wrong with what cannot be read
     before = stamps.take(file) if file.is_file() else None
     image = _read_file(file, inner)
-    alone = before is not None and image.path in (None, file)
+    alone = before is not None and image.path in (None, file) and not getattr(image.data, "files", ())
     return replace(image, stamp=before if alone else stamps.take(file, image))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_xml, tiff_imagej
+from ruska.io import metadata, ome_files, ome_xml, tiff_imagej
 from ruska.io.grey import luminance
 from ruska.io.heard import as_notes, heard
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
@@ -30,32 +30,74 @@ __all__ = ["read", "write"]
 _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
+_NAMED = 3  # missing files
 
 
 def read(path: Path, inner: str | None) -> Image:
-    """Open a TIFF lazily.
+    """Open a TIFF lazily; of a multi-file OME-TIFF, whichever file is given, the whole image.
 
     Colours become grey and samples that are no colours become a C axis; ``notes`` say so. Of several series the
     largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... where they are there.
 
     Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
     """
-    import tifffile
-
     if inner is not None:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
-    path = path.absolute()
+    return _read(path.absolute())
+
+
+def read_described(path: Path, xml: str) -> Image:
+    """As `read`, of a file whose OME-XML is ``xml``, which stands in a companion file."""
+    return _read(path.absolute(), xml)
+
+
+def _read(path: Path, xml: str | None = None) -> Image:
+    import tifffile
+
     check_directories(path)
-    with heard("tifffile") as words, tifffile.TiffFile(path) as file:
+    missing: list[str] = []
+    own: dict[str, Any] = {} if xml is None else {"omexml": xml, "is_ome": True}
+    with heard("tifffile") as words, tifffile.TiffFile(path, **own) as file:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
+            head = ome_files.parse_head(file.ome_metadata, path.name)
+            whole = None if head is None or xml is not None else _from_master(path, head)
+            if whole is not None:
+                return whole
+            missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
+        stored = replace(stored, described=xml)
         image = _foreign(file, series, layout, stored, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
-    image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
+    if missing:  # tifffile says so of the first one only
+        words[:] = [word for word in words if "OME series failed to read" not in word]
+    image = replace(image, notes=(*image.notes, *_missing(missing), *as_notes("tifffile", words)))
     return image if record is None else _ours(image, record, path)
+
+
+def _from_master(path: Path, said: ome_files.OmeHead) -> Image | None:
+    """The image that ``path`` has some planes of, as another file describes it; None where none does, or is of use."""
+    if said.master is None or not (master := path.parent / said.master).is_file():
+        return None
+    head = ome_files.head_of(master)
+    if head is None or not head.others or head.master is not None:
+        return None
+    if not master.name.lower().endswith(ome_files.COMPANION):
+        return replace(_read(master), path=master)
+    xml = ome_files.text_of(master)
+    return None if xml is None else _read(path, xml)
+
+
+def _missing(names: list[str]) -> tuple[str, ...]:
+    """A note on the files of a multi-file image that are not there."""
+    if not names:
+        return ()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    one = len(names) == 1
+    which = "a file of this image is" if one else f"{len(names)} files of this image are"
+    return (f"{which} missing: {', '.join(names[:_NAMED])}{more} (copy {'it' if one else 'them'} beside this one)",)
 
 
 # Meaning: from tags to an Image
