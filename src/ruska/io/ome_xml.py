@@ -65,7 +65,7 @@ def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]
     lead : the stack axes of the file (T, C, Z in its order) and their sizes.
     axes : the same with YX, as tifffile takes them.
     """
-    record: dict[str, Any] = {"axes": axes, "Name": _legal(image.name)}
+    record: dict[str, Any] = {"axes": axes, "Name": legal(image.name)}
     for axis in "ZYX":
         if axis in image.spacing and is_length(image.spacing[axis].unit):
             record[f"PhysicalSize{axis}"], record[f"PhysicalSize{axis}Unit"] = _written(image.spacing[axis])
@@ -73,14 +73,14 @@ def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]
     if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
         record["TimeIncrement"], record["TimeIncrementUnit"] = _written(step)
     if image.channel_names and lead.get("C") == len(image.channel_names):
-        record["Channel"] = {"Name": [_legal(name) for name in image.channel_names]}
+        record["Channel"] = {"Name": [legal(name) for name in image.channel_names]}
     positions = _positions(image, lead)
     if positions:
         record["Plane"] = positions
     return record
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """``text`` without the control characters that XML cannot hold."""
     return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "?", text)
 
@@ -105,6 +105,36 @@ def _positions(image: Image, lead: Mapping[str, int]) -> dict[str, Any]:
 def _written(size: Quantity) -> tuple[float, str]:
     unit = canonical_unit(size.unit) or size.unit
     return float(size.value), _UNITS.get(unit, unit)
+
+
+_BEYOND = {
+    "Instrument": "instrument", "Experimenter": "experimenter", "AcquisitionDate": "date",
+    "Description": "description", "StructuredAnnotations": "annotations", "CustomAttributes": "annotations",
+    "ROI": "regions of interest", "ObjectiveSettings": "instrument", "ImagingEnvironment": "environment",
+    "StageLabel": "stage position", "DetectorSettings": "channels' settings",
+    "LightSourceSettings": "channels' settings",
+}  # fmt: skip
+_OF_CHANNELS = frozenset(("ID", "Name", "SamplesPerPixel"))
+
+
+def beyond_pixels(xml: str) -> list[str]:
+    """What OME-XML says beyond sizes, positions and names, in words."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError):
+        return ["text, which is damaged"] if xml.strip() else []
+    if local_name(root) != "OME":
+        return ["text, which is no OME-XML"]
+    found = []
+    for element in root.iter():
+        tag = local_name(element)
+        if tag in _BEYOND:
+            found.append(_BEYOND[tag])
+        elif tag == "Channel" and not set(element.attrib) <= _OF_CHANNELS:
+            found.append("channels' settings")
+        elif tag == "Plane" and any(word in element.attrib for word in _TIMES):
+            found.append("times of planes")
+    return list(dict.fromkeys(found))
 
 
 def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:

@@ -13,7 +13,7 @@ from ruska.errors import InputError
 from ruska.image import Image
 from ruska.io.grey import luminance
 from ruska.io.lazy import BAND, plane_parts
-from ruska.io.registry import not_carried
+from ruska.io.losses import Losses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,17 +109,14 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns all that is not kept.
+    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns how its values are shown.
 
     Of a plane of more than `MOST_PIXELS` every second, third.. pixel is shown, so that it need not be held.
     """
     from PIL import Image as Pillow
 
-    place, lost = _preview_place(image)
-    step = math.ceil(math.sqrt(math.prod(image.shape[-2:]) / MOST_PIXELS))
-    if step > 1:
-        lost.append(f"preview: one pixel in {step} along Y and X is shown")
-    plane = _every(image.data, place, max(1, step))
+    lost: list[str] = []
+    plane = _every(image.data, _middle(image), _step(image))
     if plane.dtype == np.bool_:
         pixels = plane.astype(np.uint8) * np.uint8(255)
         lost.append("preview: true and false shown as 255 and 0")
@@ -129,14 +126,27 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         pixels, line = _stretch(plane)
         lost.append(line)
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(path, format="PNG")
-    return (*not_carried(image, "axes"), *lost)
+    return tuple(lost)
 
 
-def _preview_place(image: Image) -> tuple[tuple[int, ...], list[str]]:
+def losses(path: Path, image: Image) -> Losses:
+    """What a preview does not show."""
+    changes, middle, step = [], _middle(image), _step(image)
+    if middle:
+        place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
+        changes.append(f"preview: only the plane {place} of {image.axes} is shown")
+    if step > 1:
+        changes.append(f"preview: one pixel in {step} along Y and X is shown")
+    return Losses(changes=tuple(changes))
+
+
+def _middle(image: Image) -> tuple[int, ...]:
     """The plane to show: the middle of every stack axis, the first channel."""
-    middle = tuple(0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True))
-    place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
-    return middle, [f"preview: only the plane {place} of {image.axes} is shown"] if middle else []
+    return tuple(0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True))
+
+
+def _step(image: Image) -> int:
+    return max(1, math.ceil(math.sqrt(math.prod(image.shape[-2:]) / MOST_PIXELS)))
 
 
 def _every(data: Any, place: tuple[int, ...], step: int) -> NDArray[Any]:

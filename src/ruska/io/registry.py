@@ -16,6 +16,7 @@ import numpy as np
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
+from ruska.io.losses import Losses, unheld
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.plain_text import one_line
 from ruska.scratch import Scratch, put_in_place, tidy
@@ -249,6 +250,59 @@ def check_holds(path: str | os.PathLike[str], dtype: np.dtype[Any], axes: str, s
         check(Path(path), Image(np.broadcast_to(np.zeros((), dtype), shape), axes, name=Path(path).name))
 
 
+def losses(path: str | os.PathLike[str], image: Image, **options: Any) -> Losses:
+    """What of ``image`` the format that ``path`` asks for cannot hold, before it is written. Reads no pixels.
+
+    options : the format's own, as for `write`.
+    """
+    known = format_of_name(Path(path))
+    if known is None:
+        return Losses()
+    further = getattr(known.load(), "losses", None)
+    lost = unheld(image, known.holds)
+    return lost if further is None else lost + further(Path(path), image, **options)
+
+
+_KEEPERS = (".tif", ".ome.tif", ".mrc", ".h5", ".ome.zarr")
+_CALLED = {".tif": "a TIFF", ".ome.tif": "an OME-TIFF", ".mrc": "an MRC file", ".h5": "an HDF5 file",
+           ".ome.zarr": "an OME-Zarr"}  # fmt: skip
+
+
+def losses_sentence(path: str | os.PathLike[str], image: Image) -> str | None:
+    """What the file ``path`` will lack of ``image``, in a line with the way out; None where nothing is lost.
+
+    The record of a run does not count: it is kept beside the result.
+    """
+    target = Path(path)
+    known, lost = format_of_name(target), losses(target, image).without_record()
+    if known is None or not lost:
+        return None
+    said, file = [], _file_of(known, target)
+    if lost.things:
+        keeper = next((suffix for suffix in _KEEPERS if _keeps(suffix, target, image)), None)
+        way_out = f" Write {_CALLED[keeper]} ({keeper}) to keep everything." if keeper is not None else ""
+        said.append(f"The {file} cannot hold: {', '.join(lost.things)}.{way_out}")
+    if lost.changes:
+        said.append(f"In the {file}, {'; '.join(change.removeprefix('preview: ') for change in lost.changes)}.")
+    return " ".join(said)
+
+
+def _keeps(suffix: str, target: Path, image: Image) -> bool:
+    other = target.with_name(f"a{suffix}")
+    try:
+        check_holds(other, image.dtype, image.axes, image.shape)
+    except OutputError:
+        return False
+    return not losses(other, image).without_record().things
+
+
+def _file_of(known: Format, target: Path) -> str:
+    name = "PNG preview" if known.name == "picture" else known.name
+    if known.name == "TIFF":
+        name = "OME-TIFF" if target.name.lower().endswith((".ome.tif", ".ome.tiff")) else "TIFF"
+    return name if name.endswith(("TIFF", "preview")) else f"{name} file"
+
+
 def check_name(path: Path) -> None:
     """OutputError when a result cannot be called so."""
     if problem := name_problem(path.name):
@@ -278,11 +332,12 @@ def write(
     target = Path(path)
     image = _imaged(target, image)
     known = check_output(target, overwrite=overwrite)
+    lost = losses(target, image, **options).lines
     tidy(target.absolute().parent)
     try:
         with Scratch(target.absolute().parent) as folder:
             part = folder / target.name
-            lost = _written(known, part, target, image, options)
+            lost = (*lost, *_written(known, part, target, image, options))
             if before_placing is not None:
                 before_placing(lost)
             if placing is not None:
@@ -325,29 +380,6 @@ def _written(known: Format, part: Path, target: Path, image: Image, options: Map
         if error.subject != str(part):
             raise
         raise type(error)(target, error.problem, error.fix) from error
-
-
-def not_carried(image: Image, carries: str) -> tuple[str, ...]:
-    """Say what of ``image`` a format cannot hold.
-
-    ``carries`` names, separated by spaces, what it can: ``spacing origin axes channels mask header record meaning``.
-    ``axes`` means that any axis letters are kept; a format that keeps only some checks that itself.
-    """
-    held = set(carries.split())
-    lines = []
-    for word, there, what in (
-        ("spacing", image.spacing, "voxel size"),
-        ("origin", any(q.value for q in image.origin.values()), "origin"),
-        ("axes", image.axes not in ("YX",), f"axis names {image.axes}"),
-        ("channels", image.channel_names, "channel names"),
-        ("mask", image.mask is not None, "mask of valid pixels"),
-        ("header", image.header, f"header fields of {', '.join(image.header)}"),
-        ("record", image.provenance, "run record"),
-        ("meaning", image.meaning != "grey", f"meaning of the values ({image.meaning})"),
-    ):
-        if there and word not in held:
-            lines.append(f"{what} not kept")
-    return tuple(lines)
 
 
 def to_units(sizes: Mapping[str, Quantity], axis: str, unit: str) -> float | None:

@@ -20,12 +20,12 @@ from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
-from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, write
+from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, losses, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["read", "write"]
+__all__ = ["losses", "read", "write"]
 
 _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
               "HostComputer", "Copyright")  # fmt: skip
