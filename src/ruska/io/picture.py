@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,15 @@ def read(path: Path, inner: str | None) -> Image:
 
     Raises InputError when it is truncated, or so large that Pillow suspects an attack.
     """
+    return _read(path, inner, _grey, "YX")
+
+
+def read_colours(path: Path, inner: str | None) -> Image:
+    """As `read`, with red, green and blue as an axis C; transparency is left out."""
+    return _read(path, inner, _colours, "CYX")
+
+
+def _read(path: Path, inner: str | None, decode: Callable[[Any], tuple[NDArray[Any], list[str]]], axes: str) -> Image:
     if inner is not None:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
     with _open(path) as picture:
@@ -39,10 +49,10 @@ def read(path: Path, inner: str | None) -> Image:
         if _is_16_bit_colour(path):
             notes.append("16-bit colours read as 8-bit")
         try:
-            pixels, how = _grey(picture)
+            pixels, how = decode(picture)
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(path, f"is truncated or damaged ({error})", "Copy it again.") from error
-    return Image(pixels, "YX", name=path.name, notes=(*notes, *how))
+    return Image(pixels, axes if pixels.ndim == len(axes) else "YX", name=path.name, notes=(*notes, *how))
 
 
 def shape_and_dtype(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
@@ -96,16 +106,29 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
         return np.array(picture, dtype=_DIRECT[mode]), []
     if mode == "1":
         return np.array(picture.convert("L")), ["black and white read as 0 and 255"]
-    notes = []
     if mode in ("LA", "La"):
         return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency left out"]
-    if mode in ("RGBA", "RGBa", "PA") or "transparency" in picture.info:
-        notes.append("transparency left out")
-    colours = np.array(picture.convert("RGBA" if mode in ("RGBA", "RGBa", "PA") else "RGB"))[..., :3]
+    colours, notes = _rgb(picture)
     first = colours[..., 0]
     if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
         return first.copy(), [*notes, "three equal colour channels taken as one grey channel"]
-    return luminance(colours), [*notes, "colours turned to grey (0.299 R + 0.587 G + 0.114 B)"]
+    how = "colours turned to grey (0.299 R + 0.587 G + 0.114 B; --axes CYX keeps three channels)"
+    return luminance(colours), [*notes, how]
+
+
+def _rgb(picture: Any) -> tuple[NDArray[Any], list[str]]:
+    """Red, green and blue (Y, X, 3)."""
+    transparent = picture.mode in ("RGBA", "RGBa", "PA")
+    notes = ["transparency left out"] if transparent or "transparency" in picture.info else []
+    return np.array(picture.convert("RGBA" if transparent else "RGB"))[..., :3], notes
+
+
+def _colours(picture: Any) -> tuple[NDArray[Any], list[str]]:
+    """Red, green and blue (3, Y, X) of a picture that has colours."""
+    if picture.mode in (*_DIRECT, "1", "LA", "La"):
+        return _grey(picture)
+    colours, notes = _rgb(picture)
+    return np.ascontiguousarray(np.moveaxis(colours, -1, 0)), notes
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:

@@ -76,7 +76,8 @@ def read(
     Parameters
     ----------
     path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of a store.
-    axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
+    axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says. A letter more than the image has keeps
+        the colours of a picture apart (``"CYX"``), or the slices that the file takes for colours (``"ZYX"``).
     voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file. A stack of which the
         file does not say whether it is slices or frames is slices along Z where a size for Z alone is given.
 
@@ -92,10 +93,24 @@ def read(
         raise InputError(image.name, f"holds values of type {image.dtype}, which are not grey levels",
                          "Ruska takes integers and real floating-point numbers.")  # fmt: skip
     if axes is not None:
-        image = with_axes(image, axes)
+        image = with_axes(_unmixed(path, image, axes), axes)
     if voxel_size is not None:
         image = _sized(image, voxel_size, axes_are_given=axes is not None)
     return image
+
+
+def _unmixed(path: str | os.PathLike[str], image: Image, axes: str) -> Image:
+    """``image``, or where ``axes`` have a letter more, the same with its colours as channels, if it has any."""
+    file, inner = (Path(path), None) if is_url(path) else split_inner(path)
+    if len(axes) != len(image.axes) + 1 or not file.is_file():
+        return image
+    reader = getattr(find_format(file).load(), "read_colours", None)
+    if reader is None:
+        return image
+    apart: Image = reader(file, inner)
+    if len(apart.axes) != len(axes):
+        return image
+    return replace(apart, path=image.path, name=image.name, stamp=image.stamp)
 
 
 def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_given: bool) -> Image:
@@ -176,7 +191,11 @@ def _read_url(address: str) -> Image:
 
 def with_axes(image: Image, axes: str) -> Image:
     """Return ``image`` with its dimensions renamed to ``axes``; sizes of Z and T do not turn into each other."""
-    axes = axes.upper()
+    axes = axes.upper().replace("S", "C")  # for samples, as tifffile has it
+    if axes.endswith("YXC"):  # of a picture, as NumPy and others have it
+        if not image.axes.endswith("CYX") and len(image.shape) > 2 and image.shape[-1] <= image.shape[-3]:
+            image = _last_axis_first(image)
+        axes = f"{axes[:-3]}CYX"
     check_axes(axes, len(image.shape), image.name)
     renamed = dict(zip(image.axes, axes, strict=True))
 
@@ -184,7 +203,22 @@ def with_axes(image: Image, axes: str) -> Image:
         return {renamed[a]: q for a, q in sizes.items() if is_length(q.unit) == (renamed[a] in "ZYX")}
 
     names = image.channel_names if renamed.get("C") == "C" else ()
-    return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
+    spacing = follow(image.spacing)
+    depth = image.header["mrc"].get("z_angstrom") if isinstance(image.header.get("mrc"), Mapping) else None
+    if renamed.get("Q") == "Z" and "Z" not in spacing and depth is not None:  # of a stack the file did not mean it so
+        spacing["Z"] = Quantity(float(depth), "angstrom")
+    notes = tuple(note for note in image.notes if not note.startswith(_UNKNOWN_AXES))
+    return replace(
+        image, axes=axes, spacing=spacing, origin=follow(image.origin), channel_names=names, notes=notes
+    )  # fmt: skip
+
+
+def _last_axis_first(image: Image) -> Image:
+    """``image`` with its last axis before the other two of a plane."""
+    from ruska.io.lazy import transposed
+
+    order = (*range(len(image.shape) - 3), len(image.shape) - 1, len(image.shape) - 3, len(image.shape) - 2)
+    return replace(image, data=transposed(image.data, order), mask=None)
 
 
 _UNKNOWN_AXES = "nothing says what"  # begins the notes of all formats on axes that are unknown

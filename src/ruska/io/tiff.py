@@ -46,12 +46,20 @@ def read(path: Path, inner: str | None) -> Image:
     return _read(path.absolute())
 
 
-def read_described(path: Path, xml: str) -> Image:
-    """As `read`, of a file whose OME-XML is ``xml``, which stands in a companion file."""
-    return _read(path.absolute(), xml)
+def read_colours(path: Path, inner: str | None) -> Image:
+    """As `read`, with the colours of a picture as an axis C before Y and X; without transparency.
+
+    Raises InputError as `read`. What is no colour picture comes as from `read`.
+    """
+    return read(path, inner) if inner is not None else _read(path.absolute(), colours=True)
 
 
-def _read(path: Path, xml: str | None = None) -> Image:
+def read_described(path: Path, xml: str, *, colours: bool = False) -> Image:
+    """As `read` or `read_colours`, of a file whose OME-XML is ``xml``, which stands in a companion file."""
+    return _read(path.absolute(), xml, colours=colours)
+
+
+def _read(path: Path, xml: str | None = None, *, colours: bool = False) -> Image:
     import tifffile
 
     check_directories(path)
@@ -61,14 +69,14 @@ def _read(path: Path, xml: str | None = None) -> Image:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
             head = ome_files.parse_head(file.ome_metadata, path.name)
-            whole = None if head is None or xml is not None else _from_master(path, head)
+            whole = None if head is None or xml is not None else _from_master(path, head, colours)
             if whole is not None:
                 return whole
             missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
-        stored = replace(stored, described=xml)
+        stored = replace(stored, described=xml, colours=colours)
         image = _foreign(file, series, layout, stored, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
     if missing:  # tifffile says so of the first one only
@@ -77,7 +85,7 @@ def _read(path: Path, xml: str | None = None) -> Image:
     return image if record is None else _ours(image, record, path)
 
 
-def _from_master(path: Path, said: ome_files.OmeHead) -> Image | None:
+def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | None:
     """The image that ``path`` has some planes of, as another file describes it; None where none does, or is of use."""
     if said.master is None or not (master := path.parent / said.master).is_file():
         return None
@@ -85,9 +93,9 @@ def _from_master(path: Path, said: ome_files.OmeHead) -> Image | None:
     if head is None or not head.others or head.master is not None:
         return None
     if not master.name.lower().endswith(ome_files.COMPANION):
-        return replace(_read(master), path=master)
+        return replace(_read(master, colours=colours), path=master)
     xml = ome_files.text_of(master)
-    return None if xml is None else _read(path, xml)
+    return None if xml is None else _read(path, xml, colours=colours)
 
 
 def _missing(names: list[str]) -> tuple[str, ...]:
@@ -116,14 +124,16 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
     fields = _sizes_and_names(file, series, path)
-    lead = layout.lead
+    lead, samples = layout.lead, stored.samples
     steps = [math.prod(n for _, n in lead[i + 1 :]) for i in range(len(lead))]
     if colour == "channels":
         letter = layout.samples or "C"
+        if layout.samples is None and _is_colour(series.keyframe, stored):
+            samples, letter = _unmixed(series, stored, lead, notes)
         if any(a == letter for a, _ in lead):
             raise InputError(path, f"has channels and {stored.samples} samples in each pixel, which are no colours",
                              "Split the samples in Fiji first.")  # fmt: skip
-        lead = [*lead, (letter, stored.samples)]
+        lead = [*lead, (letter, samples)]
         steps.append(0)
     lead = _named_stack(lead, fields.spacing, notes)
     axes = "".join(a for a, _ in lead) + "YX"
@@ -133,7 +143,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         dtype = stored.transform(np.zeros(1, stored.dtype)).dtype
     pixels = TiffPixels(shape, stored, tuple(steps), colour, palette, dtype)
     if colour == "grey":
-        notes.append(_what_grey(pixels))
+        notes.append(_what_grey(pixels, axes))
     channels = dict(zip(axes, shape, strict=True)).get("C")
     return Image(
         data=pixels, axes=axes,
@@ -193,7 +203,9 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     photometric = int(page.photometric)
     if stored.samples == 1:
         return "single", _palette(file, page, notes, stored.path) if photometric == 3 else None
-    if photometric in (2, 6) and stored.samples >= 3:
+    if _is_colour(page, stored):
+        if stored.colours or _is_array_of_planes(page, stored):
+            return "channels", None
         if stored.samples > 3:
             notes.append("the alpha channel is left out")
         return "grey", None
@@ -202,6 +214,37 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
         notes.append("the alpha channel is left out")
         return "first", None
     return "channels", None
+
+
+def _is_colour(page: Any, stored: Stored) -> bool:
+    return int(page.photometric) in (2, 6) and stored.samples >= 3
+
+
+def _is_array_of_planes(page: Any, stored: Stored) -> bool:
+    """Whether three or four planes are called red, green, blue only because tifffile wrote an array of that shape.
+
+    It takes (3, Y, X) for colours, and (4, Y, X) for colours with transparency, where nothing else is said, and its
+    description has that shape. As slices all of them are kept; as colours they would become one.
+    """
+    return stored.shape[4] == 1 and bool(page.is_shaped) and '"axes"' not in page.description
+
+
+def _is_transparent(page: Any) -> bool:
+    """Whether the sample behind the colours is an alpha channel."""
+    return tuple(int(e) for e in page.extrasamples)[:1] in ((1,), (2,))
+
+
+def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: list[str]) -> tuple[int, str]:
+    """How many of the samples of a colour picture become an axis of their own, and its letter; and a note."""
+    page = series.keyframe
+    if stored.colours:
+        if _is_transparent(page) and stored.samples == 4:
+            notes.append("the alpha channel is left out")
+            return 3, "C"
+        return stored.samples, "C"
+    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that shape: "
+                 "taken as a stack")  # fmt: skip
+    return stored.samples, "C" if lead else "Q"
 
 
 def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any] | None:
@@ -225,7 +268,7 @@ def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any]
     return np.rint(grey * scale).astype(page.dtype)
 
 
-def _what_grey(pixels: TiffPixels) -> str:
+def _what_grey(pixels: TiffPixels, axes: str) -> str:
     """Whether the colours are real; looks at the first plane, or the middle of a large one."""
     height, width = pixels.shape[-2:]
     side = math.isqrt(_LOOK_PIXELS)
@@ -233,7 +276,7 @@ def _what_grey(pixels: TiffPixels) -> str:
     rgb = pixels.read_plane(0, rows, columns)[..., :3]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return "three equal colour channels read as one"
-    return "colour picture turned grey (Rec. 601 luminance, rounded)"
+    return f"colour picture turned grey (Rec. 601 luminance, rounded; --axes {axes[:-2]}CYX keeps three channels)"
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Stored:
     raw : every page is one uncompressed run.
     decode : ``decode(bytes, index, jpegtables=...)`` of tifffile, returning (values, position, shape).
     transform : what is applied to decoded values, or None.
-    described : the OME-XML of the image, where it stands in a companion file.
+    described : the OME-XML of the image, where it stands in a companion file. colours : that these were asked for.
     """
 
     path: Path
@@ -60,6 +60,7 @@ class Stored:
     decode: Callable[..., Any]
     transform: Callable[..., Any] | None = None
     described: str | None = None
+    colours: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -113,7 +114,7 @@ class TiffPixels(LazyPixels):
 
     def __reduce__(self) -> Any:
         # Decoders are closures: another process opens the file anew.
-        return _reopen, (self.stored.path, self.stored.described)
+        return _reopen, (self.stored.path, self.stored.described, self.stored.colours)
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         out = np.empty(tuple(part.stop - part.start for part in box), self.dtype)
@@ -211,7 +212,9 @@ def read_segment(stored: Stored, page: Page, index: int) -> NDArray[Any] | None:
     return np.asarray(values)
 
 
-def _reopen(path: Path, described: str | None) -> Any:
-    from ruska.io.tiff import read, read_described
+def _reopen(path: Path, described: str | None, colours: bool) -> Any:
+    from ruska.io import tiff
 
-    return (read(path, None) if described is None else read_described(path, described)).data
+    if described is not None:
+        return tiff.read_described(path, described, colours=colours).data
+    return (tiff.read_colours if colours else tiff.read)(path, None).data
