@@ -108,7 +108,7 @@ def test_mrc_with_axes(tmp_path: Path) -> None:
         depth = {"Z": Quantity(7.0, "angstrom")} if axes == "ZYX" else {}
         assert dict(image.spacing) == {"Y": Quantity(2.0, "angstrom"), "X": Quantity(2.0, "angstrom")} | depth
         np.testing.assert_array_equal(image.numpy(), PLANES.astype(np.float32))
-    with pytest.raises(GeometryError, match="name 4 dimensions, the data have 3.*one letter per dimension"):
+    with pytest.raises(GeometryError, match=r"name 4 dimensions, the data have 3.*one letter per dimension"):
         read(tmp_path / "a.mrc", axes="TZYX")
     with pytest.raises(GeometryError, match="name 2 dimensions, the data have 3"):
         read(tmp_path / "a.mrc", axes="YX")

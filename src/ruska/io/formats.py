@@ -27,7 +27,7 @@ class FormatModule(Protocol):
     """The functions of a format's module. A read-only format has no ``write``.
 
     One that cannot hold every image has ``check_holds(path, image)`` besides: OutputError by its type and axes alone.
-    One whose images may be colour pictures has ``read_colours(path, inner)``: as ``read``, with the colours as an axis C.
+    One whose images may be colour pictures has ``read_colours(path, inner)``: the same with colours as an axis C.
     One that has more to say than `Format.holds` has ``losses(path, image, **options)``: what is lost of these besides.
     """
 

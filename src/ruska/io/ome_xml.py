@@ -143,9 +143,10 @@ def beyond_pixels(xml: str) -> list[str]:
 def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
     """``new``, which describes the pixels of a file just written, with all that ``old`` says beyond the pixels.
 
-    ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter, annotations and whatever else stands beside the pixels is kept, and so
-    are channels and the times of planes where there are as many of them. Returns the text and what of ``old`` does not
-    hold any more; None when ``old`` is damaged, no OME-XML, or about several images.
+    ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter,
+    annotations and whatever else stands beside the pixels is kept, and so are channels and the times of planes where
+    there are as many of them. Returns the text and what of ``old`` does not hold any more; None when ``old`` is
+    damaged, no OME-XML, or about several images.
     """
     try:
         was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)

@@ -242,8 +242,8 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
             notes.append("the alpha channel is left out")
             return 3, "C"
         return stored.samples, "C"
-    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that shape: "
-                 "taken as a stack")  # fmt: skip
+    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that "
+                 "shape: taken as a stack")  # fmt: skip
     return stored.samples, "C" if lead else "Q"
 
 
