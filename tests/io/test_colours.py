@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from ruska.errors import GeometryError
 from ruska.image import Quantity
-from ruska.io import read
+from ruska.io import losses_sentence, read, write
 
 PLANES = np.random.default_rng(5).integers(0, 255, (3, 20, 33)).astype(np.uint8)
 PICTURE = np.ascontiguousarray(PLANES.transpose(1, 2, 0))
@@ -112,3 +112,50 @@ def test_mrc_with_axes(tmp_path: Path) -> None:
         read(tmp_path / "a.mrc", axes="TZYX")
     with pytest.raises(GeometryError, match="name 2 dimensions, the data have 3"):
         read(tmp_path / "a.mrc", axes="YX")
+
+
+RED = np.stack([np.arange(256), np.zeros(256), np.zeros(256)]).astype(np.uint16)
+JET = np.stack([np.interp(np.arange(256), at, (0, 0, 255, 255)) for at in
+                ((0, 96, 160, 255), (0, 32, 96, 255), (255, 160, 96, 0))]).astype(np.uint16)  # fmt: skip
+
+
+@pytest.mark.parametrize("table", [RED, JET, 255 - RED[:1].repeat(3, 0)], ids=["red", "jet", "inverted"])
+@pytest.mark.parametrize("imagej", [True, False])
+def test_tables_for_display_are_no_values_and_go_along(tmp_path: Path, table: Any, imagej: bool) -> None:
+    index = PLANES[0]
+    kind = {"imagej": True} if imagej else {"photometric": "palette", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", index, colormap=table * 257, **kind)
+    image = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.numpy(), index)
+    for source, target in (("a.tif", "b.tif"), ("b.tif", "c.ome.tif"), ("c.ome.tif", "d.tif")):
+        assert write(tmp_path / target, read(tmp_path / source)) == ()
+        with tifffile.TiffFile(tmp_path / target) as file:
+            np.testing.assert_array_equal(file.pages[0].colormap, table * 257)
+            np.testing.assert_array_equal(file.asarray(), index)
+        np.testing.assert_array_equal(read(tmp_path / target).numpy(), index)
+    assert "colour table not kept" in write(tmp_path / "e.tif", image.with_data(index.astype(np.float32)))
+    assert "TIFF's colour table" in str(losses_sentence(tmp_path / "a.mrc", image))
+
+
+def test_palettes_of_pictures(tmp_path: Path) -> None:
+    """What shows a measurement is told from the colours that a picture was reduced to."""
+    shown = Pillow.fromarray(PLANES[0])
+    shown.putpalette(JET.T.astype(np.uint8).tobytes())
+    shown.save(tmp_path / "jet.png")
+    image = read(tmp_path / "jet.png")
+    np.testing.assert_array_equal(image.numpy(), PLANES[0])
+    assert image.notes == ("its colours are a table for display: the values behind them are read",)
+    y, x = np.mgrid[:64, :64]
+    photo = np.stack([x * 4, y * 4, (x * y) % 256], -1).astype(np.uint8)
+    for number, reduced in enumerate((Pillow.fromarray(photo).quantize(64), Pillow.fromarray(photo).convert("P"))):
+        reduced.save(tmp_path / f"{number}.png")
+        assert any("turned to grey" in note for note in read(tmp_path / f"{number}.png").notes)
+        table = np.zeros((256, 3), np.uint16)
+        colours = np.array(reduced.getpalette("RGB")).reshape(-1, 3)
+        table[: len(colours)] = colours
+        tifffile.imwrite(tmp_path / f"{number}.tif", np.array(reduced), photometric="palette", colormap=table.T * 257,
+                         metadata=None)  # fmt: skip
+        image = read(tmp_path / f"{number}.tif")
+        assert image.notes == ("a palette whose colours are in no order: turned grey (Rec. 601 luminance)",)
+        expected = np.array(reduced.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
+        np.testing.assert_allclose(image.numpy(), expected, atol=1)

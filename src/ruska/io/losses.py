@@ -21,7 +21,7 @@ RECORD = "run record"
 """Of a run it stands in a file beside the result, so that nothing is lost where the result cannot hold it."""
 
 _NO_TEXTS = ("Software", "PhotometricInterpretation", "Orientation")
-_CALLED = {"ImageDescription": "description", "DateTime": "date"}
+_CALLED = {"ImageDescription": "description", "DateTime": "date", "ColorMap": "colour table"}
 _OUR_LABEL = "Written by Ruska"
 
 

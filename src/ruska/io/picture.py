@@ -12,7 +12,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image
-from ruska.io.grey import luminance
+from ruska.io.grey import is_display_table, luminance
 from ruska.io.lazy import BAND, plane_parts
 from ruska.io.losses import Losses
 
@@ -108,12 +108,21 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
         return np.array(picture.convert("L")), ["black and white read as 0 and 255"]
     if mode in ("LA", "La"):
         return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency left out"]
+    if mode == "P" and (values := _behind_colours(picture)) is not None:
+        return values, ["its colours are a table for display: the values behind them are read"]
     colours, notes = _rgb(picture)
     first = colours[..., 0]
     if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
         return first.copy(), [*notes, "three equal colour channels taken as one grey channel"]
     how = "colours turned to grey (0.299 R + 0.587 G + 0.114 B; --axes CYX keeps three channels)"
     return luminance(colours), [*notes, how]
+
+
+def _behind_colours(picture: Any) -> NDArray[Any] | None:
+    """The indices of a picture whose palette is a coloured table for display; None where it is not."""
+    table = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3).T
+    grey = bool((table[0] == table[1]).all() and (table[1] == table[2]).all())
+    return None if grey or not is_display_table(table) else np.array(picture)
 
 
 def _rgb(picture: Any) -> tuple[NDArray[Any], list[str]]:

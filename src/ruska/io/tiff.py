@@ -13,14 +13,14 @@ import numpy as np
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_files, ome_xml, tiff_imagej
-from ruska.io.grey import luminance
+from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
-from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, losses, write
+from ruska.io.tiff_write import COLOUR_TABLE, ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, losses, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -250,7 +250,7 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
 def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any] | None:
     """Grey level per index for a colour palette; None when the indices themselves are the measurement.
 
-    That is so in ImageJ files, whose palette is only for display (labels, fire), and for palettes of greys.
+    That is so in ImageJ files, whose palette is only for display (labels, fire), and where colours are in order.
     """
     table = page.colormap
     if table is None or file.is_imagej or page.tags.get(65027) is not None:
@@ -259,13 +259,37 @@ def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any]
     if np.shape(table) != (3, 1 << bits) or page.dtype.kind not in "ui":
         raise InputError(path, f"is damaged: its palette is {np.shape(table)}, {page.dtype} of {bits} bits need "
                          f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
-    if (table[0] == table[1]).all() and (table[1] == table[2]).all():
+    if is_display_table(_bytes(table)):
+        if not _is_grey(table):
+            notes.append("its colours are a table for display: the values behind them are read")
         return None
-    notes.append("colour palette turned grey (Rec. 601 luminance)")
+    notes.append("a palette whose colours are in no order: turned grey (Rec. 601 luminance)")
     grey = luminance(table.T.astype(np.float64))
     largest = float(np.iinfo(page.dtype).max)
     scale = largest / 65535 if table.max() > 255 or page.bitspersample > 8 else 1.0
     return np.rint(grey * scale).astype(page.dtype)
+
+
+def _bytes(table: NDArray[Any]) -> NDArray[np.uint8]:
+    """A palette (3, n) of 16 bits, or of 8 bits in the files of some programs, as bytes."""
+    return (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8)
+
+
+def _is_grey(table: NDArray[Any]) -> bool:
+    return bool((table[0] == table[1]).all() and (table[1] == table[2]).all())
+
+
+def _display_table(file: Any, page: Any) -> str | None:
+    """The table of colours that an image is shown in, red, green and blue of 256 values in hexadecimal digits.
+
+    None without one, where it is the usual one of greys, and where it is a palette (`_palette`).
+    """
+    table = page.colormap
+    if int(page.photometric) != 3 or table is None or np.shape(table) != (3, 256):
+        return None
+    found = _bytes(table)
+    usual = _is_grey(found) and np.abs(found[0].astype(int) - np.arange(256)).max() <= 1
+    return None if usual or not (file.is_imagej or is_display_table(found)) else found.tobytes().hex()
 
 
 def _what_grey(pixels: TiffPixels, axes: str) -> str:
@@ -293,6 +317,8 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
     tags |= _as_shown(page)[0]
+    if (table := _display_table(file, page)) is not None:
+        tags[COLOUR_TABLE] = table
     found = _Fields({}, {}, (), header)
     if file.is_ome and file.ome_metadata:
         header["ome_xml"] = file.ome_metadata

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ruska.image import Image
 
 RECORD_TAG = 65450
-PHOTOMETRIC, ORIENTATION = "PhotometricInterpretation", "Orientation"
+PHOTOMETRIC, ORIENTATION, COLOUR_TABLE = "PhotometricInterpretation", "Orientation", "ColorMap"
 """Keys in the header's ``tiff``: how programs are to show the pixels."""
 ORIENTATIONS = {
     2: "mirrored left to right", 3: "turned by 180 degrees", 4: "upside down", 5: "with rows and columns exchanged",
@@ -98,6 +98,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         **({"tile": (_TILE, _TILE), "buffersize": BAND} if tiled else {}),
         **_resolution(image, chosen),
     }
+    if (table := _table(image)) is not None:
+        options |= {"photometric": "palette", "colormap": table}
     turned = _shown_as(image, ORIENTATION)
     if turned in ORIENTATIONS:
         options["extratags"] = [(274, "H", 1, turned, False)]
@@ -150,6 +152,7 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
     things = [has[f"header:{name}"] for name in ("imagej", "ome_xml")
               if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
     mrc = image.header.get("mrc")
+    things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
         gone = _display(image, stack)[1]
@@ -324,6 +327,18 @@ def _shown_as(image: Image, key: str) -> Any:
     tags = image.header.get("tiff")
     value = tags.get(key) if isinstance(tags, dict) else None
     return value if isinstance(value, int | str) else None
+
+
+def _table(image: Image) -> NDArray[np.uint16] | None:
+    """The colours (3, 256) that values of 8 bits are shown in; None without, and for images of other values."""
+    text = _shown_as(image, COLOUR_TABLE)
+    if not isinstance(text, str) or image.dtype != np.uint8 or "C" in image.axes:
+        return None
+    try:
+        table = np.frombuffer(bytes.fromhex(text), np.uint8)
+    except ValueError:
+        return None
+    return table.reshape(3, 256).astype(np.uint16) * 257 if table.size == 768 else None
 
 
 def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
