@@ -110,3 +110,8 @@ def test_texts_of_a_tiff_go_along(tmp_path: Path) -> None:
             told = {"imagej.tif": (file.imagej_metadata or {}).get("Info"), "plain.tif": tags[270].value}.get(name)
             assert (told or file.ome_metadata).count("kV = 20") == 1
         assert dict(read(tmp_path / name).header) == dict(image.header)
+
+
+def test_records_of_tifffile_are_no_loss(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([PLANE] * 2), metadata={"axes": "ZYX"})
+    assert losses_sentence(tmp_path / "b.mrc", read(tmp_path / "a.tif")) is None

@@ -111,9 +111,16 @@ def _mrc(fields: Any) -> str:
 
 
 def _tiff(fields: Any) -> str:
-    named = [key for key in fields if key not in _NO_TEXTS] if isinstance(fields, Mapping) else []
+    if not isinstance(fields, Mapping):
+        return ""
+    named = [key for key, text in fields.items() if key not in _NO_TEXTS and not is_shape_record(text)]
     words = [_CALLED.get(key, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(key)).lower()) for key in named]
     return f"TIFF's {', '.join(words)}" if words else ""
+
+
+def is_shape_record(text: Any) -> bool:
+    """Whether the description of a TIFF is the record of shape and axes that tifffile writes."""
+    return isinstance(text, str) and text.startswith("{") and '"shape"' in text
 
 
 _KNOWN: Mapping[str, Callable[[Any], str]] = {"imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff}

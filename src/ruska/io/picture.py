@@ -15,6 +15,7 @@ from ruska.image import Image
 from ruska.io.grey import is_display_table, luminance
 from ruska.io.lazy import BAND, plane_parts
 from ruska.io.losses import Losses
+from ruska.io.lossy import jpeg_note, jpeg_quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +47,9 @@ def _read(path: Path, inner: str | None, decode: Callable[[Any], tuple[NDArray[A
     with _open(path) as picture:
         frames = getattr(picture, "n_frames", 1)
         notes = [f"only the first of {frames} frames is read"] if frames > 1 else []
+        quality = jpeg_quality(picture.quantization) if picture.format == "JPEG" else None
+        if quality is not None:
+            notes.append(jpeg_note(quality))
         if _is_16_bit_colour(path):
             notes.append("16-bit colours read as 8-bit")
         try:

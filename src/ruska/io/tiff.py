@@ -15,6 +15,7 @@ from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_files, ome_xml, tiff_imagej
 from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
+from ruska.io.lossy import note_of_tiff
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
@@ -120,6 +121,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
     notes += _as_shown(series.keyframe)[1]
+    notes += note_of_tiff(series.keyframe, stored)
     if file.is_imagej and stored.samples == 1:
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)

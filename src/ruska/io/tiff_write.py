@@ -22,7 +22,7 @@ from ruska.image import Quantity, canonical_unit, is_length
 from ruska.image.grid import places
 from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
-from ruska.io.losses import Losses, belongings
+from ruska.io.losses import Losses, belongings, is_shape_record
 from ruska.io.pyramid import halve, has_no_means
 from ruska.io.tiff_vendors import original_tags
 from ruska.scratch import remove
@@ -373,7 +373,7 @@ def _description(image: Image, stack: _Stack, flavour: str) -> tuple[tuple[int, 
 def _described(image: Image) -> str | None:
     """What the ImageDescription of a plain TIFF said, unless it was one of tifffile's own records; or labels of MRC."""
     text = _shown_as(image, "ImageDescription")
-    if isinstance(text, str) and text.strip() and not text.startswith('{"shape"'):
+    if isinstance(text, str) and text.strip() and not is_shape_record(text):
         return text
     mrc = image.header.get("mrc")
     labels = mrc.get("labels") if isinstance(mrc, Mapping) else None
