@@ -258,7 +258,7 @@ def register(
         run=checked(pipeline.RunOptions, {"dtype": dtype, "overwrite": overwrite}, "options"),
     )  # fmt: skip
     with show.progress(quiet=json) as progress:
-        result = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
+        result = pipeline.run(request, pipeline.Here(event=show.told(progress, quiet=json), own_process=True))
     show.json(result.record) if json else show.registration(result.record, output)
 
 

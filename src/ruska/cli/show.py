@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ruska.cli.terminal import guard_streams, say, screen
+from ruska.cli.terminal import guard_streams, remark, say, screen
 from ruska.pipeline import format_bytes
 from ruska.plain_text import one_line
 
@@ -204,6 +204,7 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
         "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
         "memory": f"up to {format_bytes(job['memory_bytes'])}",
         "time": f"about {duration(job['seconds'])} on this machine",
+        "lost": found.get("losses"),
     })  # fmt: skip
 
 
@@ -379,11 +380,13 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | 
         yield report
 
 
-def told(progress: Callable[[str, int, int], None] | None) -> Callable[..., None]:
-    """A bar as the events of a run."""
+def told(progress: Callable[[str, int, int], None] | None, *, quiet: bool = False) -> Callable[..., None]:
+    """A bar as the events of a run, and remarks as lines unless ``quiet``."""
 
     def event(stage: str, done: int, total: int, note: str = "") -> None:
-        if progress is not None:
+        if note and not quiet:
+            remark(note)
+        if progress is not None and total:
             progress(stage, done, total)
 
     return event

@@ -235,7 +235,7 @@ def carry_out(request: Any, *, quiet: bool, dry_run: bool = False) -> dict[str, 
     from ruska.cli import show
 
     with show.progress(quiet=quiet) as progress:
-        context = pipeline.Here(event=show.told(progress), own_process=True)
+        context = pipeline.Here(event=show.told(progress, quiet=quiet), own_process=True)
         if dry_run:
             return pipeline.foresee(request, context)
         result = pipeline.run(request, context)

@@ -41,6 +41,18 @@ def complain(text: str) -> None:
         print(f"ruska: {one_line(text)}", file=sys.stderr)
 
 
+_REMARKED: set[str] = set()
+
+
+def remark(text: str) -> None:
+    """One line on what is coming, on the error stream; the same one once: a batch would repeat it for every file."""
+    if text in _REMARKED:
+        return
+    _REMARKED.add(text)
+    with suppress(OSError):
+        print(one_line(text), file=sys.stderr)
+
+
 def show_fault(error: BaseException) -> None:
     """Print a traceback, with every line marked."""
     text = "".join(traceback.format_exception(error))

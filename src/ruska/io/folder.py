@@ -13,7 +13,7 @@ import numpy as np
 
 from ruska.errors import GeometryError, InputError
 from ruska.image import Image
-from ruska.io import registry
+from ruska.io import ome_files, registry
 from ruska.io.formats import Format
 from ruska.io.lazy import LazyPixels
 from ruska.io.links import Bounds
@@ -81,7 +81,7 @@ def _is_image(file: Path, known: Format) -> bool:
         Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
             return stream.read(4) == known.magic[0][1]
-    return known.name not in ("TIA description", "zip archive")
+    return known.name not in ("TIA description", "OME companion", "zip archive")
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:
@@ -123,6 +123,9 @@ def read(path: Path, inner: str | None) -> Image:
     if inner is not None:
         raise InputError(path, f"'{inner}' cannot be picked from a folder", "Give the file itself.")
     files, notes = _members(path)
+    if len(files) > 1 and set(files) <= set(ome_files.members(files[0])):
+        image = registry.read_plainly(files[0])
+        return replace(image, notes=(*image.notes, *notes))
     first = registry.read_plainly(files[0])
     _check_plane(files[0], first.axes)
     differing = []

@@ -112,7 +112,8 @@ def _register(request: Request, images: Opened, own: RegisterSettings, context: 
 
     dtype = "same" if request.run.dtype == "auto" else request.run.dtype  # moving pixels restores nothing
     return register(images["image"], images.get("fixed"), request.output, dtype=dtype,
-                    overwrite=request.run.overwrite, progress=progress_of(context), **own.model_dump())  # fmt: skip
+                    overwrite=request.run.overwrite, progress=progress_of(context),
+                    tell=lambda said: context.event("checking the output", 0, 0, said), **own.model_dump())  # fmt: skip
 
 
 def _evaluate(request: Request, images: Opened, own: EvaluateSettings, context: Context) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ruska import io
 from ruska.engine import ArraySource, measure_channels, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.validity import ValidSource, mask_of
@@ -22,7 +23,7 @@ from ruska.pipeline.opening import open_inputs
 from ruska.pipeline.parts import look, spread_facts
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.request import Request, RunOptions
-from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, with_model
+from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, result_of, with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +220,9 @@ def predict_job(
     facts, job = _described(image, method, settings, options, progress, str(output))
     if job is not None:
         check_holds(job, output, whole_names=whole_names)
+        made = result_of(job)
+        facts |= {"not_kept": io.losses(output, made).without_record().lines,
+                  "losses": io.losses_sentence(output, made)}  # fmt: skip
     return {**facts, "beside": [file.name for file in beside]}
 
 

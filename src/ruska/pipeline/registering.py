@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from ruska.engine import Progress
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
+from ruska.pipeline.foreseen import blank, kept_out
 from ruska.pipeline.opening import as_image
 from ruska.pipeline.request import DTypes
 from ruska.pipeline.restore import Result, check_target, files_of
@@ -46,6 +47,7 @@ def register(
     whole_pixels: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Result:
     """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, align the slices of a stack.
 
@@ -60,6 +62,7 @@ def register(
     crop : of a stack: keep only the area that all slices show. Otherwise the field of view stays, and pixels that a
         slice does not cover are empty.
     whole_pixels : of a stack: shift slices by whole pixels, which leaves every value unchanged.
+    tell : called before the work with a line on what the output cannot hold, if there is anything.
 
     Empty pixels are NaN in float images and 0 in others; the mask of the result (for formats that keep one) says where.
     The result has the pixel size, origin and header of ``fixed``, or of the stack.
@@ -72,6 +75,10 @@ def register(
     if dtype not in get_args(DTypes):
         raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
     task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
+    if task.target is not None and tell is not None:
+        said = io.losses_sentence(task.target, task.expected)
+        if said is not None:
+            tell(said)
     with watched(*(i for i in (task.moving, task.fixed) if i is not None), ours=task.target) as watch:
         image, record = _aligned(task, transform, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
         watch.check()
@@ -117,6 +124,17 @@ class _Task:
                     check_target(image, self.target, overwrite=self.overwrite)
                     names = beside(self.target)
                     check_beside(names, [names.record], overwrite=self.overwrite, inputs=files_of(image))
+            made = self.expected
+            io.check_holds(self.target, made.dtype, made.axes, made.shape)
+
+    @property
+    def expected(self) -> Image:
+        """What will be written, without pixels and record: of a pair, the moving image as if it were the fixed one."""
+        dtype = np.dtype(np.float32) if self.dtype == "float32" else self.moving.dtype
+        if self.fixed is None:
+            return self.moving.with_data(blank(self.moving.shape, dtype), provenance={}, mask=None)
+        return self.fixed.with_data(blank(self.fixed.shape, dtype), provenance={}, mask=None,
+                                    meaning=self.moving.meaning, channel_names=())  # fmt: skip
 
     @property
     def target(self) -> Path | None:
@@ -313,7 +331,7 @@ def _about(image: Image) -> dict[str, Any]:
 def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, watch: Watch) -> Result:
     def before_placing(lost: tuple[str, ...]) -> None:
         watch.check()  # the slices of a stack were read again
-        record["output"]["not_kept"] = list(lost)
+        record["output"]["not_kept"] = kept_out(lost)
         place(beside(target).record, json_text(record).encode())
 
     lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)

@@ -31,6 +31,7 @@ from ruska.errors import ChangedInputError, InputError, JobCancelledError, Outpu
 from ruska.image import Image, Output, Quantity
 from ruska.io.registry import check_name, format_of_name
 from ruska.physics.operators import Geometry
+from ruska.pipeline import foreseen
 from ruska.pipeline.conditioning import ValidArray
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.prepare import Prepared, prepare
@@ -158,6 +159,7 @@ class _Run:
         _check_again(self.image, target, run.overwrite)
         self._check_beside(target, overwrite=True)
         self._check_holds(target)
+        foreseen.tell(self.context, target, self._expected())
         with _locked(target) as folder, watched(self.image, *self.others.values(), ours=target) as watch:
             told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
             more = {role: (other, watch.digest(other)) for role, other in self.others.items()}
@@ -187,6 +189,10 @@ class _Run:
             if (known := format_of_name(target)) is not None and known.masks:
                 made = replace(made, first=marked(job, made.first))
             return _Delivery(job, made, record, judged, names, run.overwrite, run.report, told, watch, ledger).write()
+
+    def _expected(self) -> Image:
+        run = self.request.run
+        return foreseen.expected(self.image, self.request.task, run.dtype, run.region)
 
     def _check_holds(self, target: Path) -> None:
         """Refuse what the output cannot hold, before a method is trained on the image.
@@ -323,6 +329,14 @@ def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
     io.check_output(target, overwrite=overwrite)
 
 
+def result_of(job: Prepared) -> Image:
+    """The first output of a job as it will be written, without pixels and record."""
+    output = job.plan.outputs[0]
+    layout = layout_of(job.layout, output)
+    shape = layout.to_native_shape(job.plan.shape_of(output))
+    return _restored(job, output, foreseen.blank(shape, job.dtype_of(output)), {}, layout)
+
+
 def check_holds(job: Prepared, target: Path, *, whole_names: bool = False) -> None:
     """Raise OutputError if the format of ``target`` cannot hold the job's images; tables are files of their own."""
     names = beside(target, whole=whole_names)
@@ -451,7 +465,7 @@ class _Delivery:
         html: list[Path] = []
 
         def before_placing(lost: tuple[str, ...]) -> None:
-            self.record["output"]["not_kept"] = list(lost)
+            self.record["output"]["not_kept"] = foreseen.kept_out(lost)
             self.record["verdict"] = None if self.judged is None else self.judged.as_dict()
             if self.report and self.judged is not None:
                 html.append(self._draw([*files.values(), *tables.values()]))
@@ -464,7 +478,7 @@ class _Delivery:
         if inside is not None:
             from ruska.io.zarr_store import finish_store
 
-            lost: tuple[str, ...] = ()
+            lost = io.losses(target, made.first).lines
             finish_store(inside, made.first, self._tick(target.name))
             before_placing(lost)
             placing(inside)
