@@ -251,3 +251,20 @@ def test_a_server_may_lead_to_another_like_it(
     write(folder / "d.ome.zarr", Image(VOLUME, "ZYX", SPACING))
     monkeypatch.setattr(Leading, "target", address)
     np.testing.assert_array_equal(read(f"{leading}/d.ome.zarr").numpy(), VOLUME)
+
+
+def test_a_store_on_a_server_without_its_chunks(server: tuple[str, Path], tensorstore_files: str) -> None:
+    address, folder = server
+    for name in ("raw.n5", "plain.precomputed", "murmur.precomputed"):
+        bare = folder / "bare" / name
+        metadata = {"attributes.json", "info"}
+        shutil.copytree(folder / "stores" / name, bare, ignore=lambda at, names: [
+            n for n in names if (Path(at) / n).is_file() and n not in metadata])  # fmt: skip
+        with pytest.raises(InputError, match="none of the chunks"):
+            read(f"{address}/bare/{name}")
+    head = folder / "bare" / "raw.n5" / "attributes.json"
+    head.write_text(json.dumps({**json.loads(head.read_text()), "dimensions": [2000, 1700, 900]}))
+    Quiet.asked.clear()
+    image = read(f"{address}/bare/raw.n5")
+    assert any("none of 128 chunks" in note for note in image.notes)
+    assert 128 <= len(Quiet.asked) < 150
