@@ -72,13 +72,17 @@ def test_missing_blocks_are_zero_and_small_ones_fit(tmp_path: Path) -> None:
     ("group", {"resolution": [4, 5, 40], "units": ["nm", "nm", "nm"]}, (80.0, 10.0, 8.0)),
     ("dataset", {"transform": {"axes": ["z", "y", "x"], "scale": [40.0, 5.0, 4.0], "translate": [0.0, 2.0, 0.0],
                                "units": ["nm", "nm", "nm"]}}, (40.0, 5.0, 4.0)),
+    ("dataset", {"resolution": [4, 5, 40]}, ()), ("group", {"pixelResolution": [4, 5, 40], "unit": "pixel"}, ()),
 ])  # fmt: skip
 def test_voxel_sizes(tmp_path: Path, where: str, said: dict[str, Any], expected: tuple[float, ...]) -> None:
     own = said if where == "dataset" else {}
     block(dataset(tmp_path / "a.n5" / "em" / "s1", {**own, "downsamplingFactors": [2, 2, 2]}), bytes(60))
     (tmp_path / "a.n5" / "em" / "attributes.json").write_text(json.dumps({} if own else said))
     image = read(f"{tmp_path}/a.n5:/em/s1")
-    assert tuple(image.voxel_size_nm[a] for a in "ZYX") == expected
+    assert tuple(image.voxel_size_nm[a] for a in "ZYX" if a in image.voxel_size_nm) == expected
+    if not expected:  # numbers without a unit stay without
+        assert [q.unit for q in image.spacing.values()] == [""] * 3
+        assert image.spacing["Z"].value / image.spacing["X"].value == 10
     assert ("Y" in image.origin) == ("transform" in said)
 
 

@@ -73,7 +73,7 @@ def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
     statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
-    spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
+    spacing = _sizes(found["spacing"])
     saturated = [
         f"{statistics[f'saturated_{end}']:.2%} at the {end} end ({statistics[key]:g})"
         for end, key in (("low", "minimum"), ("high", "maximum"))
@@ -94,6 +94,14 @@ def facts(found: Mapping[str, Any]) -> None:
         **(_suggestion(found) if found["job"] else {}),
     }
     table(found["name"], rows)
+
+
+def _sizes(spacing: Mapping[str, Mapping[str, Any]]) -> str:
+    """Voxel size by axis; what a file gives without a unit comes last, and is said to be so."""
+    known = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in spacing.items() if q["unit"])
+    bare = ", ".join(f"{a} {q['value']:.6g}" for a, q in spacing.items() if not q["unit"])
+    said = f"{bare} (no unit given; --voxel-size gives one)" if bare else ""
+    return "; ".join(part for part in (known, said) if part)
 
 
 def _suggestion(found: Mapping[str, Any]) -> dict[str, Any]:

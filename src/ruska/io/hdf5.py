@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError, OutputError
-from ruska.image import Image
+from ruska.image import NO_UNIT, Image
 from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
@@ -276,9 +276,7 @@ def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:
                 _copy(file, _MASK, image.mask, compression, out)
             # A dataset, because HDF5 attributes end at 64 KB.
             file.create_dataset(_RECORD, data=metadata.dumps(image), dtype=h5py.string_dtype())
-            sizes = _sizes_um(image)
-            if sizes is not None:
-                data.attrs["element_size_um"] = sizes
+            _tell_others(data, image)
         out.check()
     return ()
 
@@ -287,6 +285,24 @@ def check_holds(path: Path, image: Image) -> None:
     """OutputError for numbers of more than eight bytes, which other machines do not know. Reads no pixels."""
     if image.dtype.itemsize > 8:
         raise OutputError(path, f"HDF5 files of {image.dtype} are not portable", "Pass --dtype float32.")
+
+
+def _tell_others(data: Any, image: Image) -> None:
+    """Labels of the dimensions and the voxel size where other programs look for them.
+
+    A size without a unit goes into the attribute that it came from, and into no other, which would give it one.
+    """
+    said = image.header.get("hdf5", {})
+    words = said.get("labels", {}) if isinstance(said, Mapping) else {}
+    for i, axis in enumerate(image.axes):
+        data.dims[i].label = str(words.get(axis, "" if axis == "Q" else axis.lower()))
+    sizes = _sizes_um(image)
+    if sizes is not None:
+        data.attrs["element_size_um"] = sizes
+    elif isinstance(said, Mapping) and "size_attribute" in said:
+        bare = [image.spacing[a] for a in "ZYX" if a in image.spacing]
+        if all(q.unit == NO_UNIT for q in bare) and len(bare) in (2, 3):
+            data.attrs[str(said["size_attribute"])] = np.asarray([q.value for q in bare], np.float64)
 
 
 def _sizes_um(image: Image) -> NDArray[np.float64] | None:

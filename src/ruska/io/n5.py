@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Image, Quantity
 from ruska.image.held import Held, count_held
 from ruska.io.chunk_files import n5_places
 from ruska.io.chunk_presence import check_presence
 from ruska.io.chunked import COMPRESSIONS, LARGEST_CHUNK, ChunkedPixels, decompress
 from ruska.io.places import Folder, Place, is_there, join, read_json, short_name, whole_numbers
 from ruska.io.registry import assumed_axes
+from ruska.io.stated_sizes import length_unit, says_something
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,18 +184,21 @@ def _image(place: Place, name: str, attributes: Mapping[str, Any], pixels: N5Pix
 
 
 def _sizes(said: list[Mapping[str, Any]], ndim: int) -> tuple[dict[str, Quantity], dict[str, Quantity]]:
-    """Voxel size and origin from COSEM's ``transform``, else ``pixelResolution`` or ``resolution`` (x first)."""
+    """Voxel size and origin from COSEM's ``transform``, else ``pixelResolution`` or ``resolution`` (x first).
+
+    Numbers without a unit have `NO_UNIT`.
+    """
     factors = [float(n) for n in said[0].get("downsamplingFactors", [1] * ndim)]
     for place, one in enumerate(said):
         transform, resolution = one.get("transform"), one.get("pixelResolution", one.get("resolution"))
         if isinstance(transform, Mapping):
             letters = [str(a).upper() for a in transform["axes"]]
-            units, scale = transform.get("units", ["nm"] * ndim), transform["scale"]
+            units, scale = transform.get("units", [NO_UNIT] * ndim), transform["scale"]
             return (_quantities(letters, scale, units),
                     _quantities(letters, transform.get("translate", ()), units, origin=True))  # fmt: skip
         if resolution is None:
             continue
-        unit = one.get("units", one.get("unit", "nm"))
+        unit = one.get("units", one.get("unit", NO_UNIT))
         if isinstance(resolution, Mapping):
             unit, resolution = resolution.get("unit", unit), resolution["dimensions"]
         units = list(unit) if isinstance(unit, list) else [unit] * len(resolution)
@@ -206,8 +210,8 @@ def _sizes(said: list[Mapping[str, Any]], ndim: int) -> tuple[dict[str, Quantity
 def _quantities(letters: list[str], values: Any, units: Any, *, origin: bool = False) -> dict[str, Quantity]:
     found = {}
     for letter, value, unit in zip(letters, values, units, strict=False):
-        known, number = canonical_unit(str(unit)), float(value)
+        number = float(value)
         usable = math.isfinite(number) and (number != 0 if origin else number > 0)
-        if known is not None and is_length(known) and letter in ("Z", "Y", "X") and usable:
-            found[letter] = Quantity(number, known)
-    return found
+        if letter in ("Z", "Y", "X") and usable:
+            found[letter] = Quantity(number, length_unit(str(unit)))
+    return found if origin or says_something(found) else {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
-from ruska.image import AXES, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.image import AXES, NO_UNIT, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.plain_text import one_line
@@ -113,7 +113,17 @@ def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_g
     if ignored:
         notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
     spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
-    return replace(image, spacing=spacing, notes=notes)
+    return replace(image, spacing=spacing, origin=_with_unit(image, spacing), notes=notes)
+
+
+def _with_unit(image: Image, spacing: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """The origin of ``image``, in the units of the new ``spacing`` where the file gives none for either."""
+    origin = dict(image.origin)
+    for axis, start in image.origin.items():
+        old, new = image.spacing.get(axis), spacing.get(axis)
+        if start.unit == NO_UNIT and old is not None and new is not None and new.unit != NO_UNIT:
+            origin[axis] = Quantity(start.value / old.value * new.value, new.unit)
+    return origin
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Image:
@@ -180,7 +190,7 @@ def with_axes(image: Image, axes: str) -> Image:
     renamed = dict(zip(image.axes, axes, strict=True))
 
     def follow(sizes: Mapping[str, Quantity]) -> dict[str, Quantity]:
-        return {renamed[a]: q for a, q in sizes.items() if is_length(q.unit) == (renamed[a] in "ZYX")}
+        return {renamed[a]: q for a, q in sizes.items() if q.unit == NO_UNIT or is_length(q.unit) == (renamed[a] in "ZYX")}
 
     names = image.channel_names if renamed.get("C") == "C" else ()
     return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ruska.errors import OutputError, SettingsError, did_you_mean
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 from ruska.image.grid import places
 from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
@@ -133,6 +133,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     gone = _display(image, stack)[1] if chosen == "imagej" else []
     if gone:
         lost += (f"ImageJ's {', '.join(gone)} not kept",)
+    if NO_UNIT in {size.unit for size in image.spacing.values()}:
+        lost += ("voxel size without a unit not kept, except for Ruska",)
     return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
 
 

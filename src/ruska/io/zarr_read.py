@@ -18,6 +18,7 @@ from ruska.io.chunk_files import zarr_names, zarr_places
 from ruska.io.lazy import LazyPixels, transposed
 from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
+from ruska.io.stated_sizes import axes_of, note_of, stated
 from ruska.io.zarr_presence import check_presence
 
 if TYPE_CHECKING:
@@ -177,17 +178,26 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _array_image(path: Path | str, array: Any) -> Image:
-    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
+    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it, and the size in its attributes.
+    """
     names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
+    labels = [str(name or "") for name in names] if isinstance(names, list | tuple) else []
     pixels = _present(path, array)
-    try:
-        letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
-    except ValueError:
-        letters = None
-    if letters is None:
-        axes, notes = assumed_axes(array.ndim, path)
-        return Image(pixels, axes, name=short_name(path), notes=notes)
-    return Image(*_yx_last(pixels, letters), name=short_name(path))
+    letters = axes_of(labels) if len(labels) == array.ndim else None
+    notes = note_of(labels, letters)
+    size = stated(_attributes(array).get, letters)
+    sizes = dict(size.sizes) if size is not None else {}
+    if letters is not None:
+        pixels, axes = _yx_last(pixels, letters)
+    elif array.ndim == 3 and "Z" in sizes:
+        axes = "ZYX"
+    else:
+        axes, assumed = assumed_axes(array.ndim, path)
+        notes = (*assumed, *notes)
+    words = any(len(label) > 1 for label in labels)
+    header = {"zarr": {"dimension_names": labels}} if words else {}
+    return Image(pixels, axes, {a: q for a, q in sizes.items() if a in axes}, header=header, name=short_name(path),
+                 notes=notes)  # fmt: skip
 
 
 def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
