@@ -44,7 +44,7 @@ def check_presence(pixels: ChunkedPixels, what: str) -> tuple[str, ...]:
                     "are missing are read as zeros",)  # fmt: skip
     shape = " x ".join(map(str, pixels.shape))
     raise InputError(pixels.address, f"has none of the chunks of {what} ({shape}), which would be read as zeros",
-                     "Copy the whole store again, with all its folders and files, or check the name of the array.")  # fmt: skip
+                     "Copy the whole store again, with all its folders and files.")  # fmt: skip
 
 
 def _any_there(pixels: ChunkedPixels, asked: list[tuple[int, ...]]) -> bool:

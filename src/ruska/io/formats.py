@@ -97,6 +97,7 @@ _FIJI = "Open it in Fiji (Bio-Formats) and save it as OME-TIFF."
 _SEEN: tuple[tuple[str, tuple[str, ...], bytes | None, str], ...] = (
     ("a WEBKNOSSOS block (wkw)", (".wkw",), b"WKW",
      "Export the dataset as OME-Zarr or TIFF in WEBKNOSSOS."),
+    ("a description of a BigDataViewer dataset", (".xml",), b"<?xml", "Give the .h5 or .n5 that lies beside it."),
     ("a SerialEM side file", (".mdoc",), None, "Give the .mrc or .st file that it belongs to."),
     ("a Zeiss CZI file", (".czi",), b"ZISRAWFILE", _FIJI),
     ("a Leica LIF file", (".lif",), None, _FIJI),

@@ -30,7 +30,10 @@ _UNDEFINED = ("", "<undefined>", "t.undefined", "undefined", "none")
 
 @dataclass
 class Facts:
-    """What the surroundings of a dataset say about it."""
+    """What the surroundings of a dataset say about it.
+
+    size : of the image, where the dataset is padded. unsigned : values are stored under the signed type.
+    """
 
     axes: str | None = None
     spacing: dict[str, Quantity] = field(default_factory=dict)
@@ -38,6 +41,8 @@ class Facts:
     order: tuple[int, ...] | None = None
     header: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    size: tuple[int, ...] | None = None
+    unsigned: bool = False
 
 
 def facts_about(path: Path, dataset: Any) -> Facts:

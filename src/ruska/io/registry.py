@@ -190,7 +190,8 @@ def with_axes(image: Image, axes: str) -> Image:
     renamed = dict(zip(image.axes, axes, strict=True))
 
     def follow(sizes: Mapping[str, Quantity]) -> dict[str, Quantity]:
-        return {renamed[a]: q for a, q in sizes.items() if q.unit == NO_UNIT or is_length(q.unit) == (renamed[a] in "ZYX")}
+        fits = {a: q.unit == NO_UNIT or is_length(q.unit) == (renamed[a] in "ZYX") for a, q in sizes.items()}
+        return {renamed[a]: q for a, q in sizes.items() if fits[a]}
 
     names = image.channel_names if renamed.get("C") == "C" else ()
     return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
