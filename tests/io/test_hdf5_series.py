@@ -86,8 +86,9 @@ XML = """<?xml version="1.0"?><SpimData version="0.2"><SequenceDescription><Imag
 <hdf5 type="relative">b.h5</hdf5></ImageLoader><ViewSetups>{setups}<Attributes name="channel"><Channel><id>0</id>
 <name>SE</name></Channel><Channel><id>1</id><name>BSE</name></Channel></Attributes></ViewSetups>
 </SequenceDescription></SpimData>"""
-SETUP = """<ViewSetup><id>{i}</id><size>50 40 6</size><voxelSize><unit>{unit}</unit>
-<size>4.0 5.0 40.0</size></voxelSize><attributes><illumination>0</illumination><channel>{i}</channel><tile>{tile}</tile><angle>0</angle></attributes>
+SETUP = """<ViewSetup><id>{i}</id><size>50 40 6</size>
+<voxelSize><unit>{unit}</unit><size>4.0 5.0 40.0</size></voxelSize>
+<attributes><illumination>0</illumination><channel>{i}</channel><tile>{tile}</tile><angle>0</angle></attributes>
 </ViewSetup>"""
 
 

@@ -83,6 +83,7 @@ def facts(found: Mapping[str, Any]) -> None:
         "size": size,
         "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
         "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
+        "tilt angles": _tilts(found["tilt"]) if found["tilt"] else None,
         "channels": found["channels"],
         "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
         f"std {statistics['std']:.4g}",
@@ -94,6 +95,16 @@ def facts(found: Mapping[str, Any]) -> None:
         **(_suggestion(found) if found["job"] else {}),
     }
     table(found["name"], rows)
+
+
+def _tilts(found: Mapping[str, Any]) -> str:
+    """The range of the tilt angles, and where they are from."""
+    angles = [angle for angle in found["angles"] if angle is not None]
+    many = len(found["angles"])
+    missing = f", unknown in {many - len(angles)}" if len(angles) < many else ""
+    steps = f", about {(max(angles) - min(angles)) / (len(angles) - 1):.2g} degrees apart" if len(angles) > 2 else ""
+    said = f"{min(angles):.4g} to {max(angles):.4g} degrees" if len(angles) > 1 else f"{angles[0]:.4g} degrees"
+    return f"{said} in {many} section{'s' * (many != 1)}{missing}{steps} ({found['from']})"
 
 
 def _sizes(spacing: Mapping[str, Mapping[str, Any]]) -> str:

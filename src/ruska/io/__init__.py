@@ -2,6 +2,7 @@
 
 from ruska.io.formats import FORMATS, Format, find_format
 from ruska.io.registry import check_holds, check_output, is_url, read, split_inner, write
+from ruska.io.tilts import files_beside, tilts, write_beside
 from ruska.scratch import put_in_place, remove
 
 __all__ = [
@@ -9,11 +10,14 @@ __all__ = [
     "Format",
     "check_holds",
     "check_output",
+    "files_beside",
     "find_format",
     "is_url",
     "put_in_place",
     "read",
     "remove",
     "split_inner",
+    "tilts",
     "write",
+    "write_beside",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
 from ruska.image import AXES, NO_UNIT, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.io import tilts as tilt_files
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.plain_text import one_line
@@ -271,6 +272,7 @@ def write(
     image: Image | ArrayLike,
     *,
     overwrite: bool = False,
+    overwrite_beside: bool | None = None,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
     placing: Callable[[Path], None] | None = None,
     **options: Any,
@@ -279,6 +281,8 @@ def write(
 
     A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them.
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+    A description of its sections (``.mdoc``, ``.tlt``, ``.rawtlt``) that came with ``image`` is written beside it, and
+    replaces another one only with ``overwrite_beside`` (None: as ``overwrite``).
     ``before_placing`` is called with these lines when the file is complete but not yet under its name,
     ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
 
@@ -289,13 +293,17 @@ def write(
     target = Path(path)
     image = _imaged(target, image)
     known = check_output(target, overwrite=overwrite)
+    beside = tilt_files.check_beside(
+        target, image, overwrite=overwrite if overwrite_beside is None else overwrite_beside
+    )
     tidy(target.absolute().parent)
     try:
         with Scratch(target.absolute().parent) as folder:
             part = folder / target.name
-            lost = _written(known, part, target, image, options)
+            lost = (*_written(known, part, target, image, options), *tilt_files.not_beside(image))
             if before_placing is not None:
                 before_placing(lost)
+            tilt_files.write_beside(beside)
             if placing is not None:
                 placing(part)
             put_in_place(part, target)

@@ -15,12 +15,14 @@ from ruska.image import Image, Quantity, canonical_unit, is_length
 from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.grey import luminance
 from ruska.io.heard import as_notes, heard
+from ruska.io.mrc_sections import pixel_size_angstrom
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
 from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, write
+from ruska.io.tilts import with_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,17 @@ def read(path: Path, inner: str | None) -> Image:
         image = _foreign(file, series, layout, stored, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
     image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
-    return image if record is None else _ours(image, record, path)
+    image = image if record is None else _ours(image, record, path)
+    return _described(image, path) if len(image.shape) > 2 else image
+
+
+def _described(image: Image, path: Path) -> Image:
+    """With what SerialEM's and IMOD's files beside a stack say of its sections."""
+    image = with_beside(image, path)
+    if {"Y", "X"} & set(image.spacing):
+        return image
+    said = pixel_size_angstrom({}, image.header.get("mdoc", {}))
+    return replace(image, spacing={**image.spacing, **{a: Quantity(v, "angstrom") for a, v in said.items()}})
 
 
 # Meaning: from tags to an Image

@@ -178,7 +178,7 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _array_image(path: Path | str, array: Any) -> Image:
-    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it, and the size in its attributes."""
+    """A plain array, with the axis names of Zarr 3, or xarray's in Zarr 2, and the size in its attributes."""
     names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
     labels = [str(name or "") for name in names] if isinstance(names, list | tuple) else []
     pixels = _present(path, array)
