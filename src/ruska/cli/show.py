@@ -83,6 +83,7 @@ def facts(found: Mapping[str, Any]) -> None:
         "size": size,
         "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
         "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
+        "exposure": _exposure(found["exposure"]) if found["exposure"] else None,
         "tilt angles": _tilts(found["tilt"]) if found["tilt"] else None,
         "channels": found["channels"],
         "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
@@ -95,6 +96,14 @@ def facts(found: Mapping[str, Any]) -> None:
         **(_suggestion(found) if found["job"] else {}),
     }
     table(found["name"], rows)
+
+
+def _exposure(found: Mapping[str, Any]) -> str:
+    """Time, frames and dose of a movie, as far as they are known."""
+    words = [f"{found['seconds']:.4g} s"] if "seconds" in found else []
+    words += [f"{found['frames']:.0f} frames"] if "frames" in found else []
+    words += [f"a dose of {found['dose']:.4g} {found['dose_unit'] or '(no unit given)'}"] if "dose" in found else []
+    return ", ".join(words)
 
 
 def _tilts(found: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Reading and writing micrographs: one module per format, metadata in = metadata out."""
 
+from ruska.io.eer import exposure
 from ruska.io.formats import FORMATS, Format, find_format
 from ruska.io.registry import check_holds, check_output, is_url, read, split_inner, write
 from ruska.io.tilts import files_beside, tilts, write_beside
@@ -10,6 +11,7 @@ __all__ = [
     "Format",
     "check_holds",
     "check_output",
+    "exposure",
     "files_beside",
     "find_format",
     "is_url",

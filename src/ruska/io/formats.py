@@ -65,6 +65,7 @@ _PACKABLE = (*_MRC, *_TIFF, ".dm3", ".dm4", ".ser", ".npy", ".dat", ".bmp")
 FORMATS = (
     Format("TIFF", "ruska.io.tiff", _TIFF,
            ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
+    Format("EER movie", "ruska.io.tiff", (".eer",), writes=False),
     Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),)),
     Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
     Format("NumPy archive", "ruska.io.numpy_file", (".npz",), masks=True),

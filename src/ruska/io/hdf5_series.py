@@ -34,7 +34,7 @@ _MOST_TEXTS = 64
 
 @dataclass(frozen=True)
 class Series:
-    """An image in several datasets. ``names`` : theirs, in raster order of ``lead``, the axes T and C with their sizes."""
+    """An image in several datasets. ``names`` : theirs, in raster order of ``lead``, the axes T and C and sizes."""
 
     lead: tuple[tuple[str, int], ...]
     names: tuple[str, ...]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_xml, tiff_imagej
+from ruska.io import eer, metadata, ome_xml, tiff_imagej
 from ruska.io.grey import luminance
 from ruska.io.heard import as_notes, heard
 from ruska.io.mrc_sections import pixel_size_angstrom
@@ -44,17 +44,20 @@ def read(path: Path, inner: str | None) -> Image:
     """
     import tifffile
 
-    if inner is not None:
-        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
     path = path.absolute()
     check_directories(path)
     with heard("tifffile") as words, tifffile.TiffFile(path) as file:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
         series, notes = choose_series(file, path)
+        if inner is not None and series.kind != "eer":
+            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
+                             "Leave the part after ':' out.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
         image = _foreign(file, series, layout, stored, path)
+        if series.kind == "eer":
+            image = eer.opened(image, inner, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
     image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
     image = image if record is None else _ours(image, record, path)
@@ -79,9 +82,14 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     if layout.missing:
         notes.append(f"{layout.missing} of {len(stored.pages)} planes are missing from the file: read as 0")
     files = {page.file for page in stored.pages if page is not None}
+    if series.kind != "eer" and path.suffix.lower() == ".gain":
+        notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
+                     "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
     notes += _as_shown(series.keyframe)[1]
+    if series.kind == "eer" and stored.transform is None:
+        stored = replace(stored, transform=eer.as_counts)
     if file.is_imagej and stored.samples == 1:
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
@@ -232,6 +240,8 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)
     header |= _jsonable(maker.header)
+    if "eer" in header and series.kind != "eer" and path.suffix.lower() == ".gain":
+        header["eer_gain"] = {"how": "divide"}
     if tags:
         header["tiff"] = tags
     found.origin = maker.origin | found.origin

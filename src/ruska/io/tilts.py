@@ -75,7 +75,7 @@ def with_beside(image: Image, path: Path) -> Image:
 
 def _list_beside(path: Path, kind: str) -> Path | None:
     """The list of angles that belongs to a stack, by its whole name, its stem, or its series' name."""
-    stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    stem = _stem(path)
     names = dict.fromkeys((f"{path.name}.{kind}", f"{stem}.{kind}", f"{_ALIGNED.sub('', stem)}.{kind}"))
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
@@ -199,11 +199,17 @@ def write_beside(files: Mapping[Path, bytes]) -> None:
 
 
 def _beside(target: Path, kind: str, source: str, *, whole: bool = False) -> Path:
-    name = target.name if whole else target.name[: -len(target.suffix)] if target.suffix else target.name
+    name = target.name if whole else _stem(target)
     file = target.with_name(f"{name}.{kind}")
     if not whole and file.absolute() == Path(source):
         return target.with_name(f"{target.name}.{kind}")
     return file
+
+
+def _stem(path: Path) -> str:
+    """The name without its suffix, which is two of ``.ome.tif``."""
+    name = path.name.removesuffix(path.suffix)
+    return name[:-4] if name.lower().endswith(".ome") and len(name) > 4 else name
 
 
 def _mdoc_text(mdoc: Mapping[str, Any], target: Path, image: Image) -> bytes:
