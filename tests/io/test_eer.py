@@ -15,7 +15,8 @@ from ruska.io import exposure, read, write
 FRAMES = np.random.default_rng(0).random((9, 64, 48)) < 0.05
 XML = (b'<metadata><item name="sensorPixelSize.width" unit="m">7.5e-11</item>'
        b'<item name="sensorPixelSize.height" unit="m">7.5e-11</item><item name="numberOfFrames">9</item>'
-       b'<item name="exposureTime" unit="s">1.8</item><item name="totalDose" unit="e/pixel">0.45</item></metadata>')  # fmt: skip
+       b'<item name="exposureTime" unit="s">1.8</item><item name="totalDose" unit="e/pixel">0.45</item>'
+       b'</metadata>')  # fmt: skip
 
 
 def packed(frame: np.ndarray, skip: int) -> bytes:
