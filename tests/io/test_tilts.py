@@ -12,7 +12,7 @@ import pytest
 
 from ruska.errors import OutputError
 from ruska.image import Image, Quantity, crop
-from ruska.io import read, tilts, write
+from ruska.io import exposure, read, tilts, write
 
 STACK = np.random.default_rng(0).integers(0, 99, (5, 20, 24)).astype(np.int16)
 ANGLES = [-60.01, -30.0, 0.0, 30.0, 59.98]
@@ -141,3 +141,17 @@ def test_a_reconstruction_beside_its_series_has_no_angles(tmp_path: Path) -> Non
     (tmp_path / "a.tlt").write_text("1\n2\n3\n")
     image = read(tmp_path / "a.rec")
     assert (tilts(image), image.notes) == (None, ())
+
+
+@pytest.mark.parametrize("header", [
+    {"mdoc": []}, {"mdoc": {"sections": [{}] * 5}}, {"mdoc": {"sections": "abcde", "file": 3}},
+    {"tlt": {"sections": 5}}, {"rawtlt": {"sections": ["a"] * 5}}, {"mrc": []},
+    {"mrc": {"sections": {"tilt_deg": 4}}}, {"eer": {"totalDose": []}}, {"tlt": {"sections": [1, 2, 3, 4, 5], "file": []}},
+])  # fmt: skip
+def test_a_header_from_anywhere_does_no_harm(tmp_path: Path, header: dict[str, object]) -> None:
+    write(tmp_path / "a.h5", Image(STACK, "QYX", header=header))
+    image = read(tmp_path / "a.h5")
+    found = tilts(image)
+    assert found is None or found.angles == (1, 2, 3, 4, 5)
+    assert exposure(image) is None
+    write(tmp_path / "b.h5", crop(image, {"Q": slice(1, 3)}))

@@ -65,7 +65,7 @@ def number(said: Mapping[str, str], name: str) -> float:
     """An item as a number; NaN where it is none."""
     try:
         value = float(said.get(name, "nan"))
-    except ValueError:
+    except (ValueError, TypeError):
         return math.nan
     return value if math.isfinite(value) else math.nan
 

@@ -333,6 +333,7 @@ def _tell_others(data: Any, image: Image) -> None:
     """
     said = image.header.get("hdf5", {})
     words = said.get("labels", {}) if isinstance(said, Mapping) else {}
+    words = words if isinstance(words, Mapping) else {}
     for i, axis in enumerate(image.axes):
         data.dims[i].label = str(words.get(axis, "" if axis == "Q" else axis.lower()))
     sizes = _sizes_um(image)

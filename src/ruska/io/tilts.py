@@ -139,18 +139,35 @@ def _in_order(mdoc: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def tilts(image: Image) -> Tilts | None:
     """The tilt angles of ``image``: by its .mdoc, .tlt, .rawtlt or extended header, in this order; None without any."""
-    planes, header = planes_of(image), image.header
-    mdoc = header.get("mdoc", {})
-    found: list[tuple[Sequence[Any], str]] = [([s.get("TiltAngle") for s in mdoc.get("sections", ())],
-                                               Path(mdoc.get("file", "")).name)]  # fmt: skip
-    found += [(header[kind]["sections"], Path(header[kind]["file"]).name) for kind in _LISTS if kind in header]
-    sections = header.get("mrc", {}).get("sections", {})
-    found.append((sections.get("tilt_deg", ()), f"{sections.get('kind', '')} header"))
+    planes, said = planes_of(image), {kind: _said(image, kind) for kind in BESIDE}
+    found: list[tuple[Sequence[Any], str]] = []
+    for kind, one in said.items():
+        values = [s.get("TiltAngle") for s in one["sections"]] if kind == "mdoc" else one["sections"]
+        found.append((values, Path(one["file"]).name))
+    mrc = image.header.get("mrc")
+    sections = mrc.get("sections") if isinstance(mrc, Mapping) else None
+    if isinstance(sections, Mapping) and isinstance(sections.get("tilt_deg"), list):
+        found.append((sections["tilt_deg"], f"{sections.get('kind', '')} header"))
     for values, source in found:
         angles = tuple(map(_angle, values))
         if len(angles) == planes and any(a is not None for a in angles):
             return Tilts(angles, source)
     return None
+
+
+def _said(image: Image, kind: str) -> dict[str, Any]:
+    """What ``header[kind]`` has under ``file`` and ``sections`` (and of an .mdoc ``global`` and ``titles``).
+
+    No sections where it is not as `with_beside` made it: a header may have been read from a file of anyone's.
+    """
+    said = image.header.get(kind)
+    said = said if isinstance(said, Mapping) else {}
+    entries = said.get("sections")
+    kinds: Any = Mapping if kind == "mdoc" else int | float
+    if not isinstance(entries, list) or not all(isinstance(e, kinds) and e != {} for e in entries):
+        said = {}
+    found = {"file": "", "global": {}, "titles": [], "sections": []}
+    return {k: said[k] if isinstance(said.get(k), type(v)) else v for k, v in found.items()}
 
 
 # Beside a result
@@ -159,26 +176,21 @@ def tilts(image: Image) -> Tilts | None:
 def files_beside(target: Path, image: Image) -> dict[Path, bytes]:
     """What is to be written beside ``target``, by file. Never a file that ``image`` was read with."""
     planes, files = planes_of(image), {}
-    mdoc = image.header.get("mdoc", {})
-    if mdoc.get("sections") and len(mdoc["sections"]) == planes:
-        files[_beside(target, "mdoc", mdoc.get("file", ""), whole=True)] = _mdoc_text(mdoc, target, image)
+    mdoc = _said(image, "mdoc")
+    if len(mdoc["sections"]) == planes:
+        files[_beside(target, "mdoc", mdoc["file"], whole=True)] = _mdoc_text(mdoc, target, image)
     for kind in _LISTS:
-        said = image.header.get(kind, {})
-        if said and len(said["sections"]) == planes:
+        said = _said(image, kind)
+        if len(said["sections"]) == planes:
             text = "".join(f"{angle:.2f}\n" for angle in said["sections"])
             files[_beside(target, kind, said["file"])] = text.encode()
     return files
 
 
-def names_beside(target: Path, image: Image) -> list[Path]:
-    """The files of `files_beside`, for an output of as many sections as ``image``."""
-    return list(files_beside(target, image))
-
-
 def not_beside(image: Image) -> tuple[str, ...]:
     """What a result of another number of sections loses."""
     planes = planes_of(image)
-    gone = [kind for kind in BESIDE if len(image.header.get(kind, {}).get("sections", ())) not in (0, planes)]
+    gone = [kind for kind in BESIDE if len(_said(image, kind)["sections"]) not in (0, planes)]
     return (f".{', .'.join(gone)} not kept: the result has another number of sections",) if gone else ()
 
 
