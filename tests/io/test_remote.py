@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from ruska.errors import InputError, MissingExtraError, OutputError
 from ruska.image import Image, Quantity
@@ -264,6 +265,11 @@ def test_a_store_on_a_server_without_its_chunks(server: tuple[str, Path], tensor
         shutil.copy(folder / "stores" / name / metadata, folder / "bare" / name)
         with pytest.raises(InputError, match="none of the chunks"):
             read(f"{address}/bare/{name}")
+    array = zarr.create_array(str(folder / "bare" / "v.zarr"), shape=(4, 50, 60), chunks=(1, 25, 30), dtype="u1")
+    with pytest.raises(InputError, match="none of the chunks"):
+        read(f"{address}/bare/v.zarr")
+    array[3, 49, 59] = 7  # the last of its chunks alone
+    assert read(f"{address}/bare/v.zarr").numpy().sum() == 7
     head = folder / "bare" / "raw.n5" / "attributes.json"
     head.write_text(json.dumps({**json.loads(head.read_text()), "dimensions": [2000, 1700, 900]}))
     Quiet.asked.clear()

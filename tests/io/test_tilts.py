@@ -146,7 +146,8 @@ def test_a_reconstruction_beside_its_series_has_no_angles(tmp_path: Path) -> Non
 @pytest.mark.parametrize("header", [
     {"mdoc": []}, {"mdoc": {"sections": [{}] * 5}}, {"mdoc": {"sections": "abcde", "file": 3}},
     {"tlt": {"sections": 5}}, {"rawtlt": {"sections": ["a"] * 5}}, {"mrc": []},
-    {"mrc": {"sections": {"tilt_deg": 4}}}, {"eer": {"totalDose": []}}, {"tlt": {"sections": [1, 2, 3, 4, 5], "file": []}},
+    {"mrc": {"sections": {"tilt_deg": 4}}}, {"eer": {"totalDose": []}},
+    {"tlt": {"sections": [1, 2, 3, 4, 5], "file": []}},
 ])  # fmt: skip
 def test_a_header_from_anywhere_does_no_harm(tmp_path: Path, header: dict[str, object]) -> None:
     write(tmp_path / "a.h5", Image(STACK, "QYX", header=header))

@@ -15,6 +15,8 @@ from ruska.image.grid import place_of
 from ruska.image.held import MOST_LOOKED_AT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ruska.io.chunked import ChunkedPixels
 
 _ASKED = 128  # chunks that a server, which lists none, is asked for
@@ -35,21 +37,30 @@ def check_presence(pixels: ChunkedPixels, what: str) -> tuple[str, ...]:
         if any(islice(inside, MOST_LOOKED_AT)):
             return ()
     else:
-        chunks = math.prod(grid)
-        asked = [place_of((2 * i + 1) * chunks // (2 * min(chunks, _ASKED)), grid) for i in range(min(chunks, _ASKED))]
-        if pixels.has_chunk(asked[len(asked) // 2]) or _any_there(pixels, asked):
-            return ()
-        if chunks > len(asked):
-            return (f"none of {len(asked)} chunks that the server was asked for, of {chunks}, is there: chunks that "
-                    "are missing are read as zeros",)  # fmt: skip
+        notes = asked_of_a_server(grid, pixels.has_chunk)
+        if notes is not None:
+            return notes
     shape = " x ".join(map(str, pixels.shape))
     raise InputError(pixels.address, f"has none of the chunks of {what} ({shape}), which would be read as zeros",
                      "Copy the whole store again, with all its folders and files.")  # fmt: skip
 
 
-def _any_there(pixels: ChunkedPixels, asked: list[tuple[int, ...]]) -> bool:
+def asked_of_a_server(grid: Sequence[int], has_chunk: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...] | None:
+    """Nothing where a chunk is there, a note where none of those asked for is and there are more; None: none is there."""
+    chunks = math.prod(grid)
+    count = min(chunks, _ASKED)
+    asked = [place_of((2 * i + 1) * chunks // (2 * count), grid) for i in range(count)]
+    if has_chunk(asked[count // 2]) or _any_there(has_chunk, asked):
+        return ()
+    if chunks == count:
+        return None
+    return (f"none of {count} chunks that the server was asked for, of {chunks}, is there: chunks that are missing are "
+            "read as zeros",)  # fmt: skip
+
+
+def _any_there(has_chunk: Callable[[tuple[int, ...]], bool], asked: list[tuple[int, ...]]) -> bool:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(pixels.has_chunk, place) for place in asked]
+        waiting = [pool.submit(has_chunk, place) for place in asked]
         found = any(one.result() for one in waiting)
         pool.shutdown(cancel_futures=True)
     return found

@@ -117,14 +117,14 @@ def understand(name: object, scales: Any, ndim: int) -> dict[str, Any]:
         raise InputError(name, f"its OME-Zarr metadata are damaged ({type(error).__name__}: {error})",
                          "Name the array itself: STORE.zarr:/0.") from error  # fmt: skip
     spacing, origin = {}, {}
-    strange = []
+    strange: dict[str, str] = {}
     for letter, unit, step, offset in zip(letters, units, scale, start, strict=True):
         known = canonical_unit(str(unit)) if unit else None
         fits = known is not None and is_length(known) == (letter in "ZYX")
         if letter not in "TZYXQ" or not 0 < step < math.inf:
             continue
         if unit and not fits:
-            strange.append(f"{unit} along {letter}")
+            strange[letter] = f"{unit} along {letter}"
         spacing[letter] = Quantity(step, known if known is not None and fits else NO_UNIT)
         if offset and math.isfinite(offset):
             origin[letter] = Quantity(offset, spacing[letter].unit)
@@ -132,7 +132,8 @@ def understand(name: object, scales: Any, ndim: int) -> dict[str, Any]:
     if not says_something({a: spacing[a] for a in bare}):  # scales of 1 stand where nothing is known
         spacing = {a: q for a, q in spacing.items() if a not in bare}
         origin = {a: q for a, q in origin.items() if a not in bare}
-    notes = [f"the unit of its scale is unknown ({', '.join(strange)})"] if strange else []
+    unknown = [text for a, text in strange.items() if a in spacing]
+    notes = [f"the unit of its scale is unknown ({', '.join(unknown)})"] if unknown else []
     names = [str(axis.get("name", "") if isinstance(axis, Mapping) else axis) for axis in entry.get("axes") or []]
     notes += [f"the file calls axis Q '{name}'" for name, a in zip(names, letters, strict=False) if a == "Q"]
     return {"letters": letters, "spacing": spacing, "origin": origin, "notes": tuple(notes)}

@@ -71,11 +71,12 @@ class ZarrPixels(LazyPixels):
         return values
 
 
-def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> ZarrPixels:
-    """The pixels of an array; InputError where they cannot be read, or its chunks are not there (`zarr_presence`)."""
+def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tuple[ZarrPixels, tuple[str, ...]]:
+    """The pixels of an array, and notes; InputError where they cannot be read, or its chunks are not there
+    (`zarr_presence`).
+    """
     pixels = ZarrPixels(path, array)
-    check_presence(path, pixels.array, may_be_empty=may_be_empty)
-    return pixels
+    return pixels, check_presence(path, pixels.array, may_be_empty=may_be_empty)
 
 
 def end_the_rest() -> None:
@@ -181,9 +182,9 @@ def _array_image(path: Path | str, array: Any) -> Image:
     """A plain array, with the axis names of Zarr 3, or xarray's in Zarr 2, and the size in its attributes."""
     names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
     labels = [str(name or "") for name in names] if isinstance(names, list | tuple) else []
-    pixels = _present(path, array)
+    pixels, absent = _present(path, array)
     letters = axes_of(labels) if len(labels) == array.ndim else None
-    notes = note_of(labels, letters)
+    notes = (*note_of(labels, letters), *absent)
     size = stated(_attributes(array).get, letters)
     sizes = dict(size.sizes) if size is not None else {}
     if letters is not None:
@@ -220,11 +221,12 @@ def _group_image(path: Path | str, group: Any) -> Image:
     if RECORD in group.attrs:
         return _our_image(path, group, array)
     said = ngff.understand(path, ome["multiscales"], array.ndim)
-    pixels, axes = _yx_last(_present(path, array), said["letters"])
+    found, absent = _present(path, array)
+    pixels, axes = _yx_last(found, said["letters"])
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=short_name(path), notes=said["notes"])  # fmt: skip
+                 name=short_name(path), notes=(*said["notes"], *absent))  # fmt: skip
 
 
 def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
@@ -243,7 +245,7 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
     if len(letters) != array.ndim:
         raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
                          f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
-    pixels = transposed(_present(path, array, may_be_empty=True), inverse(ngff.stored_order(letters)))
+    pixels = transposed(_present(path, array, may_be_empty=True)[0], inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
     if mask is not None and mask.dtype != np.bool_:
         raise InputError(path, f"its mask has values of type {mask.dtype}, not true and false",
