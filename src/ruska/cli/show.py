@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ruska.cli import acquisition
 from ruska.cli.terminal import guard_streams, say, screen
 from ruska.pipeline import format_bytes
 from ruska.plain_text import one_line
@@ -73,7 +74,7 @@ def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
     statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
-    spacing = _sizes(found["spacing"])
+    spacing = acquisition.sizes(found["spacing"])
     saturated = [
         f"{statistics[f'saturated_{end}']:.2%} at the {end} end ({statistics[key]:g})"
         for end, key in (("low", "minimum"), ("high", "maximum"))
@@ -83,8 +84,8 @@ def facts(found: Mapping[str, Any]) -> None:
         "size": size,
         "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
         "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
-        "exposure": _exposure(found["exposure"]) if found["exposure"] else None,
-        "tilt angles": _tilts(found["tilt"]) if found["tilt"] else None,
+        "exposure": acquisition.exposure(found["exposure"]) if found["exposure"] else None,
+        "tilt angles": acquisition.tilts(found["tilt"]) if found["tilt"] else None,
         "channels": found["channels"],
         "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
         f"std {statistics['std']:.4g}",
@@ -96,32 +97,6 @@ def facts(found: Mapping[str, Any]) -> None:
         **(_suggestion(found) if found["job"] else {}),
     }
     table(found["name"], rows)
-
-
-def _exposure(found: Mapping[str, Any]) -> str:
-    """Time, frames and dose of a movie, as far as they are known."""
-    words = [f"{found['seconds']:.4g} s"] if "seconds" in found else []
-    words += [f"{found['frames']:.0f} frames"] if "frames" in found else []
-    words += [f"a dose of {found['dose']:.4g} {found['dose_unit'] or '(no unit given)'}"] if "dose" in found else []
-    return ", ".join(words)
-
-
-def _tilts(found: Mapping[str, Any]) -> str:
-    """The range of the tilt angles, and where they are from."""
-    angles = [angle for angle in found["angles"] if angle is not None]
-    many = len(found["angles"])
-    missing = f", unknown in {many - len(angles)}" if len(angles) < many else ""
-    steps = f", about {(max(angles) - min(angles)) / (len(angles) - 1):.2g} degrees apart" if len(angles) > 2 else ""
-    said = f"{min(angles):.4g} to {max(angles):.4g} degrees" if len(angles) > 1 else f"{angles[0]:.4g} degrees"
-    return f"{said} in {many} section{'s' * (many != 1)}{missing}{steps} ({found['from']})"
-
-
-def _sizes(spacing: Mapping[str, Mapping[str, Any]]) -> str:
-    """Voxel size by axis; what a file gives without a unit comes last, and is said to be so."""
-    known = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in spacing.items() if q["unit"])
-    bare = ", ".join(f"{a} {q['value']:.6g}" for a, q in spacing.items() if not q["unit"])
-    said = f"{bare} (no unit given; --voxel-size gives one)" if bare else ""
-    return "; ".join(part for part in (known, said) if part)
 
 
 def _suggestion(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def check_presence(pixels: ChunkedPixels, what: str) -> tuple[str, ...]:
 
 
 def asked_of_a_server(grid: Sequence[int], has_chunk: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...] | None:
-    """Nothing where a chunk is there, a note where none of those asked for is and there are more; None: none is there."""
+    """Nothing where a chunk is there, a note where none of those asked for is and there are more; else None."""
     chunks = math.prod(grid)
     count = min(chunks, _ASKED)
     asked = [place_of((2 * i + 1) * chunks // (2 * count), grid) for i in range(count)]
