@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ruska.cli import acquisition
 from ruska.cli.terminal import guard_streams, remark, say, screen
 from ruska.pipeline import format_bytes
 from ruska.plain_text import one_line
@@ -73,7 +74,7 @@ def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
     statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
-    spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
+    spacing = acquisition.sizes(found["spacing"])
     saturated = [
         f"{statistics[f'saturated_{end}']:.2%} at the {end} end ({statistics[key]:g})"
         for end, key in (("low", "minimum"), ("high", "maximum"))
@@ -83,6 +84,8 @@ def facts(found: Mapping[str, Any]) -> None:
         "size": size,
         "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
         "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
+        "exposure": acquisition.exposure(found["exposure"]) if found["exposure"] else None,
+        "tilt angles": acquisition.tilts(found["tilt"]) if found["tilt"] else None,
         "channels": found["channels"],
         "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
         f"std {statistics['std']:.4g}",

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from ruska.errors import GeometryError, did_you_mean
+from ruska.image.grid import places
 from ruska.image.quantity import Quantity, is_length
 from ruska.image.stamp import Stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MOST_SECTIONS = 100_000
 AXES = "TCQZYX"
 """Axis letters Ruska knows. ``Q`` is a stack axis of unknown kind (slices or frames)."""
 
@@ -52,7 +54,8 @@ class Image:
     meaning : what a value is: detector ``counts``, ``grey`` levels, ``normalised`` or integer ``labels``.
     channel_names : one name per channel, or empty.
     mask : array of the shape of ``data`` (or broadcastable to it), True where a pixel is valid, or None.
-    header : the source format's own fields, by format (``{"mrc": {...}}``), JSON-like, to be written back.
+    header : the source format's own fields, by format (``{"mrc": {...}}``), JSON-like, to be written back. What stands
+        under ``sections`` of a format (a list, or lists by name) with one entry for each plane, is cut by `crop`.
     provenance : the record of the run that made this image, JSON-like, or empty.
     name : file name or other short name for messages and reports.
     path : the file the image was read from, or None.
@@ -203,4 +206,35 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
     if mask is not None:
         whole = mask if isinstance(mask, np.ndarray) else mask[tuple(slice(0, n) for n in mask.shape)]
         mask = np.broadcast_to(whole, image.shape)[tuple(box)]
-    return replace(image, data=part_of, origin=origin, channel_names=names, mask=mask)
+    header = _cut_sections(image.header, image.shape[:-2], box[:-2])
+    return replace(image, data=part_of, origin=origin, channel_names=names, mask=mask, header=header)
+
+
+def _cut_sections(header: Mapping[str, Any], lead: tuple[int, ...], box: list[slice]) -> dict[str, Any]:
+    """``header`` with the entries of those planes that are left of a stack of ``lead``."""
+    planes = math.prod(lead)
+    left = list(places([part.stop - part.start for part in box])) if planes <= _MOST_SECTIONS else []
+    if len(left) in (0, planes):
+        return dict(header)
+    numbers = []
+    for place in left:
+        number = 0
+        for i, part, n in zip(place, box, lead, strict=True):
+            number = number * n + part.start + i
+        numbers.append(number)
+
+    def cut(entries: Any) -> Any:
+        return (
+            [entries[i] for i in numbers] if isinstance(entries, list | tuple) and len(entries) == planes else entries
+        )
+
+    def cut_all(fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or "sections" not in fields:
+            return fields
+        found = fields["sections"]
+        return {
+            **fields,
+            "sections": {k: cut(v) for k, v in found.items()} if isinstance(found, Mapping) else cut(found),
+        }
+
+    return {name: cut_all(fields) for name, fields in header.items()}

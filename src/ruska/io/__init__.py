@@ -1,5 +1,6 @@
 """Reading and writing micrographs: one module per format, metadata in = metadata out."""
 
+from ruska.io.eer import exposure
 from ruska.io.formats import FORMATS, Format, find_format
 from ruska.io.losses import RECORD, Losses
 from ruska.io.ome_files import one_image_each
@@ -13,6 +14,7 @@ from ruska.io.registry import (
     split_inner,
     write,
 )
+from ruska.io.tilts import files_beside, tilts, write_beside
 from ruska.scratch import put_in_place, remove
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "Losses",
     "check_holds",
     "check_output",
+    "exposure",
+    "files_beside",
     "find_format",
     "is_url",
     "losses",
@@ -31,5 +35,7 @@ __all__ = [
     "read",
     "remove",
     "split_inner",
+    "tilts",
     "write",
+    "write_beside",
 ]

@@ -73,6 +73,7 @@ _PACKABLE = (*_MRC, *_TIFF, ".dm3", ".dm4", ".ser", ".npy", ".dat", ".bmp")
 FORMATS = (
     Format("TIFF", "ruska.io.tiff", _TIFF,
            ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")), holds=_EVERYTHING - {"mask"}),
+    Format("EER movie", "ruska.io.tiff", (".eer",), writes=False),
     Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),),
            holds=frozenset(("spacing", "interval", "origin", "axes", "header:mrc"))),
     Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
@@ -108,6 +109,7 @@ _FIJI = "Open it in Fiji (Bio-Formats) and save it as OME-TIFF."
 _SEEN: tuple[tuple[str, tuple[str, ...], bytes | None, str], ...] = (
     ("a WEBKNOSSOS block (wkw)", (".wkw",), b"WKW",
      "Export the dataset as OME-Zarr or TIFF in WEBKNOSSOS."),
+    ("a description of a BigDataViewer dataset", (".xml",), b"<?xml", "Give the .h5 or .n5 that lies beside it."),
     ("a SerialEM side file", (".mdoc",), None, "Give the .mrc or .st file that it belongs to."),
     ("a Zeiss CZI file", (".czi",), b"ZISRAWFILE", _FIJI),
     ("a Leica LIF file", (".lif",), None, _FIJI),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruska.image import is_length
 from ruska.io import ome_xml, tiff_imagej
+from ruska.io.tilts import BESIDE
 
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
@@ -73,7 +74,7 @@ def belongings(image: Image) -> dict[str, str]:
         "channels": "channel names" if image.channel_names else "",
         "mask": "mask of valid pixels" if image.mask is not None else "",
         "meaning": f"meaning of the values ({image.meaning})" if image.meaning != "grey" else "",
-        **{f"header:{name}": _header(name, fields) for name, fields in image.header.items()},
+        **{f"header:{name}": _header(name, fields) for name, fields in image.header.items() if name not in BESIDE},
         "record": RECORD if image.provenance else "",
     }
     return {key: words for key, words in found.items() if words}

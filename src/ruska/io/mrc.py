@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ from ruska.image import Image, Quantity
 from ruska.io.binary import First, RawPixels, only_image
 from ruska.io.lazy import bands, transposed
 from ruska.io.losses import Losses
-from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended, read_mdoc
+from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended
 from ruska.io.registry import to_units
+from ruska.io.tilts import with_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def _image(
     if axes == "YX" and len(shape) == 3:
         pixels = First(pixels)
     spacing, origin = {}, {}
-    sections, mdoc = _sections(header, extended, shape), read_mdoc(path)
+    sections = _sections(header, extended, shape)
     for letter in (a for a in axes if a in "ZYX"):
         low = letter.lower()
         size = _voxel_size(header, low)
@@ -131,10 +132,13 @@ def _image(
         start = float(header["origin"][low])
         if start and math.isfinite(start):
             origin[letter] = Quantity(start, "angstrom")
+    kept = {"mrc": {**_keep(header, extended), "sections": sections}}
+    image = Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+    image = with_beside(image, path)
     if not {"Y", "X"} & set(spacing):
-        spacing |= {a: Quantity(v, "angstrom") for a, v in pixel_size_angstrom(sections, mdoc).items()}
-    kept = {"mrc": {**_keep(header, extended), "sections": sections}} | ({"mdoc": mdoc} if mdoc else {})
-    return Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+        said = pixel_size_angstrom(sections, image.header.get("mdoc", {}))
+        image = replace(image, spacing=spacing | {a: Quantity(v, "angstrom") for a, v in said.items()})
+    return image
 
 
 def _voxel_size(header: Any, low: str) -> float | None:
@@ -205,7 +209,7 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     same_stack = _is_same_stack(image, kept)
     order = kept.get("byte_order", "<")
     header = _new_header(image, mode, order, kept, same_stack)
-    extended = _extended(kept, same_stack)
+    extended = _extended(kept, same_stack, image)
     header["nsymbt"] = len(extended)
     stored = np.dtype(order + _MODES[mode])
     with path.open("xb") as file:
@@ -322,9 +326,17 @@ def _put_labels(header: Any, labels: list[str]) -> None:
         header["label"][i] = label.encode("latin-1", "replace")[:80]
 
 
-def _extended(kept: Any, same_stack: bool) -> bytes:
-    """The extended header, which lists the sections one by one and so fits only the stack it came with."""
-    return base64.b64decode(kept.get("extended", "")) if same_stack else b""
+def _extended(kept: Any, same_stack: bool, image: Image) -> bytes:
+    """The extended header, which lists the sections one by one: of those that are left, where it is known how."""
+    whole = base64.b64decode(kept.get("extended", ""))
+    if same_stack:
+        return whole
+    sections, pixel = kept.get("sections", {}), to_units(image.spacing, "X", "angstrom")
+    numbers, length = sections.get("number", ()), int(sections.get("bytes", 0))
+    as_before = pixel is None or math.isclose(pixel, kept.get("x_angstrom", pixel), rel_tol=1e-4)
+    if not as_before or len(numbers) != math.prod(image.shape[:-2]):
+        return b""
+    return b"".join(whole[i * length : (i + 1) * length] for i in numbers)
 
 
 class _Summary:
@@ -376,7 +388,7 @@ def losses(path: Path, image: Image) -> Losses:
             things.append("frame interval")
         if unheld_axes:
             things.append(f"{word} along {', '.join(unheld_axes)}")
-    if kept.get("extended") and not _is_same_stack(image, kept):
+    if kept.get("extended") and not _extended(kept, _is_same_stack(image, kept), image):
         things.append("extended MRC header (it describes the sections of the original stack)")
     if len(kept.get("labels", ())) == 10 and _LABEL not in kept["labels"]:
         things.append("the last of ten MRC labels (it gives way to ours)")

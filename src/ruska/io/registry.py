@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
-from ruska.image import AXES, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.image import AXES, NO_UNIT, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.io import tilts as tilt_files
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
 from ruska.io.losses import Losses, unheld
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
@@ -129,7 +130,17 @@ def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_g
     if ignored:
         notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
     spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
-    return replace(image, spacing=spacing, notes=notes)
+    return replace(image, spacing=spacing, origin=_with_unit(image, spacing), notes=notes)
+
+
+def _with_unit(image: Image, spacing: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """The origin of ``image``, in the units of the new ``spacing`` where the file gives none for either."""
+    origin = dict(image.origin)
+    for axis, start in image.origin.items():
+        old, new = image.spacing.get(axis), spacing.get(axis)
+        if start.unit == NO_UNIT and old is not None and new is not None and new.unit != NO_UNIT:
+            origin[axis] = Quantity(start.value / old.value * new.value, new.unit)
+    return origin
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Image:
@@ -200,7 +211,8 @@ def with_axes(image: Image, axes: str) -> Image:
     renamed = dict(zip(image.axes, axes, strict=True))
 
     def follow(sizes: Mapping[str, Quantity]) -> dict[str, Quantity]:
-        return {renamed[a]: q for a, q in sizes.items() if is_length(q.unit) == (renamed[a] in "ZYX")}
+        fits = {a: q.unit == NO_UNIT or is_length(q.unit) == (renamed[a] in "ZYX") for a, q in sizes.items()}
+        return {renamed[a]: q for a, q in sizes.items() if fits[a]}
 
     names = image.channel_names if renamed.get("C") == "C" else ()
     spacing = follow(image.spacing)
@@ -293,7 +305,7 @@ def losses(path: str | os.PathLike[str], image: Image, **options: Any) -> Losses
     if known is None:
         return Losses()
     further = getattr(known.load(), "losses", None)
-    lost = unheld(image, known.holds)
+    lost = unheld(image, known.holds) + Losses(tilt_files.not_beside(image))
     return lost if further is None else lost + further(Path(path), image, **options)
 
 
@@ -348,6 +360,7 @@ def write(
     image: Image | ArrayLike,
     *,
     overwrite: bool = False,
+    overwrite_beside: bool | None = None,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
     placing: Callable[[Path], None] | None = None,
     **options: Any,
@@ -356,6 +369,8 @@ def write(
 
     A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them.
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+    A description of its sections (``.mdoc``, ``.tlt``, ``.rawtlt``) that came with ``image`` is written beside it, and
+    replaces another one only with ``overwrite_beside`` (None: as ``overwrite``).
     ``before_placing`` is called with these lines when the file is complete but not yet under its name,
     ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
 
@@ -366,6 +381,9 @@ def write(
     target = Path(path)
     image = _imaged(target, image)
     known = check_output(target, overwrite=overwrite)
+    beside = tilt_files.check_beside(
+        target, image, overwrite=overwrite if overwrite_beside is None else overwrite_beside
+    )
     lost = losses(target, image, **options).lines
     tidy(target.absolute().parent)
     try:
@@ -374,6 +392,7 @@ def write(
             lost = (*lost, *_written(known, part, target, image, options))
             if before_placing is not None:
                 before_placing(lost)
+            tilt_files.write_beside(beside)
             if placing is not None:
                 placing(part)
             put_in_place(part, target)

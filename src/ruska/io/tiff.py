@@ -12,16 +12,18 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_files, ome_xml, tiff_imagej
+from ruska.io import eer, metadata, ome_files, ome_xml, tiff_imagej
 from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
 from ruska.io.lossy import note_of_tiff
+from ruska.io.mrc_sections import pixel_size_angstrom
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
 from ruska.io.tiff_write import COLOUR_TABLE, ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, losses, write
+from ruska.io.tilts import with_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +44,7 @@ def read(path: Path, inner: str | None) -> Image:
 
     Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
     """
-    if inner is not None:
-        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
-    return _read(path.absolute())
+    return _read(path.absolute(), inner=inner)
 
 
 def read_colours(path: Path, inner: str | None) -> Image:
@@ -52,7 +52,7 @@ def read_colours(path: Path, inner: str | None) -> Image:
 
     Raises InputError as `read`. What is no colour picture comes as from `read`.
     """
-    return read(path, inner) if inner is not None else _read(path.absolute(), colours=True)
+    return _read(path.absolute(), inner=inner, colours=True)
 
 
 def read_described(path: Path, xml: str, *, colours: bool = False) -> Image:
@@ -60,7 +60,7 @@ def read_described(path: Path, xml: str, *, colours: bool = False) -> Image:
     return _read(path.absolute(), xml, colours=colours)
 
 
-def _read(path: Path, xml: str | None = None, *, colours: bool = False) -> Image:
+def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colours: bool = False) -> Image:
     import tifffile
 
     check_directories(path)
@@ -75,15 +75,30 @@ def _read(path: Path, xml: str | None = None, *, colours: bool = False) -> Image
                 return whole
             missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
+        if inner is not None and series.kind != "eer":
+            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
+                             "Leave the part after ':' out.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
         stored = replace(stored, described=xml, colours=colours)
         image = _foreign(file, series, layout, stored, path)
+        if series.kind == "eer":
+            image = eer.opened(image, inner, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
     if missing:  # tifffile says so of the first one only
         words[:] = [word for word in words if "OME series failed to read" not in word]
     image = replace(image, notes=(*image.notes, *_missing(missing), *as_notes("tifffile", words)))
-    return image if record is None else _ours(image, record, path)
+    image = image if record is None else _ours(image, record, path)
+    return _described(image, path) if len(image.shape) > 2 else image
+
+
+def _described(image: Image, path: Path) -> Image:
+    """With what SerialEM's and IMOD's files beside a stack say of its sections."""
+    image = with_beside(image, path)
+    if {"Y", "X"} & set(image.spacing):
+        return image
+    said = pixel_size_angstrom({}, image.header.get("mdoc", {}))
+    return replace(image, spacing={**image.spacing, **{a: Quantity(v, "angstrom") for a, v in said.items()}})
 
 
 def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | None:
@@ -118,10 +133,15 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     if layout.missing:
         notes.append(f"{layout.missing} of {len(stored.pages)} planes are missing from the file: read as 0")
     files = {page.file for page in stored.pages if page is not None}
+    if series.kind != "eer" and path.suffix.lower() == ".gain":
+        notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
+                     "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
     notes += _as_shown(series.keyframe)[1]
     notes += note_of_tiff(series.keyframe, stored)
+    if series.kind == "eer" and stored.transform is None:
+        stored = replace(stored, transform=eer.as_counts)
     if file.is_imagej and stored.samples == 1:
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
@@ -333,6 +353,8 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)
     header |= _jsonable(maker.header)
+    if "eer" in header and series.kind != "eer" and path.suffix.lower() == ".gain":
+        header["eer_gain"] = {"how": "divide"}
     if tags:
         header["tiff"] = tags
     found.origin = maker.origin | found.origin

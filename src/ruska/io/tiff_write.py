@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ruska.errors import OutputError, SettingsError, did_you_mean
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 from ruska.image.grid import places
 from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
@@ -153,6 +153,7 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
               if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
     mrc = image.header.get("mrc")
     things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
+    things += ["voxel size without a unit"] * (NO_UNIT in {size.unit for size in image.spacing.values()})
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
         gone = _display(image, stack)[1]

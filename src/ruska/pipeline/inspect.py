@@ -16,6 +16,7 @@ from ruska.engine.validity import ValidSource, mask_of
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
+from ruska.io import exposure, tilts
 from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.context import Context, Here, progress_of
@@ -89,6 +90,8 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
         "dtype": str(image.dtype),
         "bytes": image.nbytes,
         "spacing": {a: {"value": q.value, "unit": q.unit} for a, q in image.spacing.items()},
+        "tilt": None if (found := tilts(image)) is None else {"angles": list(found.angles), "from": found.source},
+        "exposure": exposure(image),
         "channels": list(image.channel_names),
         "meaning": image.meaning,
         "header": sorted(image.header),

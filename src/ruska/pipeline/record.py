@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ruska
 from ruska import methods
 from ruska.engine import ChannelScales
+from ruska.io import tilts
 from ruska.io.digest import digest_path
 from ruska.io.names import shown_name
 from ruska.methods.per_plane import PerPlane
@@ -130,6 +131,7 @@ def make_record(
             "detector": image.provenance.get("detector"),
             "shape": list(image.shape),
             "axes": image.axes,
+            "tilt_deg": list(found.angles) if (found := tilts(image)) else None,
             "dtype": str(image.dtype),
         },
         "output": {"path": output.name if output else "(in memory)", "dtype": str(job.dtype_of(job.plan.outputs[0]))},

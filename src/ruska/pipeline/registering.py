@@ -123,7 +123,8 @@ class _Task:
                 if image is not None:
                     check_target(image, self.target, overwrite=self.overwrite)
                     names = beside(self.target)
-                    check_beside(names, [names.record], overwrite=self.overwrite, inputs=files_of(image))
+                    files = [names.record, *io.files_beside(self.target, image)]
+                    check_beside(names, files, overwrite=self.overwrite, inputs=files_of(image))
             made = self.expected
             io.check_holds(self.target, made.dtype, made.axes, made.shape)
 
@@ -334,5 +335,5 @@ def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, 
         record["output"]["not_kept"] = kept_out(lost)
         place(beside(target).record, json_text(record).encode())
 
-    lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)
+    lost = io.write(target, image, overwrite=overwrite, overwrite_beside=True, before_placing=before_placing)
     return Result(io.read(target), record, None, lost)

@@ -363,7 +363,9 @@ def check_companions(
         check_target(image, file, overwrite=overwrite)
     files = [names.record, *(names.reports if report else ())]
     check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
-    return drawn
+    tilts = list(io.files_beside(target, image))
+    check_beside(names, [file for file in tilts if file.exists()], overwrite=overwrite, inputs=files_of(image))
+    return [*drawn, *tilts]
 
 
 @contextmanager
@@ -480,12 +482,14 @@ class _Delivery:
 
             lost = io.losses(target, made.first).lines
             finish_store(inside, made.first, self._tick(target.name))
+            io.write_beside(io.files_beside(target, made.first))
             before_placing(lost)
             placing(inside)
             io.put_in_place(inside, target)
         else:
             first = replace(made.first, data=Told(made.first.data, self._tick(target.name)))
-            lost = io.write(target, first, overwrite=self.overwrite, before_placing=before_placing, placing=placing)
+            lost = io.write(target, first, overwrite=self.overwrite, overwrite_beside=True,  # which was checked before
+                            before_placing=before_placing, placing=placing)  # fmt: skip
         further = {name: io.read(_named(file, target)) for name, file in files.items()}
         found = _result(io.read(target), self.record, further, made.outcome, html[0] if html else None, lost)
         return replace(found, first=self.job.plan.outputs[0].name)
