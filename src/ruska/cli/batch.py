@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ruska.pipeline.batch import Batch, Outcome
 
 _NARROW = 80  # columns of a terminal below which a table would be folded beyond reading
-_FAULT = "this is a fault in Ruska. Please report the lines above with `ruska doctor --json`."
+_FAULT = "this is a fault in Ruska. Please report the lines marked | above with `ruska doctor --json`."
 
 
 def is_batch(given: Mapping[str, Any]) -> bool:
@@ -78,7 +78,6 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
                 sys.stdout.flush()
             if outcome.error is not None and not isinstance(outcome.error, RuskaError):
                 show_fault(outcome.error)
-                complain(f"{outcome.file}: {_FAULT}")
                 outcome.error.__traceback__ = None
             yield outcome
 
@@ -107,39 +106,48 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dr
     from ruska.cli import show
 
     if sys.stdout.isatty():
-        _draw(outcomes, dry_run=dry_run)
+        _draw(outcomes, batch.folder, dry_run=dry_run)
     say(_counts(batch, outcomes, dry_run=dry_run))
     if summary is not None:
         say(f"These numbers are in {summary}.")
-    for line in show.doubtful({outcome.file: outcome.record for outcome in outcomes if outcome.state == "done"}):
+    for line in show.doubtful({outcome.file: outcome.record for outcome in outcomes if outcome.error is None}):
         say(line)
     sys.stdout.flush()
     for outcome in outcomes:
         if outcome.error is not None:
-            complain(str(outcome.error) if isinstance(outcome.error, RuskaError) else f"{outcome.file}: {_FAULT}")
+            complain(_reason(outcome))
+
+
+def _reason(outcome: Outcome) -> str:
+    """Why it failed, which begins with the name of the image."""
+    words = str(outcome.error) if isinstance(outcome.error, RuskaError) else _FAULT
+    return words if words.startswith(outcome.file) else f"{outcome.file}: {words}"
 
 
 def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
-    """``10 of 12 images restored into out, 1 done before and skipped, 1 failed.``"""
+    """``27 of 40 images restored into out; 12 of 40 done before, skipped; 1 of 40 failed.``"""
     from ruska.cli.show import duration
     from ruska.pipeline import format_bytes
 
     number = {state: sum(o.state == state for o in outcomes) for state in ("done", "skipped", "failed", "foreseen")}
-    total, left = len(batch.each), len(batch.each) - len(outcomes)
+    total = len(batch.each)
     into = "" if batch.folder is None else f" into {batch.folder}"
     parts = [f"{number['foreseen' if dry_run else 'done']} of {total} images {'would be ' * dry_run}restored{into}"]
-    parts += [f"{number['skipped']} of {total} done before, skipped"] if number["skipped"] else []
-    parts += [f"{number['failed']} {'would fail' if dry_run else 'failed'}"] if number["failed"] else []
-    parts += [f"{left} not begun"] if left else []
+    parts += [
+        f"{number[state]} of {total} {words}"
+        for state, words in (("skipped", "done before, skipped"), ("failed", "would fail" if dry_run else "failed"))
+        if number[state]
+    ]
+    parts += [f"{total - len(outcomes)} of {total} left"] if len(outcomes) < total else []
     jobs = [o.record["job"] for o in outcomes if o.state == "foreseen" and o.record["job"]]
     takes = (
-        f" They take about {duration(sum(job['seconds'] for job in jobs))} and up to "
+        f" It would take {duration(sum(job['seconds'] for job in jobs))} on this machine, and up to "
         f"{format_bytes(max(job['memory_bytes'] for job in jobs))} of memory." if jobs else ""
     )  # fmt: skip
-    return f"{'Nothing was done. ' * dry_run}{', '.join(parts)}.{takes}"
+    return f"{'Nothing was done. ' * dry_run}{'; '.join(parts)}.{takes}"
 
 
-def _draw(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
+def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) -> None:
     """A table, or where the terminal is narrow a line for each."""
     from rich.table import Table
     from rich.text import Text
@@ -151,13 +159,32 @@ def _draw(outcomes: Sequence[Outcome], *, dry_run: bool) -> None:
             say(_line(outcome))
         return
     grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    columns = ("file", "size", "method", "time", "memory") if dry_run else ("file", "method", "noise", "verdict", "time")
-    for name in (*columns, "output"):
+    told = ("size", "method", "time", "memory") if dry_run else ("method", "noise", "verdict", "time")
+    columns = ("file", *told, "output")
+    for name in columns:
         grid.add_column(name, overflow="fold", no_wrap=name in ("time", "memory"))
+    images = _common_folder([outcome.file for outcome in outcomes])
     for outcome in outcomes:
         cells = _cells(outcome)
-        grid.add_row(*(Text(one_line(cells.get(name, ""))) for name in (*columns, "output")))
+        cells |= {"file": _below(images, cells["file"]), "output": _below(folder or images, cells["output"])}
+        if outcome.error is not None:
+            cells["method" if dry_run else "verdict"] = "would fail, see below" if dry_run else "failed, see below"
+        grid.add_row(*(Text(one_line(cells.get(name, ""))) for name in columns))
     screen().print(grid)
+
+
+def _common_folder(files: Sequence[str]) -> Path | None:
+    """Where all files lie, at least; None where some lie elsewhere."""
+    try:
+        return Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+    except ValueError:
+        return None
+
+
+def _below(folder: Path | None, file: str) -> str:
+    """``file`` as it is called from ``folder``."""
+    path = Path(file)
+    return str(path.relative_to(folder)) if folder is not None and folder in path.parents else file
 
 
 def _line(outcome: Outcome) -> str:
@@ -171,22 +198,28 @@ def _line(outcome: Outcome) -> str:
 
 def _cells(outcome: Outcome) -> dict[str, str]:
     """By column, what is known of an outcome."""
-    from ruska.cli.show import MARK, duration
+    from ruska.cli.show import MARK
     from ruska.pipeline import format_bytes
     from ruska.pipeline.summary import row_of
 
     row = row_of(outcome)
     cells = {"file": outcome.file, "output": str(outcome.output), "method": row["method"] or ""}
     if outcome.error is not None:
-        return {**cells, "method": "failed", "output": ""}
+        return {"file": outcome.file, "verdict": "failed", "output": ""}
     if outcome.state == "foreseen":
         job = outcome.record["job"]
         cells["size"] = f"{' x '.join(map(str, outcome.record['shape']))} {outcome.record['dtype']}"
         if job:
-            cells |= {"time": duration(job["seconds"]), "memory": format_bytes(job["memory_bytes"])}
+            cells |= {"time": _time(job["seconds"]), "memory": format_bytes(job["memory_bytes"])}
         return cells
     if row["noise_before"] is not None and row["noise_after"] is not None:
         cells["noise"] = f"{row['noise_before']:.3g} -> {row['noise_after']:.3g}"
     cells["verdict"] = MARK.get(row["verdict"], "")
-    cells["time"] = "done before" if outcome.state == "skipped" else duration(outcome.seconds)
+    cells["time"] = "done before" if outcome.state == "skipped" else _time(outcome.seconds)
     return cells
+
+
+def _time(seconds: float) -> str:
+    from ruska.cli.show import duration
+
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)

@@ -59,7 +59,8 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     counts = Counter(known.values()).most_common()
     if len(counts) > 1 and counts[0][1] == counts[1][1]:
         raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
-                         "Keep the slices of one stack in a folder of their own.")  # fmt: skip
+                         "Keep the slices of one stack in a folder of their own, or pass --batch for unrelated "
+                         "images.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
     others = ", ".join(f"{n} {name}" for name, n in counts[1:])
     return _checked(path, chosen), (f"left out files of other formats: {others}",) if others else ()
@@ -80,8 +81,7 @@ def _entries(path: Path) -> list[Path]:
 
 
 def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
-    """The images in ``path`` and the name of each one's format. Raises InputError for none where they are ``needed``.
-    """
+    """The images in ``path`` and the name of each one's format. Raises InputError for none where they are ``needed``."""
     files = [p for p in _entries(path) if _may_be_image(p) and not p.name.startswith(".")]
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
     if not known and needed:
@@ -161,6 +161,9 @@ def read(path: Path, inner: str | None) -> Image:
     if differing:
         notes = (*notes, f"{len(differing)} files, such as {differing[0]}, state another pixel size than "
                  f"{files[0].name}, whose size is used")  # fmt: skip
+    if len({_DIGITS.sub("#", file.name.casefold()) for file in files}) > 1:
+        notes = (*notes, f"its files are not named like slices of one stack ({files[0].name}, {files[-1].name}): pass "
+                 "--batch if they are unrelated images")  # fmt: skip
     if first.notes:
         notes = (*notes, *(f"{files[0].name}: {note}" for note in first.notes))
     pixels = FolderPixels(files, (first.shape[0], first.shape[1]), first.dtype)

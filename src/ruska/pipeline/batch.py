@@ -1,8 +1,8 @@
 """Many images one after the other in one process: the same request for each, and a bad one does not stop the others.
 
-    batch = plan(request, ["day1/*.tif", "b.mrc"], Path("out"))
-    for outcome in run(batch):
-        print(outcome.file, outcome.state)
+batch = plan(request, ["day1/*.tif", "b.mrc"], Path("out"))
+for outcome in run(batch):
+    print(outcome.file, outcome.state)
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -77,7 +78,7 @@ def plan(
     if output is not None:
         _check_folder(output)
     found, notes = gather(words, request.task, folders=folders, recursive=recursive, skip=output)
-    images = {name: one for name, one in zip(_labels(found), found, strict=True)}
+    images = dict(zip(_labels(found), found, strict=True))
     into = _folders(images, request.task, output)
     named: dict[Path, Named] = {}
     for folder in dict.fromkeys(into.values()):
@@ -213,13 +214,28 @@ def foresee(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
     return _one_by_one(batch, context or Here(), one)
 
 
-def _one_by_one(batch: Batch, context: Context, act: Any) -> Iterator[Outcome]:
+def _one_by_one(batch: Batch, context: Context, act: Callable[[str, Request, Context], Outcome]) -> Iterator[Outcome]:
+    with _network_kept(batch, context):
+        yield from _each(batch, context, act)
+
+
+def _network_kept(batch: Batch, context: Context) -> AbstractContextManager[None]:
+    """Where this process is the batch's own, the network of the prior is loaded once for all images."""
+    method = batch.each[0][1].method if batch.each else None
+    if not context.own_process or method is None or not (method == "auto" or methods.takes_prior(method)):
+        return nullcontext()
+    from ruska.methods.prior import one_network
+
+    return one_network()
+
+
+def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context], Outcome]) -> Iterator[Outcome]:
     for number, (file, request) in enumerate(batch.each, 1):
         started = perf_counter()
         told = _numbered(context, f"file {number} of {len(batch.each)}")
         try:
             progress_of(told)("opening", 0, 1)
-            outcome: Outcome = act(file, request, told)
+            outcome = act(file, request, told)
         except JobCancelledError:
             raise
         except Exception as error:  # of any kind: the others shall not wait for somebody who mends it

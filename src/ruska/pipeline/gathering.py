@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruska.errors import InputError
+
 
 @dataclass(frozen=True)
 class Found:
@@ -155,17 +156,15 @@ def _made_with(file: Path, task: str, found: Sequence[Found]) -> list[Path]:
 
 def _whole_images(found: list[Found], notes: list[str]) -> list[Found]:
     """An image of several files once."""
+    from ruska.io import one_image_each
+
     files = [one.file for one in found if one.file is not None and one.file.is_file()]
-    kept = set(_one_image_each(files))
-    left = [one for one in found if one.file is None or not one.file.is_file() or one.file in kept]
+    kept = set(one_image_each(files))
+    left = [one for one in found if one.file not in files or one.file in kept]
     if len(left) < len(found):
-        notes.append(f"{_count(len(found) - len(left), 'file')} belong to images of several files, which are taken as "
-                     "one image each.")  # fmt: skip
+        notes.append(f"{_count(len(found) - len(left), 'file')} left out that belong to images of several files: each "
+                     "image is taken once.")  # fmt: skip
     return left
-
-
-def _one_image_each(files: Sequence[Path]) -> Iterable[Path]:
-    return files
 
 
 def _count(number: int, noun: str) -> str:
