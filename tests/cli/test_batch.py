@@ -16,7 +16,7 @@ import ruska
 from ruska.cli import main as cli
 from ruska.errors import OutputError
 from ruska.image import Image
-from ruska.pipeline.batch import named_apart, said
+from ruska.pipeline.output_names import named_apart, said
 
 FOLDER = Path("in")
 NFD = normalize("NFD", "é.tif")

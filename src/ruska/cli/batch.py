@@ -121,7 +121,10 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dr
 def _reason(outcome: Outcome) -> str:
     """Why it failed, which begins with the name of the image."""
     words = str(outcome.error) if isinstance(outcome.error, RuskaError) else _FAULT
-    return words if words.startswith(outcome.file) else f"{outcome.file}: {words}"
+    if outcome.file in words:
+        return words
+    name = Path(outcome.file).name
+    return outcome.file + (words.removeprefix(name) if words.startswith(f"{name}:") else f": {words}")
 
 
 def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:

@@ -81,7 +81,7 @@ def _entries(path: Path) -> list[Path]:
 
 
 def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
-    """The images in ``path`` and the name of each one's format. Raises InputError for none where they are ``needed``."""
+    """The images in ``path`` and the name of each one's format; InputError for none where they are ``needed``."""
     files = [p for p in _entries(path) if _may_be_image(p) and not p.name.startswith(".")]
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
     if not known and needed:

@@ -8,6 +8,7 @@ for outcome in run(batch):
 from __future__ import annotations
 
 import errno
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from ruska import methods
+from ruska.engine.allocator import give_back_freed_memory
 from ruska.errors import JobCancelledError, OutputError, RuskaError
 from ruska.methods.settings import parse
 from ruska.pipeline.context import Context, Here, progress_of
@@ -240,9 +242,16 @@ def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context],
             raise
         except Exception as error:  # of any kind: the others shall not wait for somebody who mends it
             outcome = Outcome(file, Path(str(request.output)), "failed", error=_light(error))
+        _let_go()
         yield replace(outcome, seconds=perf_counter() - started)
         if outcome.error is not None and _disk_is_full(outcome.error):
             return
+
+
+def _let_go() -> None:
+    """Of an image, before the next one: the figure of a report is a circle of references, 12 MB that would pile up."""
+    gc.collect()
+    give_back_freed_memory()
 
 
 def _numbered(context: Context, which: str) -> Here:

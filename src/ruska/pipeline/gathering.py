@@ -56,6 +56,8 @@ def gather(
             found.setdefault(_identity(one), one)
     notes: list[str] = []
     kept = _without_results(list(found.values()), task, notes)
+    if found and not kept:
+        raise InputError(words[0], "holds no image but what Ruska made", "Give the images themselves.")
     return _whole_images(kept, notes), notes
 
 
@@ -124,34 +126,44 @@ def is_plain_folder(path: Path) -> bool:
 
 
 def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Found]:
-    """Without what Ruska made of one of the others, in the same folder, with the same task."""
-    own: set[str] = set()
+    """Without reports, and without what Ruska made of one of the others with the same task.
+
+    The other has to lie in the same folder, or anywhere below the one that was asked for with all that it holds.
+    """
+    from ruska.pipeline.earlier import Earlier, earlier_of, inside
+
+    made: dict[Path, Earlier] = {}
+    for file in (one.file for one in found if one.file is not None):
+        if (earlier := earlier_of(file)) is not None and earlier.record.get("task") == task:
+            made[file] = earlier
+    sources = {(_family(one), one.file.name) for one in found if one.file is not None and one.file not in made}
+    own = set()
     for one in found:
-        if one.file is not None:
-            own |= {os.path.abspath(file) for file in _made_with(one.file, task, found)}
-    left = [one for one in found if one.file is None or os.path.abspath(one.file) not in own]
+        earlier = made.get(one.file) if one.file is not None else None
+        if earlier is not None and (_family(one), Path(str(inside(earlier.record, "input", "path"))).name) in sources:
+            own |= {os.path.abspath(file) for file in earlier.files()}
+    left = [one for one in found if one.file is None or not (os.path.abspath(one.file) in own or _is_report(one.file))]
     if len(left) < len(found):
         first = next(one for one in found if one not in left)
-        notes.append(f"Left out {_count(len(found) - len(left), 'result')} of earlier runs on these images, such as "
-                     f"{first.source}.")  # fmt: skip
+        notes.append(f"Left out {_count(len(found) - len(left), 'file')} that Ruska made of these images before, such "
+                     f"as {first.source}.")  # fmt: skip
     return left
 
 
-def _made_with(file: Path, task: str, found: Sequence[Found]) -> list[Path]:
-    """``file`` and what lies beside it, where its record says that it was made from another of ``found``; a report."""
-    from ruska.pipeline.earlier import earlier_of, inside, read_record
+def _family(one: Found) -> str:
+    """The folder in which results and their images are told apart."""
+    assert one.file is not None
+    return os.path.abspath(one.home or one.file.parent)
+
+
+def _is_report(file: Path) -> bool:
+    from ruska.pipeline.earlier import read_record
     from ruska.report.beside import RECORD, REPORT
 
-    for suffix in REPORT:
-        if file.name.endswith(suffix) and read_record(file.with_name(file.name[: -len(suffix)] + RECORD)) is not None:
-            return [file]
-    earlier = earlier_of(file)
-    if earlier is None or earlier.record.get("task") != task:
-        return []
-    folder = os.path.abspath(file.parent)
-    beside = {o.file.name for o in found if o.file is not None and os.path.abspath(o.file.parent) == folder}
-    of = Path(str(inside(earlier.record, "input", "path"))).name
-    return earlier.files() if of in beside - {file.name} else []
+    return any(
+        file.name.endswith(suffix) and read_record(file.with_name(file.name[: -len(suffix)] + RECORD)) is not None
+        for suffix in REPORT
+    )
 
 
 def _whole_images(found: list[Found], notes: list[str]) -> list[Found]:
