@@ -242,14 +242,16 @@ def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context],
             raise
         except Exception as error:  # of any kind: the others shall not wait for somebody who mends it
             outcome = Outcome(file, Path(str(request.output)), "failed", error=_light(error))
-        _let_go()
+        if outcome.report is not None and outcome.state == "done":
+            _let_go()
         yield replace(outcome, seconds=perf_counter() - started)
         if outcome.error is not None and _disk_is_full(outcome.error):
             return
 
 
 def _let_go() -> None:
-    """Of an image, before the next one: the figure of a report is a circle of references, 12 MB that would pile up."""
+    """Of an image, before the next: the figure of its report is a circle of references, and 12 MB each would pile up.
+    """
     gc.collect()
     give_back_freed_memory()
 

@@ -64,7 +64,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     for outcome in outcomes:
         row = row_of(outcome)
         row |= {"output": _relative(outcome.output, folder), "state": "failed" if outcome.error else "done"}
-        rows[row["output"]] = {name: _cell(value) for name, value in row.items()}
+        cells = {name: _cell(value) for name, value in row.items()}
+        rows[cells["output"]] = cells
     text = StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
