@@ -12,14 +12,14 @@ import pytest
 import ruska
 from ruska.errors import InputError, JobCancelledError, OutputError, SettingsError
 from ruska.image import Image
-from ruska.pipeline import Here, Input, Request, RunOptions
+from ruska.pipeline import Here, Request, RunOptions
 from ruska.pipeline.batch import Batch, Outcome, foresee, plan, run
 from ruska.pipeline.summary import FIELDS, write_summary
 
 
 def request(method: str = "gaussian", **options: object) -> Request:
     run_options = RunOptions.model_validate({"report": False, **options})
-    return Request(task="denoise", method=method, inputs={"image": Input(path="any")}, run=run_options)
+    return Request(task="denoise", method=method, run=run_options)
 
 
 def noisy(file: Path, shape: tuple[int, int] = (40, 48), level: float = 100) -> Path:
@@ -63,8 +63,9 @@ def test_names_patterns_and_folders(tree: Path) -> None:
     stack = plan(request(), [str(tree / "day1"), one], out)  # a folder is a stack where nobody says --batch
     assert outputs(stack, tree) == {"day1": "out/day1.tif", "day1/a.tif": "out/a.tif"}
     recursive = plan(request(), [str(tree)], out, folders=True, recursive=True)
-    assert outputs(recursive, tree) == {name: f"out/{name}" for name in
-                                        ("day1/a.tif", "day1/b9.tif", "day1/b10.mrc", "day2/a.tif", "day2/deep/c.tif")}
+    assert outputs(recursive, tree) == {
+        name: f"out/{name}" for name in ("day1/a.tif", "day1/b9.tif", "day1/b10.mrc", "day2/a.tif", "day2/deep/c.tif")
+    }
     assert not out.exists()
     with pytest.raises(InputError, match="matches no file"):
         plan(request(), [str(tree / "*.dm3")], out)
@@ -189,8 +190,7 @@ def test_results_that_lie_among_the_images_are_left_out(tmp_path: Path) -> None:
     assert states(list(run(again))) == ["skipped", "skipped"]
     chained = plan(request(), [str(tmp_path / "*_denoised.*")], tmp_path / "out")
     assert len(chained.each) == 2
-    other = Request(task="deblur", method="richardson-lucy", inputs={"image": Input(path="any")},
-                    settings={"sigma": 1})  # fmt: skip
+    other = Request(task="deblur", method="richardson-lucy", settings={"sigma": 1})
     assert len(plan(other, words, tmp_path / "out").each) == 4  # of the raw ones and of the denoised
 
 

@@ -24,8 +24,8 @@ from ruska.errors import JobCancelledError, OutputError, RuskaError
 from ruska.methods.settings import parse
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.gathering import Found, gather
-from ruska.pipeline.output_names import Named, default_output, name_key, named_apart, named_folder, said
-from ruska.pipeline.request import Request
+from ruska.pipeline.output_names import Named, default_output, name_key, named_apart, named_folder, said, with_its_name
+from ruska.pipeline.request import Input, Request
 
 State = Literal["done", "skipped", "failed", "foreseen"]
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -68,14 +68,16 @@ def plan(
 ) -> Batch:  # fmt: skip
     """A request for each image that ``words`` name, with outputs that share no file. Nothing is opened or written.
 
-    request : with any image as its input, whose axes and voxel size hold for all. words, folders, recursive : see
-    `gathering.gather`. output : folder for the results, which go beside their images where it is None; those of the
+    request : without an image, or with any as its input, whose axes and voxel size hold for all. words, folders,
+    recursive : see `gathering.gather`. output : folder for the results, which go beside their images where it is None; those of the
     images of a whole folder into one beside that folder.
 
     Images of one name from different folders keep these folders in ``output``. Raises SettingsError for what would be
     wrong with every image, InputError for a pattern without matches or a folder without images, OutputError where
     ``output`` can be no folder, or names cannot be told apart.
     """
+    if not request.each("image"):
+        request = request.model_copy(update={"inputs": {"image": Input(path="any"), **request.inputs}})
     _check(request)
     if output is not None:
         _check_folder(output)
@@ -135,7 +137,7 @@ def _label(one: Found, several: bool) -> Path:
     """several : other images lie in the same file, so that what is inside tells them apart."""
     if one.file is None:
         return Path(default_output(one.source).name)
-    path = one.file if one.file.name not in ("", "..") else Path(os.path.abspath(one.file))
+    path = with_its_name(one.file)
     inner = one.source[len(str(one.file)) :].strip(":/") if several else ""
     return path.with_name("_".join([path.stem, *inner.split("/")]) + path.suffix) if inner else path
 
@@ -250,8 +252,7 @@ def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context],
 
 
 def _let_go() -> None:
-    """Of an image, before the next: the figure of its report is a circle of references, and 12 MB each would pile up.
-    """
+    """Of an image, before the next: figures of reports are circles of references, and 12 MB each would pile up."""
     gc.collect()
     give_back_freed_memory()
 

@@ -110,8 +110,7 @@ def default_output(file: str, task: str | None = None) -> Path:
     from ruska.io.registry import format_of_name
 
     path, _ = split_inner(file)
-    if is_url(file):
-        path = Path(path.name.partition("?")[0])
+    path = Path(path.name.partition("?")[0]) if is_url(file) else with_its_name(path)
     known = format_of_name(path)
     suffix, stem = ".tif", path.name if path.is_dir() else path.stem
     if known is not None:
@@ -124,8 +123,13 @@ def default_output(file: str, task: str | None = None) -> Path:
 
 def named_folder(folder: Path, task: str) -> Path:
     """Where the results of a folder of images go, unless told otherwise."""
-    whole = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
-    return whole.with_name(whole.name + _mark(task))
+    folder = with_its_name(folder)
+    return folder.with_name(folder.name + _mark(task))
+
+
+def with_its_name(path: Path) -> Path:
+    """``.`` and ``..`` as the folder that they are."""
+    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
 
 
 def _mark(task: str | None) -> str:
