@@ -69,8 +69,8 @@ def plan(
     """A request for each image that ``words`` name, with outputs that share no file. Nothing is opened or written.
 
     request : without an image, or with any as its input, whose axes and voxel size hold for all. words, folders,
-    recursive : see `gathering.gather`. output : folder for the results, which go beside their images where it is None; those of the
-    images of a whole folder into one beside that folder.
+    recursive : see `gathering.gather`. output : folder for the results, which go beside their images where it is None;
+    those of the images of a whole folder into one beside that folder.
 
     Images of one name from different folders keep these folders in ``output``. Raises SettingsError for what would be
     wrong with every image, InputError for a pattern without matches or a folder without images, OutputError where
@@ -113,9 +113,10 @@ def _check_folder(output: Path) -> None:
     from ruska.io.folder import is_store
     from ruska.io.registry import format_of_name
 
-    if output.is_dir() and is_store(output):
+    there = os.path.isdir(output)
+    if there and is_store(output):
         raise OutputError(output, "is an image store, not a folder for results", "Choose another folder.")
-    if not output.is_dir() and (output.exists() or format_of_name(output) is not None):
+    if not there and (os.path.exists(output) or format_of_name(output) is not None):
         raise OutputError(output, "is the name of one file, and the results of a batch go into a folder",
                           "Name a folder: -o results/.")  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Earlier:
 def earlier_of(target: Path) -> Earlier | None:
     """The run that made ``target``; None where no record beside it says so."""
     for names in (Beside(target), Beside(target, whole=True)):
-        if names.record.is_file() and names.is_own() and (record := read_record(names.record)) is not None:
+        if os.path.isfile(names.record) and names.is_own() and (record := read_record(names.record)) is not None:
             return Earlier(names, record)
     return None
 

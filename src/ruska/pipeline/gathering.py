@@ -122,7 +122,7 @@ def is_plain_folder(path: Path) -> bool:
     """Whether it is a folder of files, not a store."""
     from ruska.io.folder import is_store
 
-    return path.is_dir() and not is_store(path)
+    return os.path.isdir(path) and not is_store(path)
 
 
 def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Found]:
@@ -170,7 +170,7 @@ def _whole_images(found: list[Found], notes: list[str]) -> list[Found]:
     """An image of several files once."""
     from ruska.io import one_image_each
 
-    files = [one.file for one in found if one.file is not None and one.file.is_file()]
+    files = [one.file for one in found if one.file is not None and os.path.isfile(one.file)]
     kept = set(one_image_each(files))
     left = [one for one in found if one.file not in files or one.file in kept]
     if len(left) < len(found):
