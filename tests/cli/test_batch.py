@@ -133,7 +133,7 @@ def test_several_files_go_into_a_folder_and_a_bad_one_is_told_at_the_end(
     assert denoise(*words, "--dry-run") == 3
     told = capsys.readouterr()
     assert "2 of 3 images would be restored" in told.out
-    assert "a.tif: 35 x 40 float32, gaussian, 0.0 s, " in told.out
+    assert "a.tif: 35 x 40 float32, gaussian, 0.1 s, " in told.out
     assert not out.parent.exists()
     assert denoise(*words) == 3
     told = capsys.readouterr()
@@ -204,7 +204,7 @@ def test_an_interrupted_batch_tells_what_was_done(
 def test_the_table_fits_the_terminal(
     crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ruska.cli.batch import _draw
+    from ruska.cli.batch import _draw, _losses
     from ruska.pipeline.batch import Outcome
 
     verdict = {"level": "good", "numbers": {"noise_before": 12.345, "noise_after": 0.5}}
@@ -223,3 +223,5 @@ def test_the_table_fits_the_terminal(
     assert capsys.readouterr().out.splitlines() == [
         "in/[red]a.tif: tv, noise 12.3 -> 0.5, no objection found, 2.3 s (out/a.tif)", "in/b.tif: failed"
     ]  # fmt: skip
+    planned = [Outcome("x", Path(f"out/{n}.mrc"), "foreseen", {"losses": "MRC has no names."}) for n in range(3)]
+    assert _losses([*outcomes, *planned]) == ["0.mrc and 2 more: MRC has no names."]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
     from ruska.pipeline.batch import foresee, run
 
     with show.progress(quiet=quiet) as progress:
-        context = pipeline.Here(event=show.told(progress), own_process=True)
+        context = pipeline.Here(event=_told(show.told(progress), quiet=quiet), own_process=True)
         for number, outcome in enumerate((foresee if dry_run else run)(batch, context), 1):
             if progress is None and not quiet:
                 say(f"{number} of {len(batch.each)}  {_line(outcome)}")
@@ -80,6 +80,11 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
                 show_fault(outcome.error)
                 outcome.error.__traceback__ = None
             yield outcome
+
+
+def _told(event: Callable[..., None], *, quiet: bool) -> Callable[..., None]:
+    """``event``; without notes where nothing but JSON is to be seen."""
+    return lambda stage, done, total, note="": event(stage, done, total, "" if quiet else note)
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:
@@ -110,12 +115,24 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dr
     say(_counts(batch, outcomes, dry_run=dry_run))
     if summary is not None:
         say(f"These numbers are in {summary}.")
+    for line in _losses(outcomes):
+        say(line)
     for line in show.doubtful({outcome.file: outcome.record for outcome in outcomes if outcome.error is None}):
         say(line)
     sys.stdout.flush()
     for outcome in outcomes:
         if outcome.error is not None:
             complain(_reason(outcome))
+
+
+def _losses(outcomes: Sequence[Outcome]) -> list[str]:
+    """What the results of a dry run could not hold, in a line for all of which the same is true."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.state == "foreseen" and (sentence := outcome.record.get("losses")):
+            found.setdefault(sentence, []).append(outcome.output.name)
+    return [f"{files[0]}{f' and {len(files) - 1} more' * (len(files) > 1)}: {sentence}"
+            for sentence, files in found.items()]  # fmt: skip
 
 
 def _reason(outcome: Outcome) -> str:
@@ -225,4 +242,4 @@ def _cells(outcome: Outcome) -> dict[str, str]:
 def _time(seconds: float) -> str:
     from ruska.cli.show import duration
 
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return f"{max(seconds, 0.1):.1f} s" if seconds < 10 else duration(seconds)
