@@ -203,7 +203,12 @@ def test_the_network_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     loads: list[str | None] = []
     whole = prior._load
-    monkeypatch.setattr(prior, "_load", lambda folder: loads.append(folder) or whole(folder))
+
+    def counted(folder: str | None) -> object:
+        loads.append(folder)
+        return whole(folder)
+
+    monkeypatch.setattr(prior, "_load", counted)
     files = [str(noisy(tmp_path / f"{n}.tif", (64, 64))) for n in range(3)]
     assert states(list(run(plan(request("prior"), files, tmp_path / "out"), Here(own_process=True)))) == ["done"] * 3
     assert loads == [None]

@@ -23,7 +23,8 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE...",
-        help="Image, OME-Zarr store, folder of slices or file.h5:/path; several, or a pattern ('*.tif'), one by one.",
+        help="Image, OME-Zarr store, folder of slices or file.h5:/path. Several, or a pattern like '*.tif', are "
+        "restored one by one.",
     ),
 ]
 Output = Annotated[
