@@ -25,18 +25,18 @@ _OPEN_SLICES = 4
 _DIGITS = re.compile(r"(\d+)")
 
 
-def members(path: Path, *, every_format: bool = False) -> list[Path]:
+def members(path: Path, *, every_format: bool = False, needed: bool = True) -> list[Path]:
     """Images in ``path`` (not below it) in natural order.
 
     The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images and
     stores (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none, when two formats are equally frequent in a stack, and for links that lead out
-    of the folder (see `links`).
+    Raises InputError when there is none (of every format, only where one is ``needed``), when two formats are equally
+    frequent in a stack, and for links that lead out of the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
-    stores = [p for p in _entries(path) if p.is_dir() and not p.name.startswith(".") and is_store(p)]
-    found = [*_images(path, needed=not stores), *stores]
+    stores = [p for p in entries(path) if p.is_dir() and not p.name.startswith(".") and is_store(p)]
+    found = [*_images(path, needed=needed and not stores), *stores]
     return _checked(path, sorted(found, key=natural_key))
 
 
@@ -73,7 +73,8 @@ def _checked(path: Path, files: list[Path]) -> list[Path]:
     return files
 
 
-def _entries(path: Path) -> list[Path]:
+def entries(path: Path) -> list[Path]:
+    """All that a folder holds; InputError where it may not be looked into."""
     try:
         return list(path.iterdir())
     except OSError as error:
@@ -82,7 +83,7 @@ def _entries(path: Path) -> list[Path]:
 
 def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
     """The images in ``path`` and the name of each one's format; InputError for none where they are ``needed``."""
-    files = [p for p in _entries(path) if _may_be_image(p) and not p.name.startswith(".")]
+    files = [p for p in entries(path) if _may_be_image(p) and not p.name.startswith(".")]
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
     if not known and needed:
         raise InputError(path, f"is a folder without images ({len(files)} other files)",

@@ -93,14 +93,7 @@ def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> I
 
     inside = _folders_in(folder, skip) if recursive else []
     place = folder.relative_to(home)
-    try:
-        files = members(folder, every_format=True)
-    except InputError:
-        if not inside:
-            if folder == home:
-                raise
-            return  # a folder of notes among others
-        files = []
+    files = members(folder, every_format=True, needed=folder == home and not inside)
     yield from (Found(str(file), file, home, place) for file in files)
     for each in inside:
         yield from _below(each, home, recursive=recursive, skip=skip)
@@ -108,10 +101,10 @@ def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> I
 
 def _folders_in(folder: Path, skip: Path | None) -> list[Path]:
     """Those that are neither images themselves, nor hidden, nor links, nor that of the results."""
-    from ruska.io.folder import natural_key
+    from ruska.io.folder import entries, natural_key
 
     found = [
-        each for each in folder.iterdir()
+        each for each in entries(folder)
         if not each.name.startswith(".") and not each.is_symlink() and is_plain_folder(each)
         and not (skip is not None and skip.exists() and each.samefile(skip))
     ]  # fmt: skip
