@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,8 +19,24 @@ Model = Annotated[str | None, typer.Option(help="A model, by folder or by name (
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
 Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: every frame is multiplied by it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Where to write; the suffix chooses the format. Default: beside FILE."),
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Image, OME-Zarr store, folder of slices or file.h5:/path. Several, or a pattern like '*.tif', are "
+        "restored one by one.",
+    ),
 ]
-Batch = Annotated[bool, typer.Option("--batch", help="FILE is a folder of unrelated images; -o a folder.")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="PATH",
+        help="Where to write; the suffix chooses the format. Of several files: a folder. Default: beside FILE.",
+    ),
+]  # fmt: skip
+Batch = Annotated[
+    bool, typer.Option("--batch", help="A folder is not a stack of slices: restore each image in it. -o is a folder.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="With --batch: the images of the folders inside, too; -o has the same tree.")
+]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 5  # of the training data that are named
 _LONGEST_HEADING = 40
-_MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
+MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
 
 
-def json(facts: Mapping[str, Any]) -> None:
+def json(facts: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print JSON; NaN and infinity, which JSON has no word for, as null."""
     from ruska.pipeline import json_text
 
@@ -231,7 +231,7 @@ def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
     """How far the result can be trusted, a sentence a row; nothing of what is no picture."""
     if not verdict:
         return {}
-    said = f"{verdict['headline']} ({_MARK[verdict['level']]})"
+    said = f"{verdict['headline']} ({MARK[verdict['level']]})"
     sentences = [each for each in verdict["sentences"] if not each.startswith("The run warns:")]  # they are notes here
     return {"verdict": said, "because": dict(map(_heading, sentences[:1] if verdict["level"] == "good" else sentences))}
 
@@ -375,8 +375,8 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | 
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
+                while tasks:  # a batch has thousands
+                    bar.remove_task(tasks.popitem()[1])
                 tasks[stage] = bar.add_task(one_line(stage), total=total)
             bar.update(tasks[stage], completed=done, total=total)
 

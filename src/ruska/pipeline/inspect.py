@@ -188,9 +188,13 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
 
 
 def foresee(
-    request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None
-) -> dict[str, Any]:
-    """What a request would do, without doing it: `describe`, and whether its output, if any, can be written."""
+    request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None, *,
+    makes_folder: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """What a request would do, without doing it: `describe`, and whether its output, if any, can be written.
+
+    makes_folder : the folder of the output would be made where it is missing.
+    """
     context = context or Here()
     request = with_model(request)
     check_request(request)
@@ -200,7 +204,7 @@ def foresee(
         return describe(images["image"], request.method, request.settings, run, progress=told)
     return predict_job(images["image"], Path(request.output), request.method, request.settings, run,
                        overwrite=run.overwrite, report=run.report, whole_names=run.whole_names,
-                       progress=told)  # fmt: skip
+                       makes_folder=makes_folder, progress=told)  # fmt: skip
 
 
 def predict_job(
@@ -213,10 +217,12 @@ def predict_job(
     overwrite: bool = False,
     report: bool = True,
     whole_names: bool = False,
+    makes_folder: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
-    check_target(image, output, overwrite=overwrite)
+    if not makes_folder or output.parent.exists():  # nothing stands in the way in a folder that is not there
+        check_target(image, output, overwrite=overwrite)
     worked_on(image, options.region if options else None)
     count = options.samples if options else 0
     beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)

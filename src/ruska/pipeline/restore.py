@@ -34,6 +34,7 @@ from ruska.physics.operators import Geometry
 from ruska.pipeline import foreseen
 from ruska.pipeline.conditioning import ValidArray
 from ruska.pipeline.context import Context, Here, progress_of
+from ruska.pipeline.earlier import result_digest
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companion, companions, draw, drawn_names
@@ -182,7 +183,7 @@ class _Run:
             outcome = job.run(sinks, ledger, told)
             drawn = draw(job, ledger, told)
             names = beside(target, whole=run.whole_names)  # again: another run may have ended meanwhile
-            record = make_record(own, job, digest, names, outcome, drawn)
+            record = {**make_record(own, job, digest, names, outcome, drawn), "identity": ledger.identity}
             made = Made.of(job, sinks, outcome, drawn, record)
             judged = judged_by(job, made, record)  # reads the input once more
             watch.check()  # nothing is written beside the output before
@@ -471,9 +472,10 @@ class _Delivery:
             self.record["verdict"] = None if self.judged is None else self.judged.as_dict()
             if self.report and self.judged is not None:
                 html.append(self._draw([*files.values(), *tables.values()]))
-            place(self.names.record, json_text(self.record).encode())
 
         def placing(part: Path) -> None:
+            self.record["output"]["hash"] = result_digest(part)
+            place(self.names.record, json_text(self.record).encode())
             self.ledger.add(PLACING, **face(part))
 
         self.progress(f"writing {target.name}", 0, 1)

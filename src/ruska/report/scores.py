@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def _write(paths: ScorePaths, numbers: str, picture: bytes) -> None:
         raise
 
 
-def json_text(facts: Mapping[str, Any]) -> str:
+def json_text(facts: Mapping[str, Any] | Sequence[Any]) -> str:
     """JSON in ASCII, control characters escaped; NaN and infinity, which it has no word for, as null."""
     return json.dumps(_finite(facts), indent=2, default=str) + "\n"
 
