@@ -48,7 +48,8 @@ class Input(_Record):
 
     path : what `ruska.read` takes, ``file.h5:/inner`` and addresses included. step : ``@NAME.OUTPUT``: what an earlier
     request of a workflow made. array : its name among the arrays that go with the request, in this process only.
-    axes, voxel_size : override what the file says. dark, gain : references of the detector.
+    axes, voxel_size : override what the file says. dark, gain, defects : references of the detector; dark_as, gain_as,
+    defects_as : what is done to them first, such as ``rot90`` (see `image.reference.steps_of`).
     """
 
     path: FileRef | None = None
@@ -59,6 +60,10 @@ class Input(_Record):
     voxel_size: str | None = None
     dark: FileRef | None = None
     gain: FileRef | None = None
+    defects: FileRef | None = None
+    dark_as: str | None = None
+    gain_as: str | None = None
+    defects_as: str | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -165,7 +170,7 @@ class Request(_Record):
 
 def _place_free(one: dict[str, Any]) -> dict[str, Any]:
     """An input without where it lies: what the file holds counts, which its digest says."""
-    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "step")}
+    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "defects", "step")}
 
 
 def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
