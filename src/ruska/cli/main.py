@@ -191,7 +191,9 @@ def evaluate(
 @app.command()
 def noise(
     file: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the picture and the numbers.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for a picture and the numbers. Default: none.")
+    ] = None,
     axes: Axes = None,
     dark: Dark = None,
     dark_as: DarkAs = None,
@@ -208,7 +210,8 @@ def noise(
 
     image = pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain,
                            gain_as=gain_as, defects=defects, defects_as=defects_as)  # fmt: skip
-    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image}, output=str(output),
+    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image},
+                                          output=None if output is None else str(output),
                                           run=pipeline.RunOptions(overwrite=overwrite)))  # fmt: skip
     show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
 

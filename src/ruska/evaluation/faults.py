@@ -16,6 +16,10 @@ _SHIFT, _BLUR, _GAIN, _OFFSET = 0.1, 0.2, 0.01, 0.01  # px, px, share, share of 
 _STILL = 0.02  # px: below, neither moved nor blurred
 _COHERENT = 0.8  # coherence of a ring of frequencies above which it holds the specimen in both images
 _SMOOTH = 4.0  # pixels: grey scale is compared where there is hardly any noise or detail
+INVERTED = 0.3
+"""Correlation below minus this means that the contrast is inverted."""
+OTHER_SCALE = 3.0
+"""Times the contrast of one of another grey scale is that of the other, or more, or less than one over that."""
 _SEGMENT = 32  # pixels along a border over which a seam keeps its sign
 _STRIKING = 10.0  # times the usual spread over all rows or columns
 _RINGS = 48
@@ -28,6 +32,8 @@ class Faults:
     shift : (Y, X) in pixels by which the result lies further down and right.
     blur_sigma : pixels; of the Gaussian that the truth would have to be blurred with. 0 for a sharper one.
     gain, offset : result = gain x truth + offset, from what is coarser than 4 pixels; offset in grey levels.
+    correlation : of what is coarser than 4 pixels. Where it is clearly negative the contrast is inverted, the gain is
+        negative, and the rest is measured on the inverted result.
     seams_y, seams_x : rows and columns after which the result jumps and the truth does not.
     data_range : of the truth, that the limits for ``said`` are shares of.
     """
@@ -39,17 +45,23 @@ class Faults:
     seams_y: tuple[int, ...]
     seams_x: tuple[int, ...]
     data_range: float
+    correlation: float = 1.0
 
     @property
     def said(self) -> tuple[str, ...]:
         """One sentence for each fault that is large enough to matter; empty for a sound result."""
         words = []
+        scale = abs(self.gain)
+        if self.correlation < -INVERTED:
+            words.append(inverted_words(self.correlation))
         if max(abs(s) for s in self.shift) > _SHIFT:
             words.append(f"shifted by {self.shift[0]:+.2f} px along Y and {self.shift[1]:+.2f} px along X")
         if self.blur_sigma > _BLUR:
             words.append(f"blurred by {self.blur_sigma:.2f} px (standard deviation)")
-        if abs(self.gain - 1) > _GAIN:
-            words.append(f"contrast is {self.gain:.3f} times that of the truth")
+        if abs(scale - 1) > _GAIN:
+            other = not 1 / OTHER_SCALE < scale < OTHER_SCALE
+            more = ", another grey scale: read the fitted figures" if other else ""
+            words.append(f"contrast is {scale:.3{'g' if other else 'f'}} times that of the truth{more}")
         level = self.offset + (self.gain - 1) * 0.5 * self.data_range
         if abs(self.gain - 1) <= _GAIN and abs(level) > _OFFSET * self.data_range:
             words.append(f"brightness is off by {level:+.3g} grey levels")
@@ -70,6 +82,9 @@ def find_faults(result: NDArray[Any], truth: NDArray[Any]) -> Faults:
         raise GeometryError("faults", f"got shapes {result.shape} and {truth.shape}, expected two equal 2D ones of at "
                             "least 64 pixels")  # fmt: skip
     a, b = (np.asarray(i, dtype=np.float64) for i in (result, truth))
+    correlation = coarse_correlation(a, b)
+    sign = -1.0 if correlation < -INVERTED else 1.0
+    a = sign * a
     shift, blur = _shift_and_blur(a, b)
     low, high = np.percentile(b, (0.1, 99.9))
     # what a shift or a blur brings in over the border was never in the truth
@@ -79,10 +94,10 @@ def find_faults(result: NDArray[Any], truth: NDArray[Any]) -> Faults:
     ]
     inner = tuple(slice(m, n - m) for m, n in zip(margin, a.shape, strict=True))
     a, b = a[inner], (_like(b, shift, blur) if moved else b)[inner]
-    gain, offset = _grey_scale(a, b)
+    gain, offset = grey_scale(a, b)
     error = a - gain * b - offset
     rows, columns = (tuple(i + m for i in _seams(e)) for e, m in zip((error, error.T), margin, strict=True))
-    return Faults(shift, blur, gain, offset, rows, columns, float(high - low))
+    return Faults(shift, blur, sign * gain, sign * offset, rows, columns, float(high - low), correlation)
 
 
 def _like(truth: NDArray[np.float64], shift: tuple[float, float], blur: float) -> NDArray[np.float64]:
@@ -142,15 +157,34 @@ def _first_run(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return run
 
 
-def _grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """Gain and offset from slopes of the coarse image: an uneven brightness, as of tiles, is no contrast."""
-    from scipy.ndimage import gaussian_filter
-
-    slopes = [np.concatenate([gaussian_filter(i, _SMOOTH, order=o, mode="reflect").ravel() for o in ((0, 1), (1, 0))])
-              for i in (a, b)]  # fmt: skip
+def grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """Gain and offset of ``a`` as one of ``b``, from slopes of what is coarse: uneven brightness is no contrast."""
+    slopes = [_slopes(i) for i in (a, b)]
     power = float((slopes[1] ** 2).sum())
     gain = float((slopes[0] * slopes[1]).sum()) / power if power > 1e-18 * max(1.0, float((b**2).sum())) else 1.0
     return gain, float(a.mean() - gain * b.mean())
+
+
+def _slopes(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Along X and along Y, of what is coarser than 4 pixels."""
+    from scipy.ndimage import gaussian_filter
+
+    return np.concatenate([gaussian_filter(image, _SMOOTH, order=o, mode="reflect").ravel() for o in ((0, 1), (1, 0))])
+
+
+def coarse_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Correlation of the slopes of what is coarser than 4 pixels in two images (Y, X), which noise hardly lowers.
+
+    0 where one of them is the same everywhere.
+    """
+    first, second = (_slopes(np.asarray(i, dtype=np.float64)) for i in (a, b))
+    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / norm if norm > 0 else 0.0
+
+
+def inverted_words(correlation: float) -> str:
+    """That bright and dark are exchanged, by this correlation of what is coarse, and the way out."""
+    return f"the contrast is inverted: coarse detail correlates by {correlation:.2f}; invert one of the two"
 
 
 def _seams(error: NDArray[np.float64]) -> tuple[int, ...]:

@@ -185,22 +185,23 @@ _STEPS = {"dark": "dark reference subtracted", "gain": "gain reference multiplie
 
 def _notes(found: dict[str, Reference], bad: Bad, lost: Bad) -> list[str]:
     done = [f"{_STEPS[kind]} ({_source(r)})" for kind, r in found.items() if kind in _STEPS]
-    notes = [f"Corrected for the detector: {' and '.join(done)}."] if done else []
+    notes = [f"corrected for the detector: {' and '.join(done)}"] if done else []
     if bad.any():
         count = int(np.count_nonzero(bad))
         why = "are defects" if list(found) == ["defects"] else "have no usable reference"
         if "defects" in found and done:
             why = f"are defects ({found['defects'].called}) or {why}"
         pixels = f"1 pixel of a frame {why}".replace("are defects", "is a defect").replace("have no", "has no")
-        pixels = pixels if count == 1 else f"{count} pixels of a frame ({count / bad.size:.2g} of all) {why}"
-        notes.append(f"{pixels}: the median of good ones around takes their place.")
+        pixels = pixels if count == 1 else f"{count} pixels of a frame ({count / bad.size:.2%}) {why}"
+        notes.append(f"{pixels}: the median of good ones around takes their place")
     if lost.any():
-        notes.append(f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} and count as invalid.")
+        notes.append(f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels: they count as invalid")
     return notes
 
 
 def _source(reference: Reference) -> str:
-    return reference.called + (f", the mean of its {reference.frames} frames" if reference.frames > 1 else "")
+    mean = f", the mean of its {reference.frames} frames" if reference.frames > 1 else ""
+    return reference.called + mean + (f", {reference.done}" if reference.done else "")
 
 
 def _whole(mask: NDArray[np.bool_] | LazyArray) -> NDArray[np.bool_]:

@@ -125,13 +125,14 @@ class Reference:
     """A reference as one frame.
 
     kind : dark, gain or defects. called : its file, or what else it is, for messages. values : (Y, X), float32; not
-    finite where it holds nothing. frames : how many it is the mean of.
+    finite where it holds nothing. frames : how many it is the mean of. done : what was done to it, as `Steps.words`.
     """
 
     kind: str
     called: str
     values: Frame
     frames: int = 1
+    done: str = ""
 
     @classmethod
     def of(cls, kind: str, given: Image | NDArray[Any]) -> Reference:

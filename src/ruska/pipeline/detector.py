@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 KINDS = ("dark", "gain", "defects")
 _FRAMES, _SIDE = 8, 1024  # frames, and pixels each way of their middle, that are looked at
 _CLEARLY = 6.0  # standard errors by which another orientation must be better
+_FAINT = 0.1  # share of its strength from which a pattern tells how it lies
 _SHOWN = 0.3  # share of its strength from which a pattern is in the frames; how far off 1 it may be, too
 _SURE = 0.1  # standard error of a strength up to which it can be relied on
 _STANDS_OUT = 0.5  # standard deviations by which defects must stand out to tell how their map lies
@@ -67,7 +68,11 @@ def correct_detector(
     opened = {kind: one.open(image) for kind, one in given.items()}
     covers = _covered(image, opened.values(), region)
     seen = _Seen.of(image, covers)
-    laid = {kind: _lay(image, opened[kind], seen) for kind in KINDS if kind in opened}
+    laid = {}
+    for kind in (kind for kind in KINDS if kind in opened):
+        laid[kind] = _lay(image, opened[kind], seen)
+        if kind == "dark":
+            seen = replace(seen, mean=seen.mean - laid[kind].reference.values[seen.box])
     result = corrected(image, **{kind: one.reference for kind, one in laid.items()}, covers=covers)  # type: ignore[arg-type]
     notes = [*result.notes, *(note for one in laid.values() for note in one.notes)]
     return replace(result, notes=tuple(notes),
@@ -136,12 +141,12 @@ def _covered(image: Image, opened: Any, region: Mapping[str, slice] | None) -> B
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """The middle of some frames. part : of the frame, that references are for. box : rows and columns of it, in it."""
+    """The mean of some frames in the middle of ``part``, what references are for; ``box`` : which rows and columns of it
+    that is."""
 
     mean: NDArray[np.float64]
     part: Box
     box: Box
-    dark: NDArray[np.float32] | None = field(default=None)
 
     @classmethod
     def of(cls, image: Image, covers: Box | None) -> _Seen:
@@ -195,16 +200,16 @@ def _lay(image: Image, opened: _Opened, seen: _Seen) -> _Laid:
     if told is None and best is None and Turn() not in fitting:
         raise misfit(image, reference, seen.size, None)
     chosen = told or best or Turn()
-    laid = replace(reference, values=np.ascontiguousarray(chosen(reference.values)))
-    notes = [*_of_turn(kind, found, chosen, best, told), *_LOOK[kind](image, laid, opened.steps, found, chosen, seen)]
     steps = replace(opened.steps, turn=chosen if chosen != Turn() or told is not None else None)
+    laid = replace(reference, values=np.ascontiguousarray(chosen(reference.values)), done=steps.words)
+    notes = [*_of_turn(kind, found, chosen, best, told), *_LOOK[kind](image, laid, opened.steps, found, chosen, seen)]
     facts = {**opened.facts, "as": steps.words or None}
     return _Laid(laid, tuple(notes), {name: value for name, value in facts.items() if value is not None})
 
 
 def _best(found: Mapping[Turn, Strength], kind: str, fitting: list[Turn]) -> Turn | None:
     """The orientation that is clearly better than all others; None where the pattern tells of none."""
-    least = _STANDS_OUT if kind == "defects" else _SHOWN
+    least = _STANDS_OUT if kind == "defects" else _FAINT
     order = sorted(found, key=lambda turn: -found[turn].value)
     if not order or found[order[0]].value < least or not found[order[0]].exceeds(None, _CLEARLY):
         return None
@@ -224,14 +229,14 @@ def _of_turn(
         fits = f"the pixels it marks stand out by {_figure(kind, found[best])}" + against
     name = _called(kind)
     if told is None:
-        return [f"The {name} was turned ({best.name}): {fits}. --{kind}-as keep leaves it as it lies."]
-    return [f"The {name} seems to lie the wrong way round: turned by --{kind}-as {best.name}, {fits}."]
+        return [f"the {name} was turned ({best.name}): {fits}; --{kind}-as keep leaves it as it lies"]
+    return [f"the {name} seems to lie the wrong way round: turned by --{kind}-as {best.name}, {fits}"]
 
 
 def _figure(kind: str, found: Strength) -> str:
     if kind == "defects":
         return f"{found.value:.1f} ± {found.error:.1f} standard deviations"
-    return f"{found.value:.2f} ± {found.error:.2f} of its strength"
+    return f"{round(found.value, 2) + 0.0:.2f} ± {max(found.error, 0.01):.2f} of its strength"
 
 
 def _called(kind: str) -> str:
@@ -244,17 +249,22 @@ def _look_at_gain(
     notes = []
     mean = float(laid.values[laid.usable].mean(dtype=np.float64)) if laid.usable.any() else 1.0
     if not _USUAL_MEAN[0] <= mean <= _USUAL_MEAN[1]:
-        notes.append(f"The mean of the gain reference is {mean:.4g}, and usually 1: grey levels are multiplied by it. "
-                     "If it is a flat field (more where the detector responds more), pass --gain-as invert.")  # fmt: skip
+        notes.append(f"the mean of the gain reference is {mean:.4g}, where 1 is usual: grey levels are multiplied by it")
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE:
         return notes
-    if strength.value < -_SHOWN and -strength.value > _CLEARLY * strength.error:
-        notes.append(f"The frames are brighter where the gain reference is larger ({_figure('gain', strength)}): either "
-                     "they were corrected with it already, even twice, or it is a flat field: --gain-as invert.")  # fmt: skip
-    elif strength.value < _SHOWN and not any(one.value > _SHOWN for one in found.values()):
-        notes.append(f"The frames do not show the pattern of the gain reference ({_figure('gain', strength)}, and no more "
-                     "in any other orientation): if they were corrected for it already, leave it out.")  # fmt: skip
+    figure = _figure("gain", strength)
+    if strength.value < -_CLEARLY * strength.error and strength.value < -_FAINT:
+        notes.append(f"the frames are brighter where the gain reference is larger ({figure}): if it is a flat field, pass "
+                     "--gain-as invert; if they were corrected with it already, leave it out")  # fmt: skip
+    elif strength.value >= _SHOWN or any(one.value > max(_FAINT, strength.value) for one in found.values()):
+        return notes
+    elif strength.value > max(_FAINT, _CLEARLY * strength.error):
+        notes.append(f"the frames show the pattern of the gain reference too weakly ({figure}): subtract their dark level "
+                     "first, with --dark")  # fmt: skip
+    else:
+        notes.append(f"the frames do not show the pattern of the gain reference ({figure}, and no more in another "
+                     "orientation): if they were corrected with it already, leave it out")  # fmt: skip
     return notes
 
 
@@ -266,20 +276,20 @@ def _look_at_dark(
     told = steps.times is not None
     if own > level and own > 0 and not told:
         raise GeometryError(image.name, f"the dark reference ({laid.called}) is brighter than the frames: its median is "
-                            f"{own:.4g}, theirs {level:.4g}", "If it is a sum of N frames, pass --dark-as times1/N as a "
-                            "number, such as times0.1; times1 subtracts it as it is.")  # fmt: skip
+                            f"{own:.4g}, theirs {level:.4g}", "If it was subtracted already, leave it out; if it is the sum "
+                            "of 10 frames, pass --dark-as times0.1; times1 subtracts it as it is.")  # fmt: skip
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE * max(1.0, abs(strength.value)):
         return []
     times = strength.value
     if times < _SHOWN:
-        return [f"The frames do not show the pattern of the dark reference ({_figure('dark', strength)}): if it was "
-                "subtracted already, leave it out."]  # fmt: skip
+        return [f"the frames do not show the pattern of the dark reference ({_figure('dark', strength)}): if it was "
+                "subtracted already, leave it out"]  # fmt: skip
     if abs(times - 1) <= _SHOWN:
         return []
     problem = f"the pattern of the dark reference ({laid.called}) is in the frames {times:.3g} ± {strength.error:.2g} times"
     if told:
-        return [f"{problem[0].upper()}{problem[1:]}, and is subtracted once, as told."]
+        return [f"{problem}, and is subtracted once, as told"]
     likely = f"{round(times)}" if times > 1 else f"{times:.2g}"
     raise GeometryError(image.name, problem, f"If they are sums of frames, or of another exposure, pass --dark-as "
                         f"times{likely}; times1 subtracts it as it is.")  # fmt: skip
