@@ -57,7 +57,9 @@ def _frames(found: Evaluation, facts: Mapping[str, Any], known: Mapping[str, Any
         + (f", aligned ({facts['registered']})" if facts["registered"] else "")
     }
     several = len(facts["channels"]) > 1
-    rows["pairs"] = "; ".join(f"channel {name}: " * several + str(of["pairs"]) for name, of in facts["channels"].items())
+    rows["pairs"] = "; ".join(
+        f"channel {name}: " * several + str(of["pairs"]) for name, of in facts["channels"].items()
+    )
     rows["notes"] = facts["notes"]
     show.table(f"Frames of {found.record['result']}", rows)
     for name, channel in facts["channels"].items():

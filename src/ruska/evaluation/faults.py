@@ -20,6 +20,9 @@ INVERTED = 0.3
 """Correlation below minus this means that the contrast is inverted."""
 OTHER_SCALE = 3.0
 """Times the contrast of one of another grey scale is that of the other, or more, or less than one over that."""
+_BAND = (2.0, 32.0)  # pixels; of the detail that tells whether contrast is inverted
+_CLEARLY = 1.1  # times better that images must fit elsewhere, or inverted: a lattice does both by half a period
+_ROUNDING = 1e-9  # of the largest value, that is no contrast
 _SEGMENT = 32  # pixels along a border over which a seam keeps its sign
 _STRIKING = 10.0  # times the usual spread over all rows or columns
 _RINGS = 48
@@ -32,8 +35,8 @@ class Faults:
     shift : (Y, X) in pixels by which the result lies further down and right.
     blur_sigma : pixels; of the Gaussian that the truth would have to be blurred with. 0 for a sharper one.
     gain, offset : result = gain x truth + offset, from what is coarser than 4 pixels; offset in grey levels.
-    correlation : of what is coarser than 4 pixels. Where it is clearly negative the contrast is inverted, the gain is
-        negative, and the rest is measured on the inverted result.
+    correlation : see `coarse_correlation`. Where it is clearly negative the contrast is inverted, the gain is negative,
+        and the rest is measured on the inverted result.
     seams_y, seams_x : rows and columns after which the result jumps and the truth does not.
     data_range : of the truth, that the limits for ``said`` are shares of.
     """
@@ -159,27 +162,37 @@ def _first_run(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
     """Gain and offset of ``a`` as one of ``b``, from slopes of what is coarse: uneven brightness is no contrast."""
-    slopes = [_slopes(i) for i in (a, b)]
+    from scipy.ndimage import gaussian_filter
+
+    slopes = [np.concatenate([gaussian_filter(i, _SMOOTH, order=o, mode="reflect").ravel() for o in ((0, 1), (1, 0))])
+              for i in (a, b)]  # fmt: skip
     power = float((slopes[1] ** 2).sum())
     gain = float((slopes[0] * slopes[1]).sum()) / power if power > 1e-18 * max(1.0, float((b**2).sum())) else 1.0
     return gain, float(a.mean() - gain * b.mean())
 
 
-def _slopes(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Along X and along Y, of what is coarser than 4 pixels."""
+def coarse_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Correlation of what is between 2 and 32 pixels in two images (Y, X), where they are shifted to fit best.
+
+    Negative where they fit best with one of them inverted, which neither noise nor a shift changes. 0 where one is the
+    same everywhere.
+    """
     from scipy.ndimage import gaussian_filter
 
-    return np.concatenate([gaussian_filter(image, _SMOOTH, order=o, mode="reflect").ravel() for o in ((0, 1), (1, 0))])
-
-
-def coarse_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Correlation of the slopes of what is coarser than 4 pixels in two images (Y, X), which noise hardly lowers.
-
-    0 where one of them is the same everywhere.
-    """
-    first, second = (_slopes(np.asarray(i, dtype=np.float64)) for i in (a, b))
-    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / norm if norm > 0 else 0.0
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in a.shape))
+    spectra = []
+    for image in (np.asarray(i, dtype=np.float64) for i in (a, b)):
+        band = gaussian_filter(image, _BAND[0], mode="reflect") - gaussian_filter(image, _BAND[1], mode="reflect")
+        band = (band - band.mean()) * window
+        norm = float(np.sqrt((band**2).sum()))
+        if not norm > _ROUNDING * float(np.abs(image).max()):
+            return 0.0
+        spectra.append(np.fft.rfft2(band / norm))
+    cross = np.fft.irfft2(spectra[0] * spectra[1].conj(), s=a.shape)
+    here, highest, lowest = float(cross[0, 0]), float(cross.max()), float(cross.min())
+    if _CLEARLY * abs(here) > max(highest, -lowest):
+        return here
+    return lowest if -lowest > _CLEARLY * highest else highest
 
 
 def inverted_words(correlation: float) -> str:

@@ -162,8 +162,17 @@ def _against_truth(result: Image, truth: Image, places: list[Place]) -> TruthSco
         gain, offset = fit_gain_offset(r, t)
         fitted = gain * r + offset
         resolution = frc(fitted, t, threshold=0.5).resolution_px or 2.0  # what is inverted is there, too
-        values = (psnr(r, t, span), ssim(r, t, span), psnr(fitted, t, span), ssim(fitted, t, span),
-                  gmsd(fitted, t, span), resolution, _correlation(r, t), gain, offset)
+        values = (
+            psnr(r, t, span),
+            ssim(r, t, span),
+            psnr(fitted, t, span),
+            ssim(fitted, t, span),
+            gmsd(fitted, t, span),
+            resolution,
+            _correlation(r, t),
+            gain,
+            offset,
+        )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return TruthScores(span, **{name: Summary.of(values) for name, values in columns.items()})

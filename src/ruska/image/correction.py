@@ -99,7 +99,9 @@ def _mend(plane: NDArray[np.float32], places: Bad) -> None:
         left = where[first : first + _AT_ONCE]
         for reach in range(1, MEND_REACH + 1):
             steps = np.arange(-reach, reach + 1) + MEND_REACH
-            near = padded[left[:, 0, None, None] + steps[:, None], left[:, 1, None, None] + steps].reshape(len(left), -1)
+            near = padded[left[:, 0, None, None] + steps[:, None], left[:, 1, None, None] + steps].reshape(
+                len(left), -1
+            )
             near = np.where(np.isfinite(near), near, np.nan)
             found = np.isfinite(near).any(1)
             y, x = left[found].T
@@ -195,7 +197,9 @@ def _notes(found: dict[str, Reference], bad: Bad, lost: Bad) -> list[str]:
         pixels = pixels if count == 1 else f"{count} pixels of a frame ({count / bad.size:.2%}) {why}"
         notes.append(f"{pixels}: the median of good ones around takes their place")
     if lost.any():
-        notes.append(f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels: they count as invalid")
+        notes.append(
+            f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels: they count as invalid"
+        )
     return notes
 
 

@@ -199,7 +199,9 @@ def size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def misfit(image: Image, reference: Reference, wanted: tuple[int, int], region: tuple[int, int] | None) -> GeometryError:
+def misfit(
+    image: Image, reference: Reference, wanted: tuple[int, int], region: tuple[int, int] | None
+) -> GeometryError:
     """What is wrong with a reference whose size is not that of the frames, and the way out.
 
     wanted : (Y, X) of the frames. region : of the region of interest, where there is one.

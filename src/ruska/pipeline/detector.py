@@ -249,7 +249,9 @@ def _look_at_gain(
     notes = []
     mean = float(laid.values[laid.usable].mean(dtype=np.float64)) if laid.usable.any() else 1.0
     if not _USUAL_MEAN[0] <= mean <= _USUAL_MEAN[1]:
-        notes.append(f"the mean of the gain reference is {mean:.4g}, where 1 is usual: grey levels are multiplied by it")
+        notes.append(
+            f"the mean of the gain reference is {mean:.4g}, where 1 is usual: grey levels are multiplied by it"
+        )
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE:
         return notes
@@ -257,11 +259,11 @@ def _look_at_gain(
     if strength.value < -_CLEARLY * strength.error and strength.value < -_FAINT:
         notes.append(f"the frames are brighter where the gain reference is larger ({figure}): if it is a flat field, pass "
                      "--gain-as invert; if they were corrected with it already, leave it out")  # fmt: skip
-    elif strength.value >= _SHOWN or any(one.value > max(_FAINT, strength.value) for one in found.values()):
+    elif strength.value >= 1 - _SHOWN or any(one.value > max(_FAINT, strength.value) for one in found.values()):
         return notes
     elif strength.value > max(_FAINT, _CLEARLY * strength.error):
-        notes.append(f"the frames show the pattern of the gain reference too weakly ({figure}): subtract their dark level "
-                     "first, with --dark")  # fmt: skip
+        notes.append(f"the frames show the pattern of the gain reference weakly ({figure}): if they have a dark level, "
+                     "subtract it first (--dark)")  # fmt: skip
     else:
         notes.append(f"the frames do not show the pattern of the gain reference ({figure}, and no more in another "
                      "orientation): if they were corrected with it already, leave it out")  # fmt: skip
@@ -287,7 +289,9 @@ def _look_at_dark(
                 "subtracted already, leave it out"]  # fmt: skip
     if abs(times - 1) <= _SHOWN:
         return []
-    problem = f"the pattern of the dark reference ({laid.called}) is in the frames {times:.3g} ± {strength.error:.2g} times"
+    problem = (
+        f"the pattern of the dark reference ({laid.called}) is in the frames {times:.3g} ± {strength.error:.2g} times"
+    )
     if told:
         return [f"{problem}, and is subtracted once, as told"]
     likely = f"{round(times)}" if times > 1 else f"{times:.2g}"

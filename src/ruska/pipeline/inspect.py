@@ -124,7 +124,12 @@ def noise_report(
     measured = measure_channels(ArraySource(image.data, image.axes), image.name, progress,
                                 mask_of(image, stacked=False))  # fmt: skip
     looked = look(image, measured, progress=progress)
-    found = {**seen.facts, "spread": spread_facts(looked), "each_slice": level_facts(looked), "notes": list(image.notes)}
+    found = {
+        **seen.facts,
+        "spread": spread_facts(looked),
+        "each_slice": level_facts(looked),
+        "notes": list(image.notes),
+    }
     if paths is None:
         return found
     picture, numbers = paths
