@@ -1,4 +1,4 @@
-"""How strongly a detector's pattern is in a micrograph: as it was put there, with an error that holds, on real images."""
+"""How strongly a detector's pattern is in a micrograph: as it was put there, on real ones too."""
 
 from __future__ import annotations
 

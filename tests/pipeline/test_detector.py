@@ -1,4 +1,4 @@
-"""References found the right way round by their pattern in the frames, and refused or told where they do not go with them."""
+"""References are laid the right way round by their pattern in the frames, and doubted where it is not there."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ RANDOM = np.random.default_rng(0)
 GAIN = np.clip(RANDOM.normal(1, 0.1, SHAPE), 0.5, 2).astype(np.float32)
 GAIN[20, 30] = GAIN[100:104, 50] = 0
 DARK = RANDOM.normal(100, 4, SHAPE).astype(np.float32)
+FLAT = np.where(GAIN > 0, 900 / np.where(GAIN > 0, GAIN, 1), 0)
 LIGHT = 60 * cell_phantom(SHAPE, seed=1) + 20
 GOOD = np.where(GAIN > 0, GAIN, np.inf)
 FRAMES = np.rint(RANDOM.poisson(LIGHT / GOOD, (6, *SHAPE)) + DARK).astype(np.uint16)

@@ -27,9 +27,9 @@ GainAs = Annotated[
     str | None,
     typer.Option(
         metavar="STEPS",
-        help="What is done to it first: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (a flat "
-        "field), keep; several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned as the frames "
-        "tell, if they do.",
+        help="What is done to it first: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (a "
+        "flat field), keep; several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned as the "
+        "frames tell, if they do.",
     ),
 ]
 Defects = Annotated[

@@ -97,7 +97,7 @@ class Scores:
     registration: Placement | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-like nested dictionary; parts that could not be scored are left out. ``meaning`` explains each number."""
+        """JSON-like nested dictionary without the parts that could not be scored; ``meaning`` explains each number."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
         return {**found, "meaning": meanings(found)}
 
@@ -200,8 +200,8 @@ def _of_another_scale(result: Image, noisy: Image, places: list[Place]) -> list[
     if correlation < -INVERTED:
         return [f"Against the noisy image {inverted_words(correlation)}. Until then {meaningless}."]
     if correlation > _ALIKE and not 1 / OTHER_SCALE < gain < OTHER_SCALE:
-        return [f"The contrast of the result is {gain:.3g} times that of the noisy image: {meaningless} until both have "
-                "one grey scale."]  # fmt: skip
+        return [f"The contrast of the result is {gain:.3g} times that of the noisy image: {meaningless} until both "
+                "have one grey scale."]  # fmt: skip
     return []
 
 

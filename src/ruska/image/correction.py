@@ -75,7 +75,7 @@ class CorrectedArray:
         here[inner] = bad[inner]
         for plane in values.reshape(-1, *bad.shape):  # views
             _mend(plane, here)
-        return np.ascontiguousarray(values[(..., *inner)])
+        return np.ascontiguousarray(values[..., inner[0], inner[1]])
 
     def _computed(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         raw = np.asarray(self.array[box])
@@ -175,11 +175,9 @@ def _far(bad: Bad) -> Bad:
     """Where no good pixel is near enough to mend a bad one."""
     if not bad.any():
         return bad
-    padded = np.pad(~bad, MEND_REACH)
-    reach = 2 * MEND_REACH + 1
-    counts = np.pad(padded.cumsum(0, np.int32).cumsum(1, np.int32), ((1, 0), (1, 0)))
-    near = counts[reach:, reach:] - counts[:-reach, reach:] - counts[reach:, :-reach] + counts[:-reach, :-reach]
-    return np.asarray(near == 0)
+    from scipy.ndimage import minimum_filter
+
+    return np.asarray(minimum_filter(bad, 2 * MEND_REACH + 1, mode="constant", cval=1))
 
 
 _STEPS = {"dark": "dark reference subtracted", "gain": "gain reference multiplied"}
@@ -198,7 +196,7 @@ def _notes(found: dict[str, Reference], bad: Bad, lost: Bad) -> list[str]:
         notes.append(f"{pixels}: the median of good ones around takes their place")
     if lost.any():
         notes.append(
-            f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels: they count as invalid"
+            f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels, and count as invalid"
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""References of a detector, one frame each, and how they are laid onto the frames of an image: turned, binned, scaled."""
+"""References of a detector, one frame each, and what is done to them before they are used: turned, binned, scaled."""
 
 from __future__ import annotations
 
@@ -147,6 +147,9 @@ class Reference:
             raise GeometryError(called, f"has the shape {size(shape)}, the {kind} reference must be one frame (Y, X)",
                                 "Give an image.")  # fmt: skip
         leading = list(np.ndindex(shape[:-2]))
+        if len(leading) == 1:
+            whole = np.asarray(pixels[tuple(slice(0, n) for n in shape)])
+            return cls(kind, called, whole.reshape(shape[-2:]).astype(np.float32))
         total, count = np.zeros(shape[-2:]), np.zeros(shape[-2:], np.uint32)
         for place in leading:
             box = (*(slice(i, i + 1) for i in place), *(slice(0, n) for n in shape[-2:]))

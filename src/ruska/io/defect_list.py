@@ -31,8 +31,8 @@ Rectangle = tuple[int, int, int, int]
 class DefectList:
     """Rectangles of bad pixels.
 
-    boxes : (top, bottom, left, right), the ends not included. camera : (Y, X) of the frames that it is of, None where it
-    does not say. from_the_top : rows are counted from the top of the picture; else as the file of the frames has them.
+    boxes : (top, bottom, left, right), the ends not included. camera : its (Y, X), None where that is not said.
+    from_the_top : rows are counted from the top of the picture; else as the file of the frames has them.
     """
 
     boxes: tuple[Rectangle, ...] = ()
@@ -145,4 +145,4 @@ def scaled_map(found: DefectList, shape: tuple[int, int], name: str) -> NDArray[
             return np.asarray(whole[: h * n, : w * n].reshape(h, n, w, n).any((1, 3)))
     sizes = [" x ".join(map(str, each)) for each in (found.camera, shape)]
     raise GeometryError(name, f"lists the defects of a camera of {sizes[0]} pixels, the frames are {sizes[1]}",
-                        "Give the list of this camera, or an image of the frames' size that is 1 at defects.")  # fmt: skip
+                        "Give the list of this camera, or an image of this size that is 1 at defects.")  # fmt: skip

@@ -44,19 +44,23 @@ class Strength:
 def strengths(kind: str, mean: NDArray[Any], patterns: Mapping[K, NDArray[Any]]) -> dict[K, Strength]:
     """How strongly each of ``patterns`` is in the micrograph ``mean``; those are left out of which nothing can be told.
 
-    kind : what the patterns are. ``gain``: of pixels that respond less where it is large, so ``mean`` varies as 1 / gain
-        where it was not corrected. ``dark``: added to ``mean``. ``defects``: anything but 0 at pixels that may say
-        anything.
+    kind : what the patterns are. ``gain``: of pixels that respond less where it is large, so ``mean`` varies as
+        1 / gain where it was not corrected. ``dark``: added to ``mean``. ``defects``: anything but 0 at pixels whose
+        values cannot be relied on.
     mean : (Y, X), the mean of frames, in which their noise is weaker, of a gain without the dark level; NaN where it is
         invalid. patterns : (Y, X) each, NaN where they cannot be used.
 
     Differences of each pixel from the four beside it are compared (least squares): there the specimen is weakest, and a
     detector is not. For a gain, what is coarser than 33 pixels is divided by first.
     """
-    measure = {"gain": _gain_strength, "dark": _slope, "defects": _height}[kind]
     seen = np.asarray(mean, np.float32)
     fine = _near(_fine(_relative(seen))) if kind == "gain" else _fine(seen)
-    found = {key: measure(fine, pattern) for key, pattern in patterns.items()}
+    found: dict[K, Strength | None] = {}
+    for key, pattern in patterns.items():
+        if kind == "gain":
+            found[key] = _gain_strength(fine, pattern)
+        else:
+            found[key] = _slope(fine, pattern) if kind == "dark" else _height(fine, pattern)
     return {key: strength for key, strength in found.items() if strength is not None}
 
 

@@ -39,7 +39,9 @@ def _count(found: Held) -> str:
 def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Mapping[str, slice] | None]:
     """``image`` and region as they are; of a file that is little more than a claim, the region as an image of its own.
 
-    So is a region that a detector's references are for, while there are none for the rest of the frame. Raises InputError where such a file would have to be gone through as a whole.
+    So is a region that a detector's references are for, while there are none for the rest of the frame.
+
+    Raises InputError where a file that is little more than a claim would have to be gone through as a whole.
     """
     found = _found(image)
     if found is None and roi and getattr(image.data, "covers", None) is not None:

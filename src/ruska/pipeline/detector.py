@@ -51,8 +51,8 @@ def correct_detector(
 ) -> Image:
     """The image corrected with reference files (see `image.corrected`), which its provenance then names.
 
-    dark, gain, defects : images of one frame, or several, whose mean is taken; of defects also SerialEM's list, or lines
-        of x, y, width and height.
+    dark, gain, defects : images of one frame, or of several, whose mean is taken; of defects also SerialEM's list, or
+        lines of x, y, width and height.
     dark_as, gain_as, defects_as : what is done to them first (see `image.reference.steps_of`). Where no orientation is
         told, the one is taken whose pattern is in the frames, if it is clearly better than as the reference lies.
     region : the region of interest; references of its size, and not of the frames', are for this part only.
@@ -73,14 +73,14 @@ def correct_detector(
         laid[kind] = _lay(image, opened[kind], seen)
         if kind == "dark":
             seen = replace(seen, mean=seen.mean - laid[kind].reference.values[seen.box])
-    result = corrected(image, **{kind: one.reference for kind, one in laid.items()}, covers=covers)  # type: ignore[arg-type]
+    result = corrected(image, **{kind: one.reference for kind, one in laid.items()}, covers=covers)
     notes = [*result.notes, *(note for one in laid.values() for note in one.notes)]
     return replace(result, notes=tuple(notes),
                    provenance={**image.provenance, "detector": {k: one.facts for k, one in laid.items()}})  # fmt: skip
 
 
 def with_steps(one: Input, image: Image) -> Input:
-    """``one`` as it was opened: the orientations that were found are told, so that they need not be looked for again."""
+    """``one`` as it was opened, with the orientations that were found, so that they need not be looked for again."""
     used = image.provenance.get("detector") if any(getattr(one, kind) for kind in KINDS) else None
     if not used:
         return one
@@ -141,8 +141,7 @@ def _covered(image: Image, opened: Any, region: Mapping[str, slice] | None) -> B
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """The mean of some frames in the middle of ``part``, what references are for; ``box`` : which rows and columns of it
-    that is."""
+    """The mean of some frames in the middle of ``part``, which references are for. box : rows and columns of it."""
 
     mean: NDArray[np.float64]
     part: Box
@@ -194,8 +193,9 @@ def _lay(image: Image, opened: _Opened, seen: _Seen) -> _Laid:
         turned = reference if told is None else replace(reference, values=told(reference.values))
         region = None if seen.size == image.shape[-2:] else seen.size
         raise misfit(image, turned, (image.shape[-2], image.shape[-1]), region)
-    usable = np.where(reference.usable, reference.values, np.nan)
-    found = strengths(kind, seen.mean, {turn: turn(usable)[seen.box] for turn in fitting})
+    usable = reference.usable
+    parts = {turn: np.where(turn(usable)[seen.box], turn(reference.values)[seen.box], np.nan) for turn in fitting}
+    found = strengths(kind, seen.mean, parts)
     best = _best(found, kind, fitting)
     if told is None and best is None and Turn() not in fitting:
         raise misfit(image, reference, seen.size, None)
@@ -257,8 +257,8 @@ def _look_at_gain(
         return notes
     figure = _figure("gain", strength)
     if strength.value < -_CLEARLY * strength.error and strength.value < -_FAINT:
-        notes.append(f"the frames are brighter where the gain reference is larger ({figure}): if it is a flat field, pass "
-                     "--gain-as invert; if they were corrected with it already, leave it out")  # fmt: skip
+        notes.append(f"the frames are brighter where the gain reference is larger ({figure}): if it is a flat field, "
+                     "pass --gain-as invert; if they were corrected with it already, leave it out")  # fmt: skip
     elif strength.value >= 1 - _SHOWN or any(one.value > max(_FAINT, strength.value) for one in found.values()):
         return notes
     elif strength.value > max(_FAINT, _CLEARLY * strength.error):
@@ -277,9 +277,10 @@ def _look_at_dark(
     level, own = (float(np.nanmedian(one)) for one in (seen.mean, laid.values[seen.box]))
     told = steps.times is not None
     if own > level and own > 0 and not told:
-        raise GeometryError(image.name, f"the dark reference ({laid.called}) is brighter than the frames: its median is "
-                            f"{own:.4g}, theirs {level:.4g}", "If it was subtracted already, leave it out; if it is the sum "
-                            "of 10 frames, pass --dark-as times0.1; times1 subtracts it as it is.")  # fmt: skip
+        problem = (f"the dark reference ({laid.called}) is brighter than the frames: its median is {own:.4g}, theirs "
+                   f"{level:.4g}")  # fmt: skip
+        raise GeometryError(image.name, problem, "If it was subtracted already, leave it out; if it is the sum of 10 "
+                            "frames, pass --dark-as times0.1; times1 subtracts it as it is.")  # fmt: skip
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE * max(1.0, abs(strength.value)):
         return []

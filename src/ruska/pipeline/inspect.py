@@ -99,8 +99,7 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
 def noise_report(
     image: Image, folder: Path | None = None, *, overwrite: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """`noise_facts`, how the noise differs between channels and slices (``spread``), that of each slice, and the image's
-    notes.
+    """`noise_facts`, how the noise differs between channels and slices (``spread``), that of each, and the notes.
 
     ``noise.png`` and ``noise.json`` are written into ``folder``, and their paths returned as well; None: nothing is.
 

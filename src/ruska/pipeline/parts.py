@@ -253,8 +253,7 @@ def spread_facts(looked: Looked) -> list[dict[str, Any]]:
 
 
 def level_facts(looked: Looked) -> list[dict[str, Any]]:
-    """For every channel of a stack, JSON-like: the noise of each slice that was looked at, counted from 1; None where it
-    cannot be told."""
+    """For every channel of a stack, JSON-like: the noise of each slice that was looked at (from 1); None if unknown."""
     found = []
     for channel in looked.channels:
         if channel.survey is not None:
