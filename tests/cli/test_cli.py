@@ -372,6 +372,10 @@ def test_references_of_the_detector_are_applied_and_recorded(noisy, capsys):
     assert "corrected for the detector" in " ".join(capsys.readouterr().out.split())
     ruska_command("denoise", noisy, "-o", folder / "a.tif", *words, "--gain-as", "rot45", code=2)
     assert "rot90" in capsys.readouterr().err
+    ruska_command("denoise", noisy, "-o", folder / "c.tif", *words, "--dry-run")
+    assert "corrected for the detector" in " ".join(capsys.readouterr().out.split())
+    ruska_command("train", "prior", noisy, "-o", folder / "model", "--gain", folder / "gain.npy", code=2)
+    assert "--gain: is not used by train prior" in capsys.readouterr().err
     np.save(folder / "gain.npy", gain[:-1])
     ruska_command("denoise", noisy, "-o", folder / "b.tif", *words, code=3)
     assert "gain reference" in capsys.readouterr().err

@@ -228,6 +228,7 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
         "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
         "memory": f"up to {format_bytes(job['memory_bytes'])}",
         "time": f"about {duration(job['seconds'])} on this machine",
+        "notes": found["notes"],
     })  # fmt: skip
 
 
