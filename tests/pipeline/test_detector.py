@@ -64,6 +64,19 @@ def test_a_turned_gain_is_turned_back_and_it_is_said(folder: Path) -> None:
     assert "--gain-as flip-y" in notes(MOVIE, "dark.npy", "turned.npy", gain_as="keep")  # as told, and doubted
 
 
+def test_of_columns_it_is_said_that_they_lie_across(folder: Path) -> None:
+    columns = np.clip(np.random.default_rng(3).normal(1, 0.1, 160), 0.5, 2) * np.ones((160, 1))
+    frames = np.random.default_rng(4).poisson(LIGHT[:, :160] / columns, (4, 160, 160)).astype(np.uint16)
+    np.save("columns.npy", np.rot90(columns))
+    found = correct_detector(Image(frames, "TYX"), None, "columns.npy")
+    assert "as" not in found.provenance["detector"]["gain"]  # which end is up cannot be told
+    said = " ".join(found.notes)
+    assert "seems to lie the wrong way round" in said
+    assert "rot90: " in said
+    assert "rot90,flip-y: " in said
+    assert "wrong way" not in notes(Image(frames, "TYX"), None, "columns.npy", gain_as="rot90")
+
+
 def test_a_quarter_turn_that_nothing_tells_is_asked_for(folder: Path) -> None:
     np.save("even.npy", np.ones(SHAPE[::-1], np.float32))
     with pytest.raises(GeometryError, match="--gain-as rot90 and --gain-as rot270"):

@@ -220,7 +220,9 @@ def _best(found: Mapping[Turn, Strength], kind: str, fitting: list[Turn]) -> Tur
 def _of_turn(
     kind: str, found: Mapping[Turn, Strength], chosen: Turn, best: Turn | None, told: Turn | None
 ) -> list[str]:
-    if best is None or best == (told or Turn()):
+    if best is None:
+        return _of_several(kind, found, chosen)
+    if best == (told or Turn()):
         return []
     now = found[chosen if told is not None else Turn()] if (told or Turn()) in found else None
     against = f", as {'told' if told is not None else 'it lies'} {_figure(kind, now)}" if now is not None else ""
@@ -231,6 +233,18 @@ def _of_turn(
     if told is None:
         return [f"the {name} was turned ({best.name}): {fits}; --{kind}-as keep leaves it as it lies"]
     return [f"the {name} seems to lie the wrong way round: turned by --{kind}-as {best.name}, {fits}"]
+
+
+def _of_several(kind: str, found: Mapping[Turn, Strength], chosen: Turn) -> list[str]:
+    """Where several orientations are clearly better than the one that is used, and none than all others: columns."""
+    if kind == "defects" or chosen not in found:
+        return []
+    better = {turn: one for turn, one in found.items() if one.exceeds(found[chosen], _CLEARLY) and one.value > _FAINT}
+    if not better:
+        return []
+    each = ", ".join(f"{turn.name}: {one.value:.2f} ± {max(one.error, 0.01):.2f}" for turn, one in better.items())
+    return [f"the {_called(kind)} seems to lie the wrong way round: its pattern is in the frames with "
+            f"{_figure(kind, found[chosen])}, turned with more ({each}); say which with --{kind}-as"]  # fmt: skip
 
 
 def _figure(kind: str, found: Strength) -> str:
