@@ -19,7 +19,24 @@ from ruska.cli.arguments import hint_at_dashes, settings_of
 from ruska.cli.corpus import corpus_app
 from ruska.cli.ending import Watched, end_now, signals, watched_output
 from ruska.cli.models import models_app
-from ruska.cli.options import Axes, Dark, Gain, Input, Json, Memory, Method, Model, Overwrite, Set, VoxelSize, Workers
+from ruska.cli.options import (
+    Axes,
+    Dark,
+    DarkAs,
+    Defects,
+    DefectsAs,
+    Gain,
+    GainAs,
+    Input,
+    Json,
+    Memory,
+    Method,
+    Model,
+    Overwrite,
+    Set,
+    VoxelSize,
+    Workers,
+)
 from ruska.cli.tasks import Commands
 from ruska.cli.terminal import complain, guard_streams, say, show_fault
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError
@@ -110,7 +127,11 @@ def info(
     set_: Set = None,
     model: Model = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     memory: Memory = None,
     workers: Workers = None,
     json: Json = False,
@@ -120,7 +141,8 @@ def info(
     from ruska.cli import show
 
     settings = settings_of(set_) | ({"model": model} if model is not None else {})
-    image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, gain=gain)
+    image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, dark_as=dark_as, gain=gain,
+                           gain_as=gain_as, defects=defects, defects_as=defects_as)  # fmt: skip
     run = pipeline.RunOptions(memory=memory, workers=workers)
     request = pipeline.Request(task=pipeline.methods.task(method), method=method, settings=settings,
                                inputs={"image": image}, run=run)  # fmt: skip
@@ -169,10 +191,16 @@ def evaluate(
 @app.command()
 def noise(
     file: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the picture and the numbers.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for a picture and the numbers. Default: none.")
+    ] = None,
     axes: Axes = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -180,8 +208,10 @@ def noise(
     from ruska import pipeline
     from ruska.cli import show
 
-    image = pipeline.Input(path=file, axes=axes, dark=dark, gain=gain)
-    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image}, output=str(output),
+    image = pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain,
+                           gain_as=gain_as, defects=defects, defects_as=defects_as)  # fmt: skip
+    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image},
+                                          output=None if output is None else str(output),
                                           run=pipeline.RunOptions(overwrite=overwrite)))  # fmt: skip
     show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
 
@@ -199,7 +229,11 @@ def train(
     preset: Annotated[str | None, typer.Option(help="For a prior: cpu, deep, gpu-30min or full.")] = None,
     axes: Axes = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -212,7 +246,8 @@ def train(
 
     own = {"minutes": minutes, "start": start, "preset": preset}
     settings = settings_of(set_) | {name: str(value) for name, value in own.items() if value is not None}
-    files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, gain=gain) for file in data)
+    files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain, gain_as=gain_as,
+                                 defects=defects, defects_as=defects_as) for file in data)  # fmt: skip
     request = pipeline.Request(task="train", method=method, settings=settings, inputs={"data": files},
                                output=str(output), run=pipeline.RunOptions(overwrite=overwrite))  # fmt: skip
     with show.progress(quiet=json) as progress:

@@ -17,7 +17,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
 Model = Annotated[str | None, typer.Option(help="A model, by folder or by name (see `ruska models list`).")]
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
+DarkAs = Annotated[
+    str | None,
+    typer.Option(metavar="STEPS", help="What is done to it first, e.g. times10 for sums of 10 frames; see --gain-as."),
+]
 Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: every frame is multiplied by it.")]
+GainAs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEPS",
+        help="What is done to it first: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (a "
+        "flat field), keep; several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned as the "
+        "frames tell, if they do.",
+    ),
+]
+Defects = Annotated[
+    str | None,
+    typer.Option(help="Defects of the detector, mended: an image that is 1 there, or SerialEM's or MotionCor's list."),
+]
+DefectsAs = Annotated[str | None, typer.Option(metavar="STEPS", help="What is done to them first; see --gain-as.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 Files = Annotated[
     list[str],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ruska.weights import ModelCard
 
 _MOST_FILES = 5  # of the training data that are named
+_MOST_SLICES = 16  # whose noise is listed
 _LONGEST_HEADING = 40
 MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
 
@@ -42,6 +43,17 @@ def table(title: str, rows: Mapping[str, Any]) -> None:
     out = screen()
     out.print(Text(one_line(title), style="table.title"), soft_wrap=True)  # whole: a wrapped one would begin a line
     out.print(grid)
+
+
+def numbers(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print name, value and meaning in three columns, the meaning in the rest of the width."""
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(style="bold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(style="dim", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(one_line(cell)) for cell in row))
+    screen().print(grid)
 
 
 def _rows(rows: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, Any]]:
@@ -138,8 +150,8 @@ def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     lags = {axis: ", ".join(f"{v:.2f}" for v in found[f"correlation_{axis}"]) for axis in "xy"}
     return {"noise": _noise(found), "along X": f"correlation at 1, 2, .. pixels: {lags['x']}",
             "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", **_spread_rows(found["spread"]),
-            **_detector_rows(found),
-            "picture": found["picture"], "numbers": found["numbers"]}  # fmt: skip
+            **_each_slice(found["each_slice"]), **_detector_rows(found), "notes": found["notes"],
+            "picture": found.get("picture"), "numbers": found.get("numbers")}  # fmt: skip
 
 
 def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,6 +164,18 @@ def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     slices = [_slices(c, several) for c in channels if c.get("slices")]
     rows["noise by slice"] = slices or None
     return rows
+
+
+def _each_slice(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The noise of slices that are evenly spaced, a line for each channel; nothing of a single slice."""
+    lines = []
+    for channel in channels:
+        levels = dict(zip(channel["slices"], channel["std"], strict=True))
+        if len(levels) > 1:
+            chosen = list(levels)[:: -(-len(levels) // _MOST_SLICES)]
+            shown = ", ".join(f"{n}: {'?' if levels[n] is None else format(levels[n], '.3g')}" for n in chosen)
+            lines.append(f"{channel['channel']}: " * (len(channels) > 1) + shown)
+    return {"of slice": lines}
 
 
 def _slices(channel: Mapping[str, Any], several: bool) -> str:
@@ -208,6 +232,7 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
         "memory": f"up to {format_bytes(job['memory_bytes'])}",
         "time": f"about {duration(job['seconds'])} on this machine",
         "lost": found.get("losses"),
+        "notes": found["notes"],
     })  # fmt: skip
 
 

@@ -24,6 +24,7 @@ TASKS = {
 }
 """What the built-in tasks are for, in the order of the help; others follow."""
 _HIDDEN = ("whole_names",)  # run options that no command has
+_OF_THE_INPUT = ("axes", "voxel_size", "dark", "dark_as", "gain", "gain_as", "defects", "defects_as")
 _KINDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT"}
 Option = tuple[str, Any, Any]  # name, annotation, default
 
@@ -116,7 +117,9 @@ def _fixed_options(usual: str, *, alone: bool) -> list[Option]:
     return [
         ("file", known.Files, inspect.Parameter.empty), ("output", known.Output, None), *chosen,
         ("set_", known.Set, None), ("model", known.Model, None), ("axes", known.Axes, None),
-        ("voxel_size", known.VoxelSize, None), ("dark", known.Dark, None), ("gain", known.Gain, None),
+        ("voxel_size", known.VoxelSize, None), ("dark", known.Dark, None), ("dark_as", known.DarkAs, None),
+        ("gain", known.Gain, None), ("gain_as", known.GainAs, None), ("defects", known.Defects, None),
+        ("defects_as", known.DefectsAs, None),
         ("batch", known.Batch, False), ("recursive", known.Recursive, False),
         ("dry_run", known.DryRun, False), ("json", known.Json, False),
     ]  # fmt: skip
@@ -203,8 +206,7 @@ def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: S
     own = {name: given[name] for name in sorted(settings) if given[name] is not None} | settings_of(given["set_"])
     if given["model"] is not None:
         own["model"] = given["model"]
-    image = Input(path=given["file"][0], axes=given["axes"], voxel_size=given["voxel_size"], dark=given["dark"],
-                  gain=given["gain"])  # fmt: skip
+    image = Input(path=given["file"][0], **{name: given[name] for name in _OF_THE_INPUT})
     others = {role: Input(path=given[role]) for role in roles if given[role] is not None}
     asked = {name: given[name] for name in RunOptions.model_fields if given.get(name) is not None}
     for name in FLAGS.keys() & asked.keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import math
 import os
 import re
@@ -282,7 +283,8 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     check_plain(target)
     if is_there(target):
         if not overwrite:
-            raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
+            raise OutputError(target, "exists already",
+                              "Choose another name, or pass --overwrite (in Python overwrite=True).")  # fmt: skip
         if target.is_dir() and not any((target / marker).exists() for marker in ZARR_MARKERS):
             raise OutputError(target, "is a folder that is not a Zarr store", "Ruska does not replace it.")
     return known
@@ -359,6 +361,8 @@ def write(
     path: str | os.PathLike[str],
     image: Image | ArrayLike,
     *,
+    axes: str | None = None,
+    voxel_size: str | Mapping[str, Quantity] | None = None,
     overwrite: bool = False,
     overwrite_beside: bool | None = None,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
@@ -367,7 +371,8 @@ def write(
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
-    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them.
+    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them; what
+    a masked array hides is not valid. ``axes`` and ``voxel_size`` say what it, or an image, does not, as in `read`.
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
     A description of its sections (``.mdoc``, ``.tlt``, ``.rawtlt``) that came with ``image`` is written beside it, and
     replaces another one only with ``overwrite_beside`` (None: as ``overwrite``).
@@ -377,10 +382,19 @@ def write(
     Raises
     ------
     OutputError : ``path`` exists (without ``overwrite``), cannot be written, or cannot hold this image.
+    GeometryError : ``axes`` do not fit. SettingsError : an unknown option, or ``path`` is none.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise SettingsError("path", f"is a {type(path).__name__}, expected the name of a file",
+                            "The name comes first: ruska.write(path, image).")  # fmt: skip
     target = Path(path)
     image = _imaged(target, image)
+    if axes is not None:
+        image = with_axes(image, axes)
+    if voxel_size is not None:
+        image = _sized(image, voxel_size, axes_are_given=axes is not None)
     known = check_output(target, overwrite=overwrite)
+    _check_options(known, options)
     beside = tilt_files.check_beside(
         target, image, overwrite=overwrite if overwrite_beside is None else overwrite_beside
     )
@@ -405,6 +419,18 @@ def write(
     return lost
 
 
+def _check_options(known: Format, options: Mapping[str, Any]) -> None:
+    """Raises SettingsError for an option that the format does not have."""
+    taken = inspect.signature(known.load().write).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        return
+    names = [parameter.name for parameter in taken if parameter.name not in ("path", "image")]
+    for name in options:
+        if name not in names:
+            raise SettingsError(name, f"is no option of writing {known.name}",
+                                did_you_mean(name, ["axes", "voxel_size", "overwrite", *names]))  # fmt: skip
+
+
 def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     """An image as it is, an array with the axes that its number of dimensions suggests; OutputError for all else."""
     if isinstance(given, Image):
@@ -412,6 +438,7 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     if isinstance(getattr(given, "image", None), Image):
         raise OutputError(target, f"was given a {type(given).__name__}, not an image", "Write its image: "
                           "ruska.write(path, result.image).")  # fmt: skip
+    hidden = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     try:
         array = np.asarray(given)
     except ValueError as error:  # lists of unequal lengths
@@ -422,7 +449,7 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     if array.ndim not in _ASSUMED_AXES:
         raise OutputError(target, f"was given an array of {array.ndim} dimensions, an image has 2 to {len(AXES)}",
                           "Cut or reshape it first.")  # fmt: skip
-    return Image(array, _ASSUMED_AXES[array.ndim], name="array")
+    return Image(array, _ASSUMED_AXES[array.ndim], name="array", mask=None if hidden is None else ~hidden)
 
 
 def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:

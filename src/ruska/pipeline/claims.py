@@ -39,9 +39,13 @@ def _count(found: Held) -> str:
 def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Mapping[str, slice] | None]:
     """``image`` and ``roi`` unchanged; of a nearly empty file, the region cropped to an image of its own.
 
+    So is a region of a frame whose detector references cover that region only.
+
     Raises InputError where a nearly empty file would have to be read as a whole.
     """
     found = _found(image)
+    if found is None and roi and getattr(image.data, "covers", None) is not None:
+        return crop(image, roi), None
     if found is None:
         return image, roi
     part = crop(replace(image, mask=None), roi) if roi else image

@@ -127,10 +127,8 @@ def _evaluate(request: Request, images: Opened, own: EvaluateSettings, context: 
 def _noise(request: Request, images: Opened, own: NoSettings, context: Context) -> dict[str, Any]:
     from ruska.pipeline.inspect import noise_report
 
-    if request.output is None:
-        raise SettingsError("output", "is missing", "Name a folder for the picture and the numbers.")
-    return noise_report(images["image"], Path(request.output), overwrite=request.run.overwrite,
-                        progress=progress_of(context))  # fmt: skip
+    folder = None if request.output is None else Path(request.output)
+    return noise_report(images["image"], folder, overwrite=request.run.overwrite, progress=progress_of(context))
 
 
 TOOLS = {

@@ -21,7 +21,7 @@ from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.opening import open_inputs
-from ruska.pipeline.parts import look, spread_facts
+from ruska.pipeline.parts import level_facts, look, spread_facts
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.request import Request, RunOptions
 from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, result_of, with_model
@@ -101,32 +101,44 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
 
 
 def noise_report(
-    image: Image, folder: Path, *, overwrite: bool = False, progress: Progress | None = None
+    image: Image, folder: Path | None = None, *, overwrite: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write ``noise.png`` and ``noise.json`` into ``folder``; returns `noise_facts` with their paths, and how the noise
-    differs between channels and slices (``spread``).
+    """`noise_facts`, how the noise differs between channels and slices (``spread``), that of each, and the notes.
+
+    ``noise.png`` and ``noise.json`` are written into ``folder``, and their paths returned as well; None: nothing is.
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
     from ruska.report import draw_noise, json_text, place
 
     refuse_claim(image)
-    picture, numbers = folder / "noise.png", folder / "noise.json"
-    check_free((picture, numbers), overwrite=overwrite)
+    paths = None if folder is None else (folder / "noise.png", folder / "noise.json")
+    if paths is not None:
+        check_free(paths, overwrite=overwrite)
     seen = _look_at_noise(image)
     if seen is None:
-        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, but at least "
-                            "16 x 16 are needed to tell noise from signal")  # fmt: skip
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
+                            "are needed to tell noise from signal")  # fmt: skip
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
     measured = measure_channels(ArraySource(image.data, image.axes), image.name, progress,
                                 mask_of(image, stacked=False))  # fmt: skip
-    spread = spread_facts(look(image, measured, progress=progress))
+    looked = look(image, measured, progress=progress)
+    found = {
+        **seen.facts,
+        "spread": spread_facts(looked),
+        "each_slice": level_facts(looked),
+        "notes": list(image.notes),
+    }
+    if paths is None:
+        return found
+    picture, numbers = paths
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
-    place(numbers, json_text({"file": image.name, **seen.facts, "spread": spread}).encode())
-    return {**seen.facts, "spread": spread, "picture": str(picture), "numbers": str(numbers)}
+    place(numbers, json_text({"file": image.name, **found}).encode())
+    return {**found, "picture": str(picture), "numbers": str(numbers)}
 
 
 def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, Any] | None:

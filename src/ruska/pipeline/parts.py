@@ -252,6 +252,17 @@ def spread_facts(looked: Looked) -> list[dict[str, Any]]:
     return found
 
 
+def level_facts(looked: Looked) -> list[dict[str, Any]]:
+    """For every channel of a stack, JSON-like: the noise of each slice that was looked at (from 1); None if unknown."""
+    found = []
+    for channel in looked.channels:
+        if channel.survey is not None:
+            levels = [level * channel.normalisation.scale if level >= 0 else None for level in channel.survey.levels]
+            slices = [number + 1 for number in channel.survey.planes]
+            found.append({"channel": channel.name, "slices": slices, "std": levels})
+    return found
+
+
 def part_facts(parts: Sequence[Part], ready: Sequence[Any]) -> list[dict[str, Any]]:
     """For the record, JSON-like: which planes were treated alike, on which grey scale, with which settings."""
     found = []

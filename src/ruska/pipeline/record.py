@@ -20,6 +20,7 @@ from ruska.io.names import shown_name
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.settings import parse
 from ruska.methods.settings import references as references_in
+from ruska.pipeline.detector import KINDS
 from ruska.pipeline.parts import part_facts, spread_facts
 from ruska.pipeline.prepare import card_of
 from ruska.pipeline.request import FLAGS, PASSING, Input, RunOptions
@@ -189,7 +190,7 @@ def command(request: Request, job: Prepared, output: Path | None, settings: Mapp
         if value is not None:
             words += ["--set", f"{name}={value}"]
     for name, path in references(image).items():
-        words += [f"--{name}", no_option(path)]
+        words += [f"--{name}", no_option(path), *_as_words(image, name)]
     for role, one in request.inputs.items():
         if role != "image" and isinstance(one, Input):
             words += [f"--{role}", no_option(one.path or f"({role} in memory)")]
@@ -220,12 +221,18 @@ def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
 
 
 def references(image: Image) -> dict[str, str]:
-    """The detector's ``dark`` and ``gain`` files that corrected an image. The file's own claim may hold anything."""
+    """The detector's reference files that corrected an image, by kind. The file's own claim may hold anything."""
     used = image.provenance.get("detector")
     if not isinstance(used, Mapping):
         return {}
-    found = {name: used[name].get("path") for name in ("dark", "gain") if isinstance(used.get(name), Mapping)}
+    found = {name: used[name].get("path") for name in KINDS if isinstance(used.get(name), Mapping)}
     return {name: str(path) for name, path in found.items() if isinstance(path, str | Path)}
+
+
+def _as_words(image: Image, kind: str) -> list[str]:
+    """The option that says what was done to a reference first."""
+    done = image.provenance["detector"][kind].get("as")
+    return [f"--{kind}-as", done] if isinstance(done, str) and done[:1].isalpha() else []
 
 
 def _source(image: Image) -> str:

@@ -48,7 +48,8 @@ class Input(_Record):
 
     path : anything `ruska.read` takes, such as ``file.h5:/inner`` or an address. step : ``@NAME.OUTPUT``, an output of
     an earlier step of the workflow. array : its name among the arrays passed along with the request, in this process.
-    axes, voxel_size : override the file. dark, gain : references of the detector.
+    axes, voxel_size : override the file. dark, gain, defects : references of the detector; dark_as, gain_as,
+    defects_as : what is done to them first, such as ``rot90`` (see `image.reference.steps_of`).
     """
 
     path: FileRef | None = None
@@ -59,6 +60,10 @@ class Input(_Record):
     voxel_size: str | None = None
     dark: FileRef | None = None
     gain: FileRef | None = None
+    defects: FileRef | None = None
+    dark_as: str | None = None
+    gain_as: str | None = None
+    defects_as: str | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -165,7 +170,7 @@ class Request(_Record):
 
 def _place_free(one: dict[str, Any]) -> dict[str, Any]:
     """An input without its location: only the contents of the file count, and its digest covers them."""
-    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "step")}
+    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "defects", "step")}
 
 
 def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:

@@ -21,6 +21,7 @@ from ruska.io.names import check_plain
 from ruska.methods.settings import parse
 from ruska.pipeline.conditioning import conditioned
 from ruska.pipeline.context import Context, progress_of
+from ruska.pipeline.detector import KINDS
 from ruska.pipeline.opening import as_image, open_input
 from ruska.pipeline.parts import look
 from ruska.pipeline.request import RunOptions
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _REQUEST = "training.json"
 MOST_STEPS = 1_000_000
+_MOST_NOTES = 6  # on references of a detector
 _STATE = "training.safetensors"
 
 
@@ -90,7 +92,9 @@ def train(
         if not first_of_many():
             return None
         watch.check()
-        return save_model(folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts))
+        return save_model(
+            folder, learned.network.state_dict(), _card(folder.name, recipe, learned, facts, _of_the_detector(opened))
+        )
 
 
 def run_training(
@@ -106,6 +110,8 @@ def run_training(
     if settings.get("minutes") is not None and "steps" not in settings:
         settings["steps"] = MOST_STEPS  # until the time is over
     data = request.each("data")
+    if request.method in (*methods.trainings(), "prior"):
+        _refuse_references(request.method, data)
     if request.method in methods.trainings():
         return _train_own(request, settings, [str(one.path) for one in data], progress_of(context))
     if request.method == "prior":
@@ -119,6 +125,14 @@ def run_training(
         keep_freed_memory()
     return train(files, request.output, method="blindspot" if request.method == "auto" else request.method,
                  settings=settings, overwrite=request.run.overwrite, progress=progress_of(context))  # fmt: skip
+
+
+def _refuse_references(method: str, data: Sequence[Input]) -> None:
+    """Raises SettingsError for references of a detector, which these trainings would leave out."""
+    given = next((kind for kind in KINDS for one in data if getattr(one, kind) is not None), None)
+    if given is not None:
+        raise SettingsError(f"--{given}", f"is not used by train {method}",
+                            f"Correct the files first: ruska denoise FILE --method identity --{given} ...")  # fmt: skip
 
 
 def _train_own(
@@ -175,7 +189,13 @@ def training_files(data: Sequence[str], *, stacks: bool) -> list[str]:
     return files
 
 
-def _card(name: str, recipe: Any, learned: Learned, data: list[dict[str, Any]]) -> dict[str, Any]:
+def _of_the_detector(images: Sequence[Image]) -> list[str]:
+    """What there is to say of references that images were corrected with, each sentence once, the first few."""
+    said = dict.fromkeys(note for image in images if "detector" in image.provenance for note in image.notes)
+    return list(said)[:_MOST_NOTES]
+
+
+def _card(name: str, recipe: Any, learned: Learned, data: list[dict[str, Any]], notes: Sequence[str]) -> dict[str, Any]:
     rows, columns = learned.hidden.spot
     own = recipe.settings.model_dump(exclude={"model", "start", "fold", "flips", "steps", "minutes"})
     return {
@@ -188,7 +208,7 @@ def _card(name: str, recipe: Any, learned: Learned, data: list[dict[str, Any]]) 
             "seconds": round(learned.seconds, 1),
             "device": learned.device,
             "scores": [list(score) for score in learned.scores[-5:]],
-            "notes": list(learned.notes),
+            "notes": [*notes, *learned.notes],
             "start": recipe.settings.start,
             "ruska": ruska.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
