@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ruska.cli.completion import model_names
 from ruska.cli.options import Json
 from ruska.cli.terminal import complain, say
 from ruska.errors import RuskaError
 
 models_app = typer.Typer(name="models", help="Look at trained models, and get those of others.", no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model: its folder, or its name.")]
+Named = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model: its folder, or its name.", autocompletion=model_names)
+]
 
 
 @models_app.command("list")
