@@ -29,7 +29,7 @@ def offered(monkeypatch, capsys):
 
 
 def test_commands_options_methods_models_and_settings_are_offered(offered):
-    assert {"denoise", "deblur", "demo"} <= set(offered("ruska de")) and "train" not in offered("ruska de")
+    assert offered("ruska de") == ["denoise", "deblur", "demo"]
     assert {"--method", "--memory"} <= set(offered("ruska denoise a.tif --me"))
     assert offered("ruska denoise a.tif --method blinds") == ["blindspot"]
     assert "auto" in offered("ruska denoise a.tif --method a")
@@ -38,7 +38,8 @@ def test_commands_options_methods_models_and_settings_are_offered(offered):
     assert offered("ruska denoise a.tif --method noise2void --set learn") == ["learning_rate="]
     assert offered("ruska denoise a.tif --method n --set learn") == []
     trainable = offered("ruska train ")
-    assert {"prior", "blindspot"} <= set(trainable) and not {"gaussian", "deblur"} & set(trainable)
+    assert {"prior", "blindspot"} <= set(trainable)
+    assert not {"gaussian", "deblur"} & set(trainable)
     assert offered("ruska denoise ") == []  # so that the shell offers files
 
 

@@ -46,7 +46,7 @@ def test_a_training_on_the_file_keeps_to_the_least_memory_it_accepts(noisy, tmp_
     words = ("denoise", noisy, "-o", tmp_path / "out.npy", "--method", "noise2void", "--no-report", "--set", "steps=3",
              "--set", "batch=2", "--memory")  # fmt: skip
     code, _, said = _child(*words, "300MB")
-    assert code == 5 and "for training, which needs" in said
+    assert code == 5, said
     lacking = float(re.search(r"Allow ([0-9.]+) GB more", said)[1])
     allowed = 300 + 1000 * lacking
     code, peak, said = _child(*words, f"{allowed:.0f}MB")
