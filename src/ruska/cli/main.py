@@ -16,6 +16,7 @@ import typer
 
 from ruska import __version__
 from ruska.cli.arguments import hint_at_dashes, settings_of
+from ruska.cli.completion import method_names
 from ruska.cli.corpus import corpus_app
 from ruska.cli.ending import Watched, end_now, signals, watched_output
 from ruska.cli.models import models_app
@@ -47,7 +48,6 @@ app = typer.Typer(
     help="Restores micrographs and says how far to trust the result.",
     no_args_is_help=True,
     cls=Commands,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -218,7 +218,9 @@ def noise(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="blindspot, prior, or a baseline.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="blindspot, prior, or a baseline.", autocompletion=method_names)
+    ],
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
     set_: Set = None,
@@ -227,6 +229,10 @@ def train(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Folder of a model to start from.")] = None,
     preset: Annotated[str | None, typer.Option(help="For a prior: cpu, deep, gpu-30min or full.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory limit, e.g. 2GB. Default: half of the free memory; for a prior, no limit."),
+    ] = None,
     axes: Axes = None,
     dark: Dark = None,
     dark_as: DarkAs = None,
@@ -249,7 +255,8 @@ def train(
     files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain, gain_as=gain_as,
                                  defects=defects, defects_as=defects_as) for file in data)  # fmt: skip
     request = pipeline.Request(task="train", method=method, settings=settings, inputs={"data": files},
-                               output=str(output), run=pipeline.RunOptions(overwrite=overwrite))  # fmt: skip
+                               output=str(output),
+                               run=pipeline.RunOptions(memory=memory, overwrite=overwrite))  # fmt: skip
     with show.progress(quiet=json) as progress:
         card = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
     if isinstance(card, dict):  # of a training of another package
@@ -309,7 +316,10 @@ def demo(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this method and all its settings.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show this method and all its settings.", autocompletion=method_names),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the methods, their purpose and their settings. NAME with --json prints its JSON Schema."""

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ruska.cli.completion import model_names
 from ruska.cli.options import Json
 from ruska.cli.terminal import complain, say
 from ruska.errors import RuskaError
 
 models_app = typer.Typer(name="models", help="List, inspect, fetch and add trained models.", no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model, by folder or by name.")]
+Named = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model, by folder or by name.", autocompletion=model_names)
+]
 
 
 @models_app.command("list")

@@ -6,16 +6,29 @@ from typing import Annotated
 
 import typer
 
+from ruska.cli.completion import method_names, model_names, setting_names
+
 Input = Annotated[str, typer.Argument(metavar="FILE", help="Image, OME-Zarr store, folder of slices or file.h5:/path.")]
 Axes = Annotated[str | None, typer.Option(help="Axis of each dimension, e.g. ZYX or TYX; overrides the file.")]
 VoxelSize = Annotated[str | None, typer.Option(help="e.g. 4nm, or 50nm,4nm,4nm for Z,Y,X; overrides the file.")]
-Method = Annotated[str, typer.Option("--method", "-m", help="A method by name, or auto. `ruska methods` lists them.")]
-Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the method.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method", "-m", help="A method by name, or auto. `ruska methods` lists them.", autocompletion=method_names
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the method.", autocompletion=setting_names),
+]
 Memory = Annotated[str | None, typer.Option(help="Memory limit, e.g. 2GB. Default: half of the free memory.")]
 Workers = Annotated[int | None, typer.Option(help="Blocks processed in parallel. Default: one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
-Model = Annotated[str | None, typer.Option(help="A model, by folder or by name (see `ruska models list`).")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A model, by folder or by name (see `ruska models list`).", autocompletion=model_names),
+]
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
 DarkAs = Annotated[
     str | None,

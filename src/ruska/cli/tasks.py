@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ruska.cli.arguments import parse_roi, settings_of
+from ruska.cli.completion import one_of
 
 TASKS = {
     "denoise": "Remove noise from an image, stack or volume of any size; interrupted, the same command resumes.",
@@ -134,7 +135,7 @@ def _setting_options(record: Any, taken: set[str]) -> list[Option]:
     found: list[Option] = []
     for name, about in record.model_json_schema().get("properties", {}).items():
         if about["level"] == "basic" and name not in taken:
-            option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+            option = _valued(name, about)
             found.append((name, Annotated[str | None, option], None))
     return found
 
@@ -153,9 +154,15 @@ def _run_options(properties: Mapping[str, Any], flags: Mapping[str, str]) -> lis
             both = f"{_dashed(name)}/--no-{_dashed(name)[2:]}"
             found.append((name, Annotated[bool, typer.Option(both, help=about["description"])], about["default"]))
             continue
-        option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+        option = _valued(name, about)
         found.append((name, Annotated[str | None, option], None))
     return found
+
+
+def _valued(name: str, about: Mapping[str, Any]) -> Any:
+    """An option with a value; where it is one of a few words, the shell completes them."""
+    kind = _kind(about)
+    return typer.Option(_dashed(name), metavar=kind, help=_help(about), autocompletion=one_of(kind))
 
 
 def _role_option(role: str) -> Option:

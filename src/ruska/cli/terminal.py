@@ -8,8 +8,8 @@ There are two ways, and both escape invisible characters (`ruska.plain_text`):
   bypasses the guard, and escapes the text it draws. Text is never markup, so ``[red]`` is shown unchanged.
 
 A guard cannot tell our newlines from those in untrusted text. So untrusted text is made one line where it enters a
-message: `say`, `complain`, table cells and stage names do that. Here, warnings and log messages are made one line, and
-each line of a traceback gets a mark.
+message: `say`, `complain`, table cells and stage names do that. Here, warnings and log messages are made one line that
+names the library, and each line of a traceback gets a mark.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -27,6 +28,11 @@ from rich.segment import Segment
 
 from ruska.plain_text import lines, one_line
 
+_OF_CODE = (
+    RuntimeWarning, DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
+    SyntaxWarning,
+)  # fmt: skip
+"""Warnings about how a library is used, or of its arithmetic: nothing that a user could look at or mend."""
 _FAULT = "| "  # before each line of a traceback, whose message may hold any text
 
 
@@ -105,12 +111,27 @@ def guard_streams() -> None:
 def _warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return f"{one_line(filename)}:{lineno}: {category.__name__}: {one_line(message)}\n"
+    """One plain line. Nothing where a library speaks to programmers, unless Python was told to show warnings (-W)."""
+    library = _library_of(filename)
+    if library is not None and issubclass(category, _OF_CODE) and not sys.warnoptions:
+        return ""
+    return f"ruska: {one_line(message if library is None else f'{library} says: {message}')}\n"
+
+
+def _library_of(filename: str) -> str | None:
+    """The package that a source file belongs to; None for Ruska's own."""
+    parts = Path(filename).parts
+    if Path(__file__).parents[1] in Path(filename).parents:
+        return None
+    inside = [k for k, part in enumerate(parts[:-1]) if part in ("site-packages", "dist-packages")]
+    return Path(parts[inside[-1] + 1]).stem if inside else Path(filename).stem
 
 
 class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name for it
-        return one_line(super().formatMessage(record))
+        said = super().formatMessage(record)
+        library = record.name.partition(".")[0]
+        return one_line(said if library == "ruska" else f"ruska: {library} says: {said}")
 
 
 class _Screen(Console):

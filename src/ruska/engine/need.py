@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SLACK = 14 << 20  # small arrays, and gaps between them; measured 2 to 14
 _SIDE_BY_SIDE = 0.3  # gaps that blocks in parallel leave, as a share of what is read or written
 _THREADS = 8 << 20  # freed memory that threads keep
-_DRAWING = 61 << 20  # the drawing library and the figure, whatever is shown; measured 55 to 66
+_DRAWING = 72 << 20  # the drawing library and the figure, whatever is shown; measured 55 to 68
 _FILTERS = 15 << 20  # the library of filters, if nothing has loaded it before
 _SHOWN = 1024  # pixels each way of a plane of the input that the report shows
 _RESLICED = 24 << 20  # another row of pictures, for volumes that are neither thin nor large
@@ -98,7 +98,7 @@ class Need:
             blended = write * _BLENDED
             working = max(working, blended) if workers == 1 else working + _SELDOM * blended
             working += self._waiting(head, extent) * write * handed if self.delivery.held else 0
-        between = _BETWEEN * own if several and workers > 1 and hasattr(self.method, "stays") else 0
+        between = _BETWEEN * own if several and (workers > 1 or self.kept) and hasattr(self.method, "stays") else 0
         held = self.delivery.held * prod(self.shape) * float(prod(self.scale))
         return _SLACK + between + working + held
 
@@ -133,11 +133,11 @@ class Need:
         shown, finer = prod(min(n, _SHOWN) for n in self.shape[-2:]), float(prod(self.scale[-2:]))
         filters = 0 if "scipy.ndimage" in sys.modules else _FILTERS
         if not self.delivery.report:
-            return taken + filters + shown * _PER_JUDGED
+            return _SLACK + taken + filters + shown * _PER_JUDGED
         doubt = 3 * _PER_DOUBT * finer if self.delivery.doubt else 0
         if self.deep >= _THIN and prod(self.shape) * self.itemsize <= _LARGE:
             filters += _RESLICED
-        return taken + _DRAWING + filters + shown * (_PER_SHOWN * (1 + finer) + doubt)
+        return _SLACK + taken + _DRAWING + filters + shown * (_PER_SHOWN * (1 + finer) + doubt)
 
 
 def _round_up(value: int, step: int) -> int:

@@ -122,8 +122,9 @@ class NoiseReader(nn.Module):
         self.tell_whole = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 + 2 * LAGS))
         for layer in (self.tell_group, self.tell_whole[2]):
             assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.bias)
-            nn.init.normal_(layer.weight, std=0.01)
+            if not layer.weight.is_meta:  # where there are shapes alone, `normal_` imports torch's compiler: a second
+                nn.init.zeros_(layer.bias)
+                nn.init.normal_(layer.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Reading:
         """``images`` (b, 1, Y, X), float32."""

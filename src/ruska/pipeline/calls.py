@@ -168,6 +168,7 @@ def train(
     *,
     method: str = "blindspot",
     settings: Mapping[str, Any] | None = None,
+    memory: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelCard | None:
@@ -183,7 +184,7 @@ def train(
             given[f"data{k}"] = as_image(image)
             data.append(Input(array=f"data{k}"))
     request = Request(task="train", method=method, settings=as_json(settings or {}), inputs={"data": tuple(data)},
-                      output=os.fspath(output), run=RunOptions(overwrite=overwrite))  # fmt: skip
+                      output=os.fspath(output), run=RunOptions(memory=memory, overwrite=overwrite))  # fmt: skip
     found: ModelCard | None = run(request, watched_by(progress), given=given)
     return found
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import ruska
 from ruska.errors import InputError
 from ruska.image import Image
+from ruska.pipeline.prepare import budget_of
+from ruska.pipeline.request import RunOptions
 from ruska.pipeline.training import claimed, first_of_many
 from ruska.plain_text import command_line, no_option
 from ruska.weights import ModelCard, locate, save_model
@@ -35,6 +37,7 @@ def train_prior(
     output: str | os.PathLike[str],
     *,
     settings: Mapping[str, Any] | None = None,
+    memory: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelCard | None:
@@ -43,10 +46,13 @@ def train_prior(
     data : a folder made by `corpus.build`, or files to make one from, kept in ``output/corpus``.
     settings : ``preset`` (cpu, deep, gpu-30min, full), ``start`` (a model to start from), and `PriorSettings`' fields.
 
-    The same call resumes where it stopped, or trains longer. Raises SettingsError, InputError (nothing clean enough in
-    the data), OutputError (the folder holds something else), JobBusyError (another process trains into it).
+    memory : limit for the whole process; None for no limit.
+
+    The same call resumes where it stopped, or trains longer. Raises SettingsError, ResourceError (memory), InputError
+    (nothing clean enough in the data), OutputError (the folder holds something else), JobBusyError (another process
+    trains into it).
     """
-    from ruska.training.prior import settings_of, train_prior
+    from ruska.training.prior import check_memory, settings_of, train_prior
 
     given = dict(settings or {})
     start = given.pop("start", None)
@@ -57,6 +63,8 @@ def train_prior(
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
         weights = _start(start, own) if start else None
+        if memory is not None:
+            check_memory(own, corpus, budget_of(RunOptions(memory=memory)).room)
         found = train_prior(corpus, folder, own, start=weights, overwrite=overwrite, progress=progress)
         if not first_of_many():
             return None

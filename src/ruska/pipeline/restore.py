@@ -25,8 +25,9 @@ from ruska.engine import (
     empty_work,
     work_folder,
 )
-from ruska.engine.allocator import give_back_freed_memory
+from ruska.engine.allocator import free_as_usual, give_back_freed_memory
 from ruska.engine.ledger import PLACING, clear_delivered, face
+from ruska.engine.memory import keeps_freed_memory
 from ruska.errors import ChangedInputError, InputError, JobCancelledError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image, Output, Quantity
 from ruska.io.registry import check_name, format_of_name
@@ -525,7 +526,8 @@ class _Delivery:
         from ruska.report import write_report
 
         self.progress("drawing the report", 0, 1)
-        give_back_freed_memory()  # writing leaves it in pieces too small for the pictures
+        # Writing leaves it in pieces too small for the pictures.
+        free_as_usual() if keeps_freed_memory() else give_back_freed_memory()
         drawn = tuple(image for name, image in self.made.further.items() if name == "std" or name.startswith("sample"))
         paths = write_report(
             self.names.target, self.job.image, self.made.first, self.record,

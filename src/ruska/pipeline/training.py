@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ruska
 from ruska import methods
-from ruska.engine import ArraySource, Budget, Progress, measure_channels
+from ruska.engine import ArraySource, Progress, measure_channels
 from ruska.engine.validity import mask_of
 from ruska.errors import InputError, JobBusyError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image
@@ -24,6 +24,7 @@ from ruska.pipeline.context import Context, progress_of
 from ruska.pipeline.detector import KINDS
 from ruska.pipeline.opening import as_image, open_input
 from ruska.pipeline.parts import look
+from ruska.pipeline.prepare import budget_of
 from ruska.pipeline.request import RunOptions
 from ruska.pipeline.watch import watched
 from ruska.weights import ModelCard, save_model
@@ -44,10 +45,14 @@ def train(
     *,
     method: str = "blindspot",
     settings: Mapping[str, Any] | None = None,
+    memory: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelCard | None:
     """Train ``method`` on all ``images`` (or files) and write the model into the folder ``output``.
+
+    memory : limit for the whole process, such as ``"2GB"``; a training that would need more is refused before it
+        begins. None: half of the free memory, and no limit for a prior.
 
     For method ``prior``, ``images`` are a corpus, or clean micrographs to make one from: see `train_prior`.
 
@@ -56,13 +61,13 @@ def train(
     resume from), ``log.csv`` and ``training.json``; only weights and card are needed to use the model. Of several
     processes started by torchrun, the first writes and returns the card.
 
-    Raises SettingsError (a method that cannot be trained), InputError (an image without a finite pixel), OutputError
-    (the folder holds something else), JobBusyError (another process is training into it).
+    Raises SettingsError (a method that cannot be trained), ResourceError (memory), InputError (an image without a
+    finite pixel), OutputError (the folder holds something else), JobBusyError (another process is training into it).
     """
     if method == "prior":
         from ruska.pipeline.prior_training import train_prior
 
-        return train_prior(images, output, settings=settings, overwrite=overwrite, progress=progress)
+        return train_prior(images, output, settings=settings, memory=memory, overwrite=overwrite, progress=progress)
     trainable = [name for name in methods.names() if methods.learns(name)]
     if method not in trainable:
         raise SettingsError("method", f"'{method}' cannot be trained", did_you_mean(method, trainable))
@@ -88,7 +93,8 @@ def train(
             whole = ArraySource(image.data, image.axes)
             measured = measure_channels(whole, image.name, told, mask_of(image, stacked=False))
             sources += [channel.source for channel in look(image, measured, slices=False).channels]
-        learned = recipe.learn(sources, Budget(folder=folder, progress=told), log=folder, overwrite=overwrite)
+        budget = budget_of(RunOptions(memory=memory), folder=folder, progress=told)
+        learned = recipe.learn(sources, budget, log=folder, overwrite=overwrite)
         if not first_of_many():
             return None
         watch.check()
@@ -124,7 +130,15 @@ def run_training(
 
         keep_freed_memory()
     return train(files, request.output, method="blindspot" if request.method == "auto" else request.method,
-                 settings=settings, overwrite=request.run.overwrite, progress=progress_of(context))  # fmt: skip
+                 settings=settings, memory=_limit(request.run, context), overwrite=request.run.overwrite,
+                 progress=progress_of(context))  # fmt: skip
+
+
+def _limit(run: RunOptions, context: Context) -> str | None:
+    """The bound that was asked for, or that of the context where it is closer; None where there is neither."""
+    if run.memory is None and context.memory_bytes is None:
+        return None
+    return str(budget_of(run, context).memory_bytes)
 
 
 def _refuse_references(method: str, data: Sequence[Input]) -> None:
@@ -145,6 +159,9 @@ def _train_own(
     from ruska.weights.tensors import save_weights
 
     about = methods.training(request.method)
+    if request.run.memory is not None:
+        raise SettingsError("--memory", f"cannot be kept: training '{about.name}' does not say what it takes",
+                            "Leave it out.")  # fmt: skip
     own = parse(about.record, about.name, settings)
     files = tuple(Path(file) for file in training_files(data, stacks=True))
     if not files:

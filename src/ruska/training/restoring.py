@@ -47,6 +47,11 @@ class Met:
     x: Tensor
 
 
+def pixels_of(walks: int) -> int:
+    """At most, of what is learned from in a step of so many walks."""
+    return walks * _SEEN * EDGE**2
+
+
 def walk(network: Denoiser, x: Tensor, random: torch.Generator) -> Met:
     """Simulate a measurement of x (b, 1, 160, 160) and restore it; some of the images on the way.
 
