@@ -84,6 +84,6 @@ def _quality_in(head: bytes, tables: bytes | None) -> int | None:
 
 
 def _is_irreversible(head: bytes) -> bool:
-    """Whether a JPEG 2000 codestream says in its COD marker that its wavelets are those that lose (ISO 15444-1, A.6.1)."""
+    """Whether a JPEG 2000 codestream says in its COD marker that its wavelets are lossy (ISO 15444-1, A.6.1)."""
     at = head.find(b"\xff\x52")
     return 0 <= at < len(head) - 13 and head[at + 13] == 0
