@@ -30,7 +30,7 @@ _NAME = re.compile(
     r"\.ruska-(?P<owner>[a-z0-9]*-[0-9a-f]{8}-\d{1,10}-\d{1,20})-[0-9a-f]{8}\.(?P<kind>partial|replaced|unpacked)"
 )
 _OLD = re.compile(r"\..+\.[0-9a-f]{8}\.(?:partial\..+|old)")
-"""What versions left beside an output that did not yet say whose it is."""
+"""What versions left beside an output that did not yet record its owner."""
 _MOST_NAMED = 3
 _ENDED = (b"Z", b"X")
 """States of processes on Linux that run no more, though their parent has not asked for them yet."""
@@ -39,7 +39,7 @@ _log = logging.getLogger("ruska")
 
 
 def say(text: str) -> None:
-    """One line for the user that is no error: on the error stream, unless the program has set up logging."""
+    """One line for the user that is not an error: on the error stream, unless the program has set up logging."""
     _log.warning("ruska: %s", text)
 
 
@@ -215,7 +215,7 @@ def remove(path: Path) -> None:
 def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
     """Delete what killed runs left in ``parent``, and say so; say what may be somebody's. Never raises OSError.
 
-    old_names : of what older versions left there, whose owner nobody knows: it is said, and stays.
+    old_names : of what older versions left there without an owner: it is reported, and stays.
     """
     gone, size, old = 0, 0, []
     with suppress(OSError), os.scandir(parent) as entries:

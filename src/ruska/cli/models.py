@@ -56,7 +56,7 @@ def model_info(model: Named, json: Json = False) -> None:
 def verify_models(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models: their folders, or their names.")],
 ) -> None:
-    """Check that weights are the ones their card speaks of."""
+    """Check that weights match their card."""
     from ruska.weights import locate
     from ruska.weights.model import verify
 

@@ -56,7 +56,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        return "; ".join(_text(v) for v in value)
+        *others, last = map(_text, value) if value else ("",)
+        return "; ".join([*(text.rstrip(".") for text in others), last])
     return str(value)
 
 
@@ -224,7 +225,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
 
 
 def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
-    """How far the result can be trusted, a sentence a row; nothing of what is no picture."""
+    """How far the result can be trusted, a sentence a row; nothing where there was no verdict."""
     if not verdict:
         return {}
     said = f"{verdict['headline']} ({_MARK[verdict['level']]})"
@@ -239,7 +240,7 @@ def _heading(sentence: str) -> tuple[str, str]:
 
 
 def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Of many runs, by file: a line for each whose result is probably spoiled, or no better than its input."""
+    """For many runs, by file: a line for each result that is probably spoiled, or no better than its input."""
     lines = []
     for name, record in records.items():
         verdict = record.get("verdict")

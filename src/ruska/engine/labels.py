@@ -156,7 +156,7 @@ class Relabel:
 
 
 def same(mine: NDArray[Any], theirs: NDArray[Any], *, exact: bool) -> NDArray[np.int64]:
-    """(label of mine, label of theirs) that are one object, from the same voxels; (n, 2), in order."""
+    """Pairs (own label, neighbour's label) that are one object, from the same voxels; (n, 2), in order."""
     both = (mine > 0) & (theirs > 0)
     pairs, count = np.unique(np.column_stack([mine[both], theirs[both]]), axis=0, return_counts=True)
     pairs = pairs.reshape(-1, 2).astype(np.int64)

@@ -36,7 +36,7 @@ class NoLedger:
 class Ledger(NoLedger):
     """A line per finished unit of work in ``folder/ledger.jsonl``, written after the work's data are in place.
 
-    Lines from the first that is no JSON on are ignored, as a kill or a power cut may leave them: their blocks are
+    Lines from the first that is not JSON are ignored, as a kill or a power cut may leave them: their blocks are
     simply done again.
     """
 
@@ -148,7 +148,7 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _take_over(folder: Path) -> None:
-    """Sign the work; say so where it was begun on another computer, whose locks may not reach here."""
+    """Sign the work. Warn where it was begun on another computer, because locks held there may not be seen here."""
     file = folder / _OWNER
     before = Owner.parse(file.read_text(encoding="ascii", errors="replace")) if file.exists() else None
     if before is not None and before.is_elsewhere() and any_block_done(folder):
@@ -157,7 +157,7 @@ def _take_over(folder: Path) -> None:
 
 
 def empty_work(folder: Path) -> None:
-    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released.
+    """Delete the work in ``folder``. The caller holds its lock; the folder goes when the lock is released.
 
     The ledger goes first: without it nothing that is left counts as finished.
     """

@@ -168,7 +168,7 @@ class _Run:
         return sorted(int(key[len(prefix) :]) for key in self.ledger.entries if key.startswith(prefix))
 
     def _left_ready(self, group: Sequence[Pass]) -> Iterator[tuple[int, int]]:
-        """Blocks of later passes whose needs were met before a kill."""
+        """Blocks of later passes that were ready to run before a kill."""
         for number in range(1, len(group)):
             for index in self._known(group[number - 1]):
                 if self._can(group, number, index):

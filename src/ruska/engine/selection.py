@@ -1,4 +1,4 @@
-"""A part of a source that is looked at by itself: one channel, or some of its planes."""
+"""A part of a source that is treated by itself: one channel, or some of its planes."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _along(axis: int, channel: int) -> tuple[slice, ...]:
 class IntensityStatistics:
     """What the intensities of a source look like, in raw units.
 
-    minimum, maximum, mean, std : over the finite voxels looked at.
+    minimum, maximum, mean, std : over the finite voxels that were read.
     low, high : the 0.1 and 99.9 percentiles.
     finite_fraction : share of voxels that are neither NaN nor infinite nor masked.
     saturated_low, saturated_high : share of voxels at the lowest and highest value, when that value holds so many

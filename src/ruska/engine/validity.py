@@ -1,4 +1,4 @@
-"""Which voxels are measured, those that are finite and valid in the mask, and what stands for the others."""
+"""Which voxels are measured (those that are finite and valid in the mask), and what replaces the others."""
 
 from __future__ import annotations
 

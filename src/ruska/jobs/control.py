@@ -158,7 +158,7 @@ def detached() -> dict[str, Any]:
 
 
 def note_process(job: Job, owner: Owner) -> None:
-    """Who is to work on the queued job: when that process is no more, nobody will."""
+    """The process that is to run the queued job: when it has ended, no other will."""
     try:
         write_json(job.folder / PROCESS, {"owner": str(owner)})
     except OSError:

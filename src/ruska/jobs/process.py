@@ -72,7 +72,7 @@ class Stop:
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Make the first signal a `KeyboardInterrupt` while a job runs; the second ends the process, whose work resumes."""
+    """The first signal is a `KeyboardInterrupt` while a job runs; the second ends the process. Both can be resumed."""
     stop, before = Stop(), {}
 
     def take(number: int, _: FrameType | None) -> None:

@@ -21,7 +21,7 @@ ENDED = ("done", "failed", "cancelled", "dead")
 class State(BaseModel):
     """What state.json says.
 
-    status : ``dead`` is never written: it is what a job is whose process is no more. since : seconds of Unix time.
+    status : ``dead`` is never written: it is the status of a job whose process has ended. since : seconds of Unix time.
     pid, host, process_start : of the process that works on it, as `scratch.Owner` tells processes apart.
     kind, message, exit_code : of a failure.
     """
@@ -56,7 +56,7 @@ def write_state(folder: Path, status: Status, *, owner: Owner | None = None, **m
 
 
 def write_failure(folder: Path, error: BaseException, exit_code: int) -> None:
-    """The job failed; nothing where even that cannot be written: `state_of` says then that its process is no more."""
+    """Mark the job as failed. Where even that cannot be written, `state_of` will say that its process has ended."""
     with suppress(OSError):
         write_state(folder, "failed", kind=type(error).__name__, message=str(error) or type(error).__name__,
                     exit_code=exit_code)  # fmt: skip

@@ -20,7 +20,7 @@ from ruska.jobs.process import Stop, signals, work
 from ruska.streams import stand_on_open_streams
 
 _GRACE = 8.0
-"""Seconds that a job has to end when the parent is no more."""
+"""Seconds that a job has to end when its parent has ended."""
 _LONGEST = 1 << 16
 
 

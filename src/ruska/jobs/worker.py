@@ -113,7 +113,7 @@ class Worker:
 
 
 def _ask(process: subprocess.Popen[str], question: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer, or None when the process is no more."""
+    """The answer, or None when the process has ended."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

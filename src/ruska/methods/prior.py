@@ -385,7 +385,7 @@ def keep_network() -> None:
 
 @contextmanager
 def one_network() -> Iterator[None]:
-    """Keep the network that is loaded last until the end: for an image whose parts are prepared one by one."""
+    """Keep the network that was loaded last until the end, for an image with parts that are prepared one by one."""
     global _kept
     before = _kept
     keep_network()
@@ -396,7 +396,7 @@ def one_network() -> Iterator[None]:
 
 
 def _state_of(folder: Path) -> tuple[object, ...] | None:
-    """What differs when the files of a model were changed, or are others; None where they cannot be looked at."""
+    """Changes when the files of a model change; None where they cannot be read."""
     try:
         found = [(folder / name).stat() for name in ("weights.safetensors", "card.json")]
     except OSError:
