@@ -236,7 +236,7 @@ def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
 def _heading(sentence: str) -> tuple[str, str]:
     """``Residual: it does not ..`` as the name and the text of a row."""
     opening, colon, rest = sentence.partition(": ")
-    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("this", sentence)
+    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("remark", sentence)
 
 
 def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:

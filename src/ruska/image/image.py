@@ -188,7 +188,8 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
         box.append(slice(start, stop))
     unknown = sorted(set(roi) - set(image.axes))
     if unknown:
-        raise GeometryError(image.name, f"region names axis {unknown[0]}, the image has {image.axes}")
+        raise GeometryError(image.name, f"the region names axis {unknown[0]}, but the image has {image.axes}",
+                            "Use its axes, or say what they are: --axes ZYX.")  # fmt: skip
     origin = dict(image.origin)
     for axis, part in zip(image.axes, box, strict=True):
         if axis in image.spacing and part.start:
