@@ -252,8 +252,8 @@ class Conditions:
         kinds = [f"{count} {name}" for count, name in ((tally.hot, "hot"), (tally.dead, "dead")) if count]
         of = f"{tally.of}" if tally.of >= tally.whole else f"the {tally.of} that were looked at"
         are, were = ("pixels stand", "were") if tally.found > 1 else ("pixel stands", "was")
-        return (f"{' and '.join(kinds)} {are} out far from all around (of {of}) and {were} mended before restoring; "
-                "--keep-outliers leaves them",)  # fmt: skip
+        return (f"{' and '.join(kinds)} {are} far out from their surroundings (of {of}) and {were} mended before "
+                "restoring; --keep-outliers keeps them",)  # fmt: skip
 
     def remembered(self) -> dict[str, Any] | None:
         """What a resumed run needs to know, JSON-like."""

@@ -68,12 +68,14 @@ def _start(name: str, own: PriorSettings) -> Path:
     folder = locate(name)
     card = verify(folder)
     if card.method != "prior":
-        raise InputError(name, f"is a model for {card.method}, not for prior", "Start from a prior, or without.")
+        raise InputError(
+            name, f"is a model for {card.method}, not for prior", "Start from a prior, or leave out --start."
+        )
     for what, usual in (("prediction", "x0"), ("path", "exploding")):
         theirs, ours = card.network.get(what, usual), getattr(own, what)
         if theirs != ours:
-            raise InputError(name, f"its {what} is {theirs}, that of this training {ours}",
-                             f"Pass --set {what}={theirs}, or start without.")  # fmt: skip
+            raise InputError(name, f"its {what} is {theirs}, but this training has {ours}",
+                             f"Pass --set {what}={theirs}, or leave out --start.")  # fmt: skip
     return folder / WEIGHTS
 
 
@@ -89,7 +91,7 @@ def _begun(folder: Path, own: PriorSettings) -> bool:
 def _path(item: Image | str | os.PathLike[str]) -> Path:
     if isinstance(item, Image):
         if item.path is None:
-            raise InputError("training data", "is an image that comes from no file", "Write it to a file first.")
+            raise InputError("training data", "is an image that was not read from a file", "Write it to a file first.")
         return Path(item.path)
     return Path(item)
 

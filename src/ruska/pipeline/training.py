@@ -242,7 +242,7 @@ def claimed(folder: Path, request: Mapping[str, Any], overwrite: bool, begun: bo
             known.write_text(text, encoding="utf-8")
             yield
     except Timeout as error:
-        raise JobBusyError(folder, "is being trained into by another process", "Wait for it to end.") from error
+        raise JobBusyError(folder, "is in use by another training", "Wait for it to end.") from error
     except OSError as error:
         raise OutputError(folder, f"cannot be written ({error.strerror or error})",
                           "Check free space and permissions; the same command goes on.") from error  # fmt: skip
