@@ -1,4 +1,4 @@
-"""What is in an image at each spatial frequency: power, correlation of neighbours, Fourier ring correlation."""
+"""An image by spatial frequency: power, correlation of neighbours, Fourier ring correlation."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Interference:
 
 
 def find_interference(plane: NDArray[Any] | Plane) -> Interference:
-    """Find the periodic interference of one whole plane (Y, X), rows scanned along X; nothing where it is not sure.
+    """Find the periodic interference of one whole plane (Y, X), rows scanned along X; nothing where it is uncertain.
 
     plane : at least 128 pixels each way, else nothing is found; any real dtype; NaN and infinite pixels are left out.
     Read in strips of rows, so it may be larger than memory. Raises GeometryError unless it is 2D.

@@ -53,7 +53,7 @@ class Improvement:
 
     @property
     def gain_db(self) -> float:
-        """The same in dB of PSNR; hardly more than 10 can be told."""
+        """The same in dB of PSNR; more than about 10 cannot be measured."""
         return float(-10 * np.log10(max(1 + self.change, 0.1)))
 
     @property
