@@ -109,7 +109,7 @@ def test_wrong_fields_are_named(field, wrong):
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 5000])
 def test_numbers_without_end_are_refused(text):
     for field in ("settings", "training", "network"):
-        with pytest.raises(RuskaError, match="no model card"):
+        with pytest.raises(RuskaError, match="not a model card"):
             parsed(json.dumps(PRIOR).replace(f'"{field}": {{', f'"{field}": {{"x": {text}, ', 1))
 
 
@@ -117,7 +117,7 @@ def test_numbers_without_end_are_refused(text):
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_nesting_has_an_end(depth, opening):
     for text in (opening * depth, json.dumps(PRIOR)[:-1] + ', "x": ' + opening * depth):
-        with pytest.raises(RuskaError, match="no model card"):
+        with pytest.raises(RuskaError, match="not a model card"):
             parsed(text)
     closed = opening * depth + "1" + {"[": "]"}.get(opening, "}") * depth
     with pytest.raises(ValueError, match="nested deeper"):

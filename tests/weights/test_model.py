@@ -42,7 +42,7 @@ def test_changed_weights_are_refused(folder):
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "{", '{"format": 1, "name": 5}', "\x00"])
 def test_a_broken_card_is_one_line(folder, text):
     (folder / CARD).write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="no model card"):
+    with pytest.raises(InputError, match="not a model card"):
         load_model(folder)
 
 

@@ -149,8 +149,8 @@ def test_what_is_no_model_is_not_added(tmp_path, store):
     model(tmp_path / "changed")
     weights = tmp_path / "changed" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
-    for source, said in {"notes.txt": "no model", "empty.zip": "holds no weights", "changed": "not what its card",
-                         "nothing": "does not exist"}.items():  # fmt: skip
+    for source, said in {"notes.txt": "not a model", "empty.zip": "holds no weights",
+                         "changed": "does not match its card", "nothing": "does not exist"}.items():  # fmt: skip
         with pytest.raises(InputError, match=said):
             add(tmp_path / source)
     assert left_over(store) == []

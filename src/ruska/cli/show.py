@@ -69,7 +69,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        return "; ".join(_text(v) for v in value)
+        *others, last = map(_text, value) if value else ("",)
+        return "; ".join([*(text.rstrip(".") for text in others), last])
     return str(value)
 
 
@@ -253,7 +254,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
 
 
 def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
-    """How far the result can be trusted, a sentence a row; nothing of what is no picture."""
+    """How far the result can be trusted, a sentence a row; nothing where there was no verdict."""
     if not verdict:
         return {}
     said = f"{verdict['headline']} ({MARK[verdict['level']]})"
@@ -264,11 +265,11 @@ def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
 def _heading(sentence: str) -> tuple[str, str]:
     """``Residual: it does not ..`` as the name and the text of a row."""
     opening, colon, rest = sentence.partition(": ")
-    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("this", sentence)
+    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("remark", sentence)
 
 
 def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Of many runs, by file: a line for each whose result is probably spoiled, or no better than its input."""
+    """For many runs, by file: a line for each result that is probably spoiled, or no better than its input."""
     lines = []
     for name, record in records.items():
         verdict = record.get("verdict")

@@ -154,7 +154,7 @@ class Pass(Protocol):
     @property
     def plan(self) -> Plan: ...
     def work(self, block: Block) -> Facts:
-        """Read, compute and write one block, whose facts go into the ledger after its data are in place."""
+        """Read, compute and write one block. Its facts go into the ledger after its data are in place."""
         ...
 
     def needs(self, block: Block) -> Iterable[int]:

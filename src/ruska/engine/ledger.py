@@ -157,7 +157,7 @@ def _take_over(folder: Path) -> None:
 
 
 def empty_work(folder: Path) -> None:
-    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released.
+    """Delete the work in ``folder``. The caller holds its lock; the folder goes when the lock is released.
 
     The ledger is deleted first: without it, nothing that is left counts as finished.
     """

@@ -130,7 +130,7 @@ class _Counted:
 
 @dataclass
 class Trial:
-    """Holds kernels against one plane.
+    """Compares kernels with one plane.
 
     trust : weight of the prior with which the plane was predicted best so far.
     """
@@ -241,5 +241,5 @@ def _least_squares(clean: Tensor, y: Tensor, std: float) -> NDArray[Any]:
 
 
 def unchanged(method: PosteriorMethod, notes: tuple[str, ...]) -> SliceMethod:
-    """Gives back what it gets."""
+    """Returns its input."""
     return SliceMethod(as_it_is, (0, 0), 4.0, method.settings, domain="raw", notes=notes)

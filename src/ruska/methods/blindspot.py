@@ -73,7 +73,7 @@ class BlindSpotSettings(Settings):
 
 
 class ShineSettings(BlindSpotSettings):
-    """Settings of `Shine`: as its authors' scripts have them, but for the spot, which is measured."""
+    """Settings of `Shine`, as in its authors' scripts, except for the spot, which is measured."""
 
     batch: int | None = Field(8, ge=1, le=256, description="Patches per step, 1 to 256.")
     patch: int = Field(128, ge=32, le=1024, description="Edge of the patches in pixels, 32 to 1024.")

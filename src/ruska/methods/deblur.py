@@ -77,7 +77,7 @@ class Deblur:
         return ready(operator, (max(operator.psf.shape) // 2 + HALO,) * 2, self.settings, source, 2)
 
     def _find(self, source: Readable, budget: Workplace) -> PosteriorMethod | SliceMethod:
-        """Look at a typical slice for the blur of all."""
+        """Find the blur of all slices on a typical one."""
         from ruska.methods.blind import find_blur, unchanged
 
         assert self.settings.blind is not None

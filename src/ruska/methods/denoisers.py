@@ -80,7 +80,7 @@ class BM3DSettings(Settings):
 
 @dataclass(frozen=True)
 class _Same:
-    """A filter that gives back the type it was given."""
+    """A filter that returns the type it was given."""
 
     function: Callable[[NDArray[Any]], NDArray[Any]]
 

@@ -1,4 +1,4 @@
-"""Isotropic voxels with the prior: undoing that a slice is the mean over its thickness."""
+"""Isotropic voxels with the prior: undoing the averaging over the thickness of each slice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class IsotropicSettings(PosteriorSettings):
 
 @dataclass(frozen=True)
 class Isotropic:
-    """As many slices as the pixel size asks for: undo that a slice is the mean over its thickness."""
+    """As many slices as the pixel size asks for: undo the averaging over the thickness of each slice."""
 
     settings: IsotropicSettings
 

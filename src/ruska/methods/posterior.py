@@ -81,7 +81,7 @@ class PosteriorSettings(PriorSettings):
 def ready(
     operator: Operator, halo: tuple[int, ...], settings: PosteriorSettings, source: Readable, dimensions: int
 ) -> PosteriorMethod:
-    """The method that undoes ``operator``, told of the noise of ``source``."""
+    """The method that undoes ``operator``, given the noise of ``source``."""
     from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE
 
     network, about = load(settings.model)

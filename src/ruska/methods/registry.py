@@ -198,7 +198,7 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Any:
 
 
 def learns(name: str) -> bool:
-    """Whether the method trains or runs a network; ``auto`` is no method yet."""
+    """Whether the method trains or runs a network; ``auto`` is not a method yet."""
     return name != "auto" and about(name).learns
 
 

@@ -55,7 +55,7 @@ class Repeats:
 
     @property
     def warning(self) -> str | None:
-        """What speaks against it."""
+        """The objection to it, if any."""
         if self.drift_px <= _DRIFT:
             return None
         return (f"neighbouring frames are shifted by about {self.drift_px:.2g} pixels, so their differences may "
@@ -148,7 +148,7 @@ def _overlap(a: Plane, b: Plane, shift: tuple[int, int]) -> tuple[Plane, Plane]:
 
 
 def _change(a: Plane, b: Plane) -> tuple[Plane, tuple[float, float]]:
-    """What changed from ``a`` to ``b`` that is no noise: brightness, contrast, and a drift of less than a pixel.
+    """What changed from ``a`` to ``b`` besides the noise: brightness, contrast, and a drift of less than a pixel.
 
     The best fit of the smoothed specimen and its slopes; four numbers, which take no noise away. The drift is that of
     ``b``, down and right.

@@ -1,4 +1,4 @@
-"""Posterior samples: images that the measurement and the prior allow equally, whose spread says what is not known.
+"""Posterior samples: images that the measurement and the prior allow equally. Their spread shows what is not known.
 
 The method's own result is the mean of all of them, as well as it can be computed; samples are drawn by a chain of
 passes that ends somewhere else with other noise. The noise belongs to places, so blocks of any size see the same.

@@ -1,4 +1,4 @@
-"""Finer pixels with the prior: undoing that a pixel is the mean over its area."""
+"""Finer pixels with the prior: undoing the averaging over the area of each pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SuperresSettings(PosteriorSettings):
 
 @dataclass(frozen=True)
 class Superres:
-    """Finer pixels: undo that a pixel is the mean over its area."""
+    """Finer pixels: undo the averaging over the area of each pixel."""
 
     settings: SuperresSettings
 

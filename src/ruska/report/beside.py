@@ -15,7 +15,7 @@ from ruska.scratch import write_whole
 RECORD, REPORT = ".record.json", (".report.html", ".report.png")
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
 _LONGEST_RECORD = 1 << 26
-"""Bytes of a record that are read to know whose it is."""
+"""How many bytes of a record are read to know which output it belongs to."""
 
 
 def sidecar(target: Path, suffix: str) -> Path:
@@ -71,7 +71,7 @@ def beside(target: Path, *, whole: bool = False) -> Beside:
 
 
 def _owner(record: Path) -> str | None:
-    """The name of the output that a record is about; None where it is no record."""
+    """The name of the output that a record is about; None where it is not a record."""
     try:
         found = record.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST_RECORD:

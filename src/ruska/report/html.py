@@ -113,7 +113,7 @@ frame is the most structured part, shown enlarged below.</figcaption>
 
 
 def _safe(text: object) -> str:
-    """For a page: no markup, quotes included, and nothing that cannot be seen."""
+    """Text for a page: markup and quotes escaped, control characters made visible."""
     return html.escape(one_line(text))
 
 

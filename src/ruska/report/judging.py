@@ -27,9 +27,9 @@ _SMALLEST = 32  # px each way of a plane that can be judged
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict on a result, and on each plane that was looked at, by its title, where there are several.
+    """The verdict on a result and, where several planes were examined, on each of them by its title.
 
-    shown : which part of the data was looked at.
+    shown : which part of the data was examined.
     """
 
     verdict: Verdict
@@ -58,7 +58,7 @@ def judge_images(
 ) -> Judged:  # fmt: skip
     """Judge the middle plane of each channel (its central part when it is large), at most eight, and the noisiest.
 
-    before, after : the input and the result. record : of the run; its task, warnings and clipped voxels are looked at.
+    before, after : the input and the result. record : of the run; its task, warnings and clipped voxels are used.
     explained : what the instrument would make of a plane of the result, which is then compared with the input.
     noisiest : where the plane with the strongest noise is, where planes differ.
     """
@@ -85,7 +85,7 @@ def judge_images(
 
 
 def _places(image: Image, noisiest: Mapping[str, int] | None) -> dict[str, Mapping[str, int]]:
-    """What is looked at, by title."""
+    """The planes to examine, by title."""
     count = image.size("C") if "C" in image.axes else 1
     chosen = sorted({round(k) for k in np.linspace(0, count - 1, min(count, _MOST_CHANNELS))})
     places: dict[str, Mapping[str, int]] = {_title(image, c): {"C": c} for c in chosen}

@@ -56,7 +56,7 @@ class Measures:
 class Verdict:
     """A headline, the sentences that support it, and how much care is needed.
 
-    better : whether the result is probably nearer to the specimen than its input; None where that was not judged.
+    better : whether the result is probably closer to the specimen than its input; None where that was not judged.
     numbers : behind the sentences, JSON-like; see `Measures` and `Improvement`.
     """
 
@@ -144,9 +144,9 @@ def judge(
     noise : of ``before``; estimated when not given.
     clipped : voxels of the whole result that did not fit the output's range.
     warnings : what the run itself warned of; repeated here.
-    denoised : only noise was to be removed, so that both planes show one thing and the nearer one can be told.
+    denoised : only noise was to be removed, so both planes show the same thing and can be compared.
 
-    ``good`` means that nothing speaks against the result, not that it is right: one image has no truth.
+    ``good`` means that no objection was found, not that the result is right: one image has no truth.
     The limits were set on phantoms and real micrographs at three doses: truth and BM3D pass, a Gaussian blur of
     4 pixels does not.
     """
@@ -202,7 +202,7 @@ def _headline(m: Measures, loss: Level, *, biased: bool, remarked: bool, gain: I
 
 
 def _nearer(gain: Improvement | None) -> tuple[Level, list[str]]:
-    """Whether the result is nearer to the specimen than its input, in words; nothing where that was not judged."""
+    """Whether the result is closer to the specimen than its input, in words; nothing where that was not judged."""
     if gain is None:
         return "good", []
     facts = (
@@ -245,7 +245,7 @@ def _removed(m: Measures) -> str:
 
 
 def _structure(m: Measures) -> tuple[Level, str]:
-    """How much speaks for removed structure, and the sentence that says so."""
+    """How strong the signs of removed structure are, and the sentence that says so."""
     kept = 1.0 if m.kept_power is None else m.kept_power
     level: Level = "good"
     if m.coarse_ratio > 1.25 or m.removed_share > 0.05 or kept < 0.35:

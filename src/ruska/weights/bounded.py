@@ -60,7 +60,7 @@ def _refuse(text: str) -> None:
 def size_of(file: Path) -> int:
     """Bytes in a plain ``file``. InputError for a pipe, a device, or a link that leads out of the file's folder.
 
-    Raises FileNotFoundError where there is none, OSError where it may not be looked at.
+    Raises FileNotFoundError where there is none, OSError where it may not be read.
     """
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):

@@ -135,7 +135,7 @@ def _text(address: str) -> str:
         while part := more():
             content += part
             if len(content) > MOST_CARD:
-                raise InputError(address, f"has more than {MOST_CARD >> 20} MB, far more than expected")
+                raise InputError(address, f"has more than {MOST_CARD >> 20} MB, far too large")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

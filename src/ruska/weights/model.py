@@ -83,7 +83,7 @@ def read_model(folder: Path) -> Model:
 
 
 def verify(folder: Path) -> ModelCard:
-    """The card of the model in ``folder``; InputError unless the weights are the ones it speaks of.
+    """The card of the model in ``folder``; InputError unless the weights match it.
 
     Reads no more of a file than a model can have, and nothing of it into memory but the header.
     """

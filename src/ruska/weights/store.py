@@ -50,7 +50,7 @@ def installed() -> list[tuple[Path, ModelCard]]:
 
 
 def installed_model(name: str) -> Path | None:
-    """Folder of the installed model of this name, or whose hash begins so; InputError when several have the name."""
+    """Folder of the installed model with this name or beginning of a hash; InputError when several have the name."""
     cards = installed()
     matching = [(folder, card) for folder, card in cards if card.name == name]
     if not matching and len(name) >= _SHORTEST:
@@ -98,7 +98,7 @@ def add(source: Path) -> Path:
     """Copy a model into the user's folder of models, under its hash, and return where it lies now.
 
     source : its folder, one of the two files in it, or a zip file that holds both.
-    Raises InputError when it is no model or is damaged, OutputError when the folder of models cannot be written.
+    Raises InputError when it is not a model or is damaged, OutputError when the folder of models cannot be written.
     """
     if source.is_file() and is_archive(source):
         with arriving() as folder:
@@ -138,7 +138,7 @@ def arriving() -> Iterator[Path]:
 
 
 def install(arrived: Path, source: object) -> Path:
-    """Put a whole model in its place, at once; InputError about ``source`` when it is not what its card speaks of."""
+    """Put a complete model in its place at once; InputError about ``source`` when it does not match its card."""
     try:
         card = verify(arrived)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Asking a mirror, and no one else: where it sends us is looked at first, and what it sends is counted.
+"""Asking a mirror and no one else: redirects are checked first, and what it sends is counted.
 
 The name of a server is looked up once, its addresses are judged, and the connection goes to the address that was
 judged: a name that changes its mind in between leads nowhere. Behind a proxy, which looks names up itself, only
@@ -75,7 +75,7 @@ class _Watch:
 
 
 class _Server:
-    """The server that the user named, by whose addresses those it sends us on to are judged."""
+    """The server that the user named; its addresses decide which redirects are allowed."""
 
     def __init__(self, address: str) -> None:
         self.origin = origin(urlsplit(address))
@@ -150,7 +150,7 @@ def opened(address: str, *, hashed: bool) -> Iterator[tuple[HTTPResponse, Callab
     """The answer to ``address``, and what gives its next bytes, none at its end.
 
     hashed : whether its content is checked against a sha256 that is known: only then may another server send it.
-    Raises InputError where there is no answer, it leads where it must not, breaks off, or is too slow.
+    Raises InputError where there is no answer, or where it redirects to a forbidden place, breaks off or is too slow.
     """
     watch = _Watch()
     try:
