@@ -104,19 +104,22 @@ class _File:
     steps: Steps
 
     def open(self, image: Image) -> _Opened:
+        steps = self.steps
         if self.kind == "defects" and is_defect_list(Path(self.path)):
             reference, digest = self._list(image), digest_path(Path(self.path))
         else:
             found = io.read(self.path)
             digest, reference = digest_image(found), Reference.of(self.kind, found)
             check_unchanged(found)
-        reference = reference.prepared(self.steps)
+            if self.kind == "gain" and "eer_gain" in found.header:  # frames are divided by those of EER
+                steps = replace(steps, invert=True)
+        reference = reference.prepared(steps)
         if self.kind == "defects":
             share = float(np.mean((reference.values != 0) | ~reference.usable))
             if share > _MOST_BAD:
                 raise InputError(self.path, f"marks {share:.0%} of all pixels as defects",
                                  "Defects are 1 (or anything but 0), good pixels 0.")  # fmt: skip
-        return _Opened(reference, self.steps, {"path": self.path, "hash": digest, "frames": reference.frames})
+        return _Opened(reference, steps, {"path": self.path, "hash": digest, "frames": reference.frames})
 
     def _list(self, image: Image) -> Reference:
         found = read_defect_list(Path(self.path))
