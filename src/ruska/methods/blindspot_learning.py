@@ -37,8 +37,8 @@ _PIXELS = 1 << 16  # of a batch
 _TRAINING = {"halfplane": 7200.0, "noise2void": 3000.0, "udvd": 32000.0, "shine": 12600.0}
 """Bytes a pixel of a batch, on the processor; measured 4700 to 7000, 2700 to 2900, 30700 to 31100, 9800 to 12300."""
 _FIRST_STEP = 115 << 20  # code and kernels, taken by the first step; measured 105 to 115: torch's compiler is 75
-LEFT_BY_TRAINING = 215 << 20
-"""Bytes that are not free again after a step: code, kernels, weights and their averages; measured 165 to 200."""
+LEFT_BY_TRAINING = 180 << 20
+"""Bytes that are not free again after a step: code, kernels, weights and their averages; measured 120 to 155."""
 _SMALLER = "train on fewer and smaller patches (--set batch=1 --set patch=64)"
 _HELD_OUT = 0.1  # of the pixels, to see when the network begins to learn the noise by heart
 _JUDGED_EDGE, _MOST_JUDGED, _FEWEST_JUDGED = 512, 2, 500
