@@ -321,7 +321,7 @@ def test_a_model_is_trained_listed_verified_and_used(noisy, capsys):
     card = json.loads(capsys.readouterr().out)
     assert card["data"][0]["voxel_size_nm"] == {"Y": 4.0, "X": 4.0}
     ruska_command("models", "verify", model)
-    assert "whole" in capsys.readouterr().out
+    assert "complete" in capsys.readouterr().out
     out = folder / "clean.tif"
     ruska_command("denoise", noisy, "-o", out, "--model", model, "--no-report", "--json", capsys=capsys)
     assert json.loads(capsys.readouterr().out)["weights"] == card["sha256"]
@@ -370,7 +370,7 @@ def test_hot_pixels_are_mended_said_and_kept_where_asked(noisy, capsys):
     out = noisy.with_name("clean.tif")
     ruska_command("denoise", noisy, "-o", out, "--method", "gaussian", capsys=capsys)
     assert "2 hot pixels" in capsys.readouterr().out
-    assert "2 hot pixels stand out" in noisy.with_name("clean.report.html").read_text()
+    assert "2 hot pixels stand far out" in noisy.with_name("clean.report.html").read_text()
     assert ruska.read(out).numpy().max() < 2000
     words = ("--method", "gaussian", "--keep-outliers", "--overwrite", "--json", "--no-report")
     ruska_command("denoise", noisy, "-o", out, *words, capsys=capsys)
