@@ -34,7 +34,7 @@ _HEAD = """# Results
 Written by `python -m benchmarks{flags}` with the weights {weights} ({digest}) in {minutes:.0f} minutes, {work:.0f} of
 them of the processor (remembered results cost nothing), {cores} cores, Python {python}. Cases and seeds:
 `benchmarks/cases.py`; methods and their settings: `benchmarks/peers.py`, `benchmarks/samplers.py`; how to read the
-columns: `docs/evaluation.md`. Semi-synthetic truths are area-downsampled micrographs; PSNR has a range of 1 and nothing
+columns: `docs/benchmark.md`. Semi-synthetic truths are area-downsampled micrographs; PSNR has a range of 1 and nothing
 is fitted. Real pairs are scored by the data folder's `score_pairs.py`. Means over cases, with the 95 % bootstrap
 interval. *error / best classical* is the squared error over that of the strongest peer without a network (geometric
 mean over cases: below 1 is better). *resolution* is where result and truth correlate by 1/2; *contrast* the slope of

@@ -74,17 +74,17 @@ def test_what_a_killed_process_left_goes_and_is_said(tmp_path, said):
     assert process.stdout.readline() == "ready\n"
     tidy(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
-    assert "goes on" in said.text
+    assert "still going" in said.text
     process.kill()
     process.communicate()
     tidy(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert "1 killed run had left unfinished (0.2 MB)" in said.text
+    assert "unfinished files of 1 killed run (0.2 MB)" in said.text
 
 
 @pytest.mark.parametrize(
     ("owner", "words"),
-    [(alive, "goes on"), (lambda: replace(dead(), host="lab3-0123abcd"), "run on lab3"), (dead, "is in use")],
+    [(alive, "still going"), (lambda: replace(dead(), host="lab3-0123abcd"), "run on lab3"), (dead, "is in use")],
 )
 def test_what_may_be_alive_stays_and_is_said_once(tmp_path, said, owner, words):
     left = left_by(tmp_path, owner())

@@ -1,4 +1,4 @@
-"""Where a server may send us on to: every way of writing an address within a network is seen through."""
+"""Where a server may send us on to: every way of writing an address in a private network is seen through."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_another_server_only_for_what_is_checked(location):
 )  # fmt: skip
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_no_server_may_send_us_there(location, elsewhere):
-    with pytest.raises(ValueError, match="is sent on to") as caught:
+    with pytest.raises(ValueError, match="redirects to") as caught:
         redirected(HERE, location, elsewhere=elsewhere)
     assert "s3cret" not in str(caught.value)
 

@@ -15,10 +15,10 @@ class RuskaError(Exception):
     ----------
     subject : what the error is about, usually a file name or an option.
     problem : what was found, and what was expected instead.
-    fix : what the user can do about it; may be empty when nothing can be done.
+    fix : what the user can do about it; empty when nothing can be done.
 
-    ``exit_code`` is what the command line exits with; each subclass has its own. Other programs print errors too, and
-    names in them come from strangers: all three parts are one line, with control characters escaped.
+    ``exit_code`` is the exit code of the command line; each subclass has its own. Errors may hold names from untrusted
+    files, and other programs print them too: each part is one line, with control characters escaped.
     """
 
     exit_code = 1
@@ -46,7 +46,7 @@ class InputError(RuskaError):
 
 
 class ChangedInputError(InputError):
-    """A file that changed after it was opened, so that what was read of it may be of two states."""
+    """A file that changed after it was opened, so what was read may mix two versions."""
 
 
 class GeometryError(RuskaError):
@@ -62,7 +62,7 @@ class OutputError(RuskaError):
 
 
 class ResourceError(RuskaError):
-    """Not enough memory or disk for what was asked."""
+    """Not enough memory or disk space."""
 
     exit_code = 5
 
@@ -80,7 +80,7 @@ class JobBusyError(RuskaError):
 
 
 class JobCancelledError(RuskaError):
-    """Nobody wants the result any more. What is done is kept, as after Ctrl-C, and the same request goes on."""
+    """The run was cancelled. Finished work is kept, as after Ctrl-C; the same request resumes it."""
 
     exit_code = 130
 

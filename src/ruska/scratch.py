@@ -1,8 +1,8 @@
-"""Folders for what is not whole yet, beside the place where it goes; those that killed runs left are recognised.
+"""Folders for unfinished files, beside their destination; those left by killed runs are recognised and deleted.
 
-A folder says in its name whose it is, ``.ruska-HOST-PID-START-xxxxxxxx.KIND``, and its lock is held while its process
-lives. It goes only when all of this speaks for it: a folder of this user and no link, made on this computer, by a
-process that is no more, and nobody holds its lock. Everything else is left alone and said.
+The name of a folder says whose it is, ``.ruska-HOST-PID-START-xxxxxxxx.KIND``, and its lock is held while its process
+lives. It is deleted only if it is a folder of this user and not a link, was made on this computer, its process is gone,
+and nobody holds its lock. Everything else is left alone and reported.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from types import TracebackType
 from typing import Literal
 
 Kind = Literal["partial", "replaced", "unpacked"]
-"""Not whole yet; what makes room for its successor; a copy of what was packed."""
+"""An unfinished file; an old one that makes room for its successor; an unpacked copy."""
 
 _LOCK = "lock"
 _NAME = re.compile(
     r"\.ruska-(?P<owner>[a-z0-9]*-[0-9a-f]{8}-\d{1,10}-\d{1,20})-[0-9a-f]{8}\.(?P<kind>partial|replaced|unpacked)"
 )
 _OLD = re.compile(r"\..+\.[0-9a-f]{8}\.(?:partial\..+|old)")
-"""What versions left beside an output that did not yet say whose it is."""
+"""Leftovers beside an output from versions that did not write the owner into the name."""
 _MOST_NAMED = 3
 _ENDED = (b"Z", b"X")
-"""States of processes on Linux that run no more, though their parent has not asked for them yet."""
+"""States of processes on Linux that have ended, but were not reaped by their parent."""
 _UNKNOWN = 1
 _log = logging.getLogger("ruska")
 
 
 def say(text: str) -> None:
-    """One line for the user that is no error: on the error stream, unless the program has set up logging."""
+    """A line for the user that is not an error: on the error stream, unless the program has set up logging."""
     _log.warning("ruska: %s", text)
 
 
@@ -50,8 +50,8 @@ def say(text: str) -> None:
 class Owner:
     """The process that something belongs to.
 
-    host : short name and a digest of what else tells computers (and containers) apart. start : when the process began,
-    in a unit of its system, as numbers of processes are given out again.
+    host : short name, and a digest of what else distinguishes computers and containers. start : when the process
+    started, in a unit of its system, because process numbers are reused.
     """
 
     host: str
@@ -65,12 +65,12 @@ class Owner:
 
     @classmethod
     def of(cls, pid: int) -> Owner:
-        """A process of this computer that was started a moment ago."""
+        """A process on this computer that was just started."""
         return cls(_host(), pid, _start(pid) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """From what `str` gave; None where it is nothing of the kind."""
+        """Parse the result of `str`; None if it is something else."""
         host, *numbers = text.strip().rsplit("-", 2)
         if len(numbers) != 2 or not all(n.isdecimal() for n in numbers):
             return None
@@ -81,15 +81,15 @@ class Owner:
 
     @property
     def computer(self) -> str:
-        """Its name, as far as it is known."""
+        """Its name, if known."""
         return self.host.rpartition("-")[0] or "another computer"
 
     def is_elsewhere(self) -> bool:
-        """Whether it is of another computer, or of another container on this one."""
+        """Whether it is on another computer, or in another container on this one."""
         return self.host != _host()
 
     def is_dead(self) -> bool:
-        """Whether the process is of this computer, and is surely no more."""
+        """Whether the process was on this computer and is certainly gone."""
         if self.is_elsewhere() or not _start(os.getpid()):  # this system tells nothing about processes
             return False
         return _start(self.pid) not in (self.start, _UNKNOWN)
@@ -104,7 +104,7 @@ def _host() -> str:
 
 
 def _machine() -> str:
-    """What the system calls this installation; empty where it has no such thing."""
+    """The system's identifier of this installation; empty if it has none."""
     if sys.platform == "win32":
         import winreg
 
@@ -117,21 +117,21 @@ def _machine() -> str:
 
 
 def _process_space() -> str:
-    """Containers on one computer count their processes each for itself."""
+    """Identifies the container, as each numbers its own processes."""
     with suppress(OSError):
         return os.readlink("/proc/self/ns/pid")
     return ""
 
 
 def _start(pid: int) -> int | None:
-    """When a process began, above 0; None where there is none, and `_UNKNOWN` where nobody may ask."""
+    """When a process started, above 0; None if there is none, `_UNKNOWN` if access is denied."""
     if sys.platform == "linux":
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except OSError:
             return None
         fields = stat[stat.rindex(b")") + 1 :].split()
-        return None if fields[0] in _ENDED else int(fields[19]) + 1  # no clock that is set moves it
+        return None if fields[0] in _ENDED else int(fields[19]) + 1  # setting the clock does not change it
     import psutil
 
     try:
@@ -147,19 +147,19 @@ def _start(pid: int) -> int | None:
 
 
 class Scratch:
-    """A folder of this process in ``parent``, gone when it is closed: ``with Scratch(target.parent) as folder``.
+    """A folder of this process in ``parent``, deleted on close: ``with Scratch(target.parent) as folder``.
 
-    Raises OSError where it cannot be made.
+    Raises OSError if it cannot be made.
     """
 
     def __init__(self, parent: Path, kind: Kind = "partial") -> None:
         from filelock import FileLock, Timeout
 
         self.path = parent / f".ruska-{Owner.here()}-{uuid.uuid4().hex[:8]}.{kind}"
-        # what is unpacked lies where others may look; a result is as open as its folder says
+        # unpacked copies may lie in a shared folder; a result is as open as its folder
         self.path.mkdir(0o700 if kind == "unpacked" else 0o777)
         self._lock = FileLock(self.path / _LOCK, timeout=0, thread_local=False)
-        with suppress(OSError, Timeout, NotImplementedError):  # a share without locks: the name says enough
+        with suppress(OSError, Timeout, NotImplementedError):  # a share without locks: the name must do
             self._lock.acquire()
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class Scratch:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all; OSError where it cannot be."""
+    """Write a file that appears whole or not at all; OSError if it cannot be written."""
     with Scratch(path.absolute().parent) as folder:
         part = folder / path.name
         part.write_bytes(content)
@@ -184,9 +184,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Move a finished file or folder to its final name; a folder that was there before goes only then.
+    """Move a finished file or folder to its final name; an existing folder is deleted only after that.
 
-    Killed in between, `tidy` brings the old one back.
+    After a kill in between, `tidy` puts the old one back.
     """
     if not target.is_dir() or target.is_symlink():
         os.replace(part, target)
@@ -202,7 +202,7 @@ def put_in_place(part: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder of our own making, if it is there; of a link the link alone."""
+    """Delete a file or folder that we made, if it exists; of a link, only the link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -213,9 +213,9 @@ def remove(path: Path) -> None:
 
 
 def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
-    """Delete what killed runs left in ``parent``, and say so; say what may be somebody's. Never raises OSError.
+    """Delete what killed runs left in ``parent``, and say so; report what may be in use. Never raises OSError.
 
-    old_names : of what older versions left there, whose owner nobody knows: it is said, and stays.
+    old_names : names of leftovers of older versions, whose owner is unknown: these are reported, not deleted.
     """
     gone, size, old = 0, 0, []
     with suppress(OSError), os.scandir(parent) as entries:
@@ -226,14 +226,14 @@ def tidy(parent: Path, old_names: re.Pattern[str] = _OLD) -> None:
             elif old_names.fullmatch(entry.name):
                 old.append(entry.name)
     if gone:
-        say(f"{parent}: deleted what {gone} killed run{'s' * (gone > 1)} had left unfinished ({_bytes(size)}).")
+        say(f"{parent}: deleted unfinished files of {gone} killed run{'s' * (gone > 1)} ({_bytes(size)}).")
     if old:
-        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version, which did not say whose it is. "
+        _say_once(f"{parent}: {_listed(old)}: left unfinished by an older version of Ruska, owner unknown. "
                   "Delete it if no run is writing there.")  # fmt: skip
 
 
 def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
-    """Delete one folder where that may be; how many bytes it held, or None where it stays."""
+    """Delete one folder if allowed; returns how many bytes it held, or None if it stays."""
     from filelock import FileLock, Timeout
 
     owner = Owner.parse(text)
@@ -241,11 +241,11 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
         return None
     try:
         if not _is_own_folder(folder):
-            _say_once(f"{folder}: is a link, or of another user: left alone.")
+            _say_once(f"{folder}: is a link, or belongs to another user: left alone.")
         elif owner.is_elsewhere():
-            _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that has ended.")
+            _say_once(f"{folder}: belongs to a run on {owner.computer}: left alone. Delete it if that run has ended.")
         elif not owner.is_dead():
-            _say_once(f"{folder}: belongs to a run that goes on (process {owner.pid}): left alone.")
+            _say_once(f"{folder}: belongs to a run that is still going (process {owner.pid}): left alone.")
         else:
             with FileLock(folder / _LOCK, timeout=0, thread_local=False):
                 if kind == "replaced":
@@ -255,7 +255,7 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
             _drop(folder)
             return size
     except Timeout:
-        _say_once(f"{folder}: is in use, perhaps from another computer: left alone.")
+        _say_once(f"{folder}: is in use, perhaps by another computer: left alone.")
     except FileNotFoundError:
         pass  # another run was faster
     except OSError as error:
@@ -264,12 +264,12 @@ def _tidy_one(folder: Path, text: str, kind: str) -> int | None:
 
 
 def _bring_back(folder: Path) -> None:
-    """What made room for a successor that did not come takes its place again."""
+    """Put back what made room for a successor that was never finished."""
     for old in folder.iterdir():
         target = folder.parent / old.name
         if old.name != _LOCK and not os.path.lexists(target):
             os.replace(old, target)
-            say(f"{target}: the run that was to replace it was killed: the old one is back.")
+            say(f"{target}: the run that was replacing it was killed: the old one was put back.")
 
 
 def _is_own_folder(folder: Path) -> bool:
@@ -287,7 +287,7 @@ def _empty(folder: Path) -> None:
 
 
 def _drop(folder: Path) -> None:
-    """The lock goes last: a kill in the middle leaves what the next run still recognises."""
+    """Delete the lock last: after a kill in between, the next run still recognises the folder."""
     with suppress(OSError):
         (folder / _LOCK).unlink(missing_ok=True)
         folder.rmdir()

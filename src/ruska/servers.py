@@ -44,7 +44,7 @@ def addresses_of(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{host[:_SHOWN]!r} is no name of a server") from error
+        raise OSError(f"{host[:_SHOWN]!r} is not the name of a server") from error
     return list(dict.fromkeys(str(where[0]) for *_, where in found))
 
 
@@ -80,16 +80,16 @@ def redirected(here: str, location: str, *, elsewhere: bool) -> str:
         now, then = urlsplit(here), urlsplit(target)
         _ = then.port
     except ValueError as error:
-        raise ValueError(f"is sent on to no address ({error})") from error
+        raise ValueError(f"redirects to something that is not an address ({error})") from error
     shown = repr(target[:_SHOWN])
     if "@" in then.netloc or "\\" in then.netloc:
-        raise ValueError("is sent on to an address with a user's name in it")
+        raise ValueError("redirects to an address with a user name in it")
     if then.scheme != "https" and (then.scheme, now.scheme) != ("http", "http"):
-        raise ValueError(f"is sent on to {shown}, which is not https://")
+        raise ValueError(f"redirects to {shown}, which is not https://")
     if not then.hostname:
-        raise ValueError(f"is sent on to {shown}, which names no server")
+        raise ValueError(f"redirects to {shown}, which names no server")
     if not elsewhere and origin(then) != origin(now):
-        raise ValueError(f"is sent on to another server, {shown}, but only weights, whose sha256 is known, may come "
+        raise ValueError(f"redirects to another server, {shown}, but only weights, whose sha256 is known, may come "
                          "from there")  # fmt: skip
     return then._replace(fragment="").geturl()
 

@@ -16,7 +16,7 @@ import ruska
 from ruska.cli import main as cli
 from ruska.errors import OutputError
 from ruska.image import Image
-from ruska.pipeline.batch import named_apart, said
+from ruska.pipeline.output_names import named_apart, said
 
 FOLDER = Path("in")
 NFD = normalize("NFD", "é.tif")
@@ -93,18 +93,22 @@ def crowd(tmp_path: Path) -> Path:
     return folder
 
 
-def batch(folder: Path, *words: str) -> int:
+def denoise(*words: object) -> int:
+    """``ruska denoise words..`` by the quickest method; its exit code."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["ruska", "denoise", str(folder), "-o", str(folder.with_name("out")), "--batch",
-                                    "-m", "gaussian", "--no-report", *words])  # fmt: skip
+        patch.setattr(sys, "argv", ["ruska", "denoise", *map(str, words), "-m", "gaussian", "--no-report"])
         with pytest.raises(SystemExit) as stop:
             cli.main()
     return int(stop.value.code or 0)
 
 
+def batch(folder: Path, *words: str) -> int:
+    return denoise(folder, "-o", folder.with_name("out"), "--batch", *words)
+
+
 def test_a_crowded_folder_gives_a_result_and_a_record_each(crowd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = {"img.tif": 33, "img.tif.gz.tif": 34, "a.tif": 35, "a.mrc": 36}
-    for words, code in (((), 0), (("--overwrite",), 0), ((), 4)):
+    for words, code in (((), 0), (("--overwrite",), 0), ((), 0), (("--set", "sigma=3"), 4)):
         assert batch(crowd, *words) == code
         out = crowd.with_name("out")
         records = {json.loads(file.read_text())["output"]["path"]: file.name for file in out.glob("*.record.json")}
@@ -118,3 +122,106 @@ def test_a_folder_that_cannot_be_made_is_one_line(crowd: Path, capsys: pytest.Ca
     crowd.with_name("out").write_text("mine")
     assert batch(crowd) == 4
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_several_files_go_into_a_folder_and_a_bad_one_is_told_at_the_end(
+    crowd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, broken = crowd.parent / "results" / "today", crowd / "broken.tif"
+    broken.write_bytes(b"II*")
+    words = (crowd / "a.tif", broken, crowd / "a.mrc", "-o", out)
+    assert denoise(*words, "--dry-run") == 3
+    told = capsys.readouterr()
+    assert "2 of 3 images would be restored" in told.out
+    assert "a.tif: 35 x 40 float32, gaussian, 0.1 s, " in told.out
+    assert not out.parent.exists()
+    assert denoise(*words) == 3
+    told = capsys.readouterr()
+    assert "1 of 3  " in told.out
+    assert f"2 of 3 images restored into {out}; 1 of 3 failed." in told.out
+    assert told.err.startswith(f"ruska: {broken}: ")
+    assert len(told.err.splitlines()) == 1
+    assert {file.name for file in out.iterdir()} == {"a.tif", "a.tif.record.json", "a.mrc", "a.mrc.record.json",
+                                                     "summary.csv"}  # fmt: skip
+    assert denoise(*words) == 3
+    assert "2 of 3 done before, skipped; 1 of 3 failed" in capsys.readouterr().out
+    assert denoise(*words, "--json") == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [(Path(one["file"]).name, one["state"]) for one in found] == [
+        ("a.tif", "skipped"), ("broken.tif", "failed"), ("a.mrc", "skipped")
+    ]  # fmt: skip
+    assert found[0]["record"]["method"] == found[0]["method"] == "gaussian"
+
+
+def test_a_quoted_pattern_and_a_folder_that_is_there_mean_a_batch_and_one_file_does_not(
+    crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(crowd)
+    assert denoise("a.*") == 0
+    assert {"a_denoised.tif", "a_denoised.mrc"} <= {file.name for file in crowd.iterdir()}
+    assert denoise("a.tif", "-o", "new/") == 0
+    assert denoise("a.mrc", "-o", "new") == 0
+    assert {"a.tif", "a.mrc", "summary.csv"} <= {file.name for file in (crowd / "new").iterdir()}
+    assert denoise("a.tif", "-o", "one.tif") == 0
+    assert (crowd / "one.tif").is_file()
+    capsys.readouterr()
+    for words, code, told in (
+        (("a.tif", "a.mrc", "-o", "both.tif"), 4, "Name a folder"),
+        (("a.tif", "--recursive"), 2, "Add --batch"),
+        (("b*.tif",), 3, "matches no file"),
+        ((".",), 3, "--batch"),  # as a stack: its images differ
+        (("a.tif", "a.mrc", "-o", "new", "--set", "sigmaa=1"), 2, "Did you mean"),
+    ):
+        assert denoise(*words) == code
+        error = capsys.readouterr().err
+        assert told in error
+        assert len(error.splitlines()) == 1
+
+
+def test_an_interrupted_batch_tells_what_was_done(
+    crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ruska.pipeline import restore
+
+    whole, calls = restore.restore, []
+
+    def interrupted(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(restore, "restore", interrupted)
+    assert batch(crowd) == 130
+    assert "1 of 4 images restored" in (told := capsys.readouterr().out)
+    assert "3 of 4 left" in told
+    assert len((crowd.with_name("out") / "summary.csv").read_text().splitlines()) == 2
+    assert batch(crowd) == 0
+    assert "3 of 4 images restored" in (told := capsys.readouterr().out)
+    assert "1 of 4 done before, skipped" in told
+
+
+def test_the_table_fits_the_terminal(
+    crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ruska.cli.batch import _draw, _losses
+    from ruska.pipeline.batch import Outcome
+
+    verdict = {"level": "good", "numbers": {"noise_before": 12.345, "noise_after": 0.5}}
+    outcomes = [
+        Outcome("in/[red]a.tif", Path("out/a.tif"), "done", {"method": "tv", "verdict": verdict}, seconds=2.34),
+        Outcome("in/b.tif", Path("out/b.tif"), "failed", error=OutputError("out/b.tif", "exists already")),
+    ]
+    monkeypatch.setenv("COLUMNS", "100")
+    _draw(outcomes, Path("out"), dry_run=False)
+    head, first, second = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["file", "method", "noise", "verdict", "time", "output"]
+    assert first == ["[red]a.tif", "tv", "12.3", "->", "0.5", "no", "objection", "found", "2.3", "s", "a.tif"]
+    assert second == ["b.tif", "failed,", "see", "below"]
+    monkeypatch.setenv("COLUMNS", "40")
+    _draw(outcomes, Path("out"), dry_run=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "in/[red]a.tif: tv, noise 12.3 -> 0.5, no objection found, 2.3 s (out/a.tif)", "in/b.tif: failed"
+    ]  # fmt: skip
+    planned = [Outcome("x", Path(f"out/{n}.mrc"), "foreseen", {"losses": "MRC has no names."}) for n in range(3)]
+    assert _losses([*outcomes, *planned]) == ["0.mrc and 2 more: MRC has no names."]

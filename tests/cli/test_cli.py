@@ -321,7 +321,7 @@ def test_a_model_is_trained_listed_verified_and_used(noisy, capsys):
     card = json.loads(capsys.readouterr().out)
     assert card["data"][0]["voxel_size_nm"] == {"Y": 4.0, "X": 4.0}
     ruska_command("models", "verify", model)
-    assert "whole" in capsys.readouterr().out
+    assert "intact" in capsys.readouterr().out
     out = folder / "clean.tif"
     ruska_command("denoise", noisy, "-o", out, "--model", model, "--no-report", "--json", capsys=capsys)
     assert json.loads(capsys.readouterr().out)["weights"] == card["sha256"]
@@ -332,7 +332,7 @@ def test_a_model_is_trained_listed_verified_and_used(noisy, capsys):
     weights.write_bytes(weights.read_bytes()[:-7])
     ruska_command("models", "verify", model, code=3)
     ruska_command("denoise", noisy, "-o", folder / "b.tif", "--model", model, code=3)
-    assert "not what its card speaks of" in capsys.readouterr().err
+    assert "does not match its card" in capsys.readouterr().err
     assert not (folder / "b.tif").exists()
 
 
@@ -356,6 +356,26 @@ def test_references_of_the_detector_are_applied_and_recorded(noisy, capsys):
     np.testing.assert_allclose(ruska.read(folder / "a.tif").numpy(), (raw - 100.0) * gain, rtol=1e-5)
     assert set(record["input"]["detector"]) == {"dark", "gain"}
     assert "--gain" in record["command"]
+    np.save(folder / "gain.npy", gain[::-1])
+    np.save(folder / "bad.npy", np.eye(*raw.shape, dtype=np.uint8))
+    more = ["--gain-as", "flip-y", "--dark-as", "times2", "--defects", folder / "bad.npy", "--defects-as", "keep"]
+    ruska_command("denoise", noisy, "-o", folder / "a.tif", *words, *more, "--overwrite", "--json")
+    record = json.loads(capsys.readouterr().out)
+    good = ~np.eye(*raw.shape, dtype=bool)
+    np.testing.assert_allclose(ruska.read(folder / "a.tif").numpy()[good], ((raw - 200.0) * gain)[good], rtol=1e-5)
+    assert {name: of["as"] for name, of in record["input"]["detector"].items()} == {
+        "dark": "times2", "gain": "flip-y", "defects": "keep"}  # fmt: skip
+    for option in ("--gain-as flip-y", "--dark-as times2", "--defects-as keep"):
+        assert option in record["command"]
+    assert f"{min(raw.shape)} pixels of a frame" in " ".join(record["warnings"])
+    ruska_command("noise", noisy, "--gain", folder / "gain.npy", "--gain-as", "keep")
+    assert "corrected for the detector" in " ".join(capsys.readouterr().out.split())
+    ruska_command("denoise", noisy, "-o", folder / "a.tif", *words, "--gain-as", "rot45", code=2)
+    assert "rot90" in capsys.readouterr().err
+    ruska_command("denoise", noisy, "-o", folder / "c.tif", *words, "--dry-run")
+    assert "corrected for the detector" in " ".join(capsys.readouterr().out.split())
+    ruska_command("train", "prior", noisy, "-o", folder / "model", "--gain", folder / "gain.npy", code=2)
+    assert "--gain: is not used by train prior" in capsys.readouterr().err
     np.save(folder / "gain.npy", gain[:-1])
     ruska_command("denoise", noisy, "-o", folder / "b.tif", *words, code=3)
     assert "gain reference" in capsys.readouterr().err
@@ -370,7 +390,7 @@ def test_hot_pixels_are_mended_said_and_kept_where_asked(noisy, capsys):
     out = noisy.with_name("clean.tif")
     ruska_command("denoise", noisy, "-o", out, "--method", "gaussian", capsys=capsys)
     assert "2 hot pixels" in capsys.readouterr().out
-    assert "2 hot pixels stand out" in noisy.with_name("clean.report.html").read_text()
+    assert "2 hot pixels (of 7680) were replaced" in noisy.with_name("clean.report.html").read_text()
     assert ruska.read(out).numpy().max() < 2000
     words = ("--method", "gaussian", "--keep-outliers", "--overwrite", "--json", "--no-report")
     ruska_command("denoise", noisy, "-o", out, *words, capsys=capsys)
@@ -414,3 +434,22 @@ def test_every_restoration_can_remove_interference(task, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     ruska_command(task, "--help", capsys=capsys)
     assert "--remove-interference" in capsys.readouterr().out
+
+
+def test_noise_prints_and_writes_only_where_it_is_asked_to(noisy, capsys):
+    folder = noisy.with_name("alone")
+    folder.mkdir()
+    stack = np.stack([np.random.default_rng(k).normal(100, 5 + 10 * (k > 2), (80, 96)) for k in range(5)])
+    ruska.write(folder / "stack.tif", stack.astype(np.float32), axes="ZYX")
+    ruska_command("noise", folder / "stack.tif")
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("Noise of stack.tif")
+    assert "of slice 1: " in said
+    assert "picture" not in said
+    assert [file.name for file in folder.iterdir()] == ["stack.tif"]
+    ruska_command("noise", folder / "stack.tif", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert found["each_slice"][0]["slices"] == [1, 2, 3, 4, 5]
+    assert found["each_slice"][0]["std"] == pytest.approx([5, 5, 5, 15, 15], rel=0.15)
+    ruska_command("noise", folder / "stack.tif", "-o", folder / "kept")
+    assert sorted(file.name for file in (folder / "kept").iterdir()) == ["noise.json", "noise.png"]

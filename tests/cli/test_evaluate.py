@@ -125,3 +125,19 @@ def test_repeated_frames_are_compared_as_far_apart_as_the_record_says(
     assert "Add --frames" in capsys.readouterr().err
     command(tmp_path / "movie.tif", "--frames", "--apart", 7, code=3)
     assert "too few" in capsys.readouterr().err
+
+
+def test_each_number_is_explained_and_inverted_contrast_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inverted = files / "inverted.tif"
+    ruska.write(inverted, Image(60000 - 1000 * ruska.read(files / "result.tif").numpy(), "YX", NM))
+    command(inverted, "--truth", files / "here.tif", "--noisy", files / "noisy.tif")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "faults the contrast is inverted" in said
+    assert "PSNR -" in said
+    assert "higher is better" in said
+    command(inverted, "--truth", files / "here.tif", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["meaning"]) >= {"psnr_db", "ssim", "gmsd", "resolution_px", "correlation", "noise_after"}
+    ruska.write(files / "movie.tif", np.stack([ruska.read(files / "noisy.tif").numpy()] * 3), axes="TYX")
+    command(files / "movie.tif", "--frames")
+    assert "r of two frames" in " ".join(capsys.readouterr().out.split())

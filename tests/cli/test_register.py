@@ -72,3 +72,20 @@ def test_the_recorded_command_repeats_a_stack(files: Path, capsys: pytest.Captur
     words = shlex.split(json.loads((files / "out.record.json").read_text())["command"])
     command(*words[2:], "--overwrite")
     assert np.array_equal(first, ruska.read(files / "out.npy").numpy())
+
+
+def test_what_the_output_cannot_hold_is_said_before_the_work(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = np.random.default_rng(1).integers(0, 99, (3, 64, 64)).astype(np.int32)  # which would fail later, too
+    ruska.write(files / "whole.tif", Image(stack, "ZYX"))
+    command(files / "whole.tif", "-o", files / "whole.mrc", code=4)
+    assert "MRC holds no int32. Pass --dtype float32" in capsys.readouterr().err
+    five = Image(np.zeros((2, 3, 8, 8), np.float32), "TZYX")
+    ruska.write(files / "five.ome.tif", five)
+    command(files / "five.ome.tif", "-o", files / "five.mrc", code=4)
+    assert "MRC holds three axes" in capsys.readouterr().err
+    command(files / "clean.tif", files / "noisy.tif", "-o", files / "placed.mrc", "--json")
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert any("16-bit" in line for line in json.loads(said.out)["output"]["not_kept"])
+    command(files / "clean.tif", files / "noisy.tif", "-o", files / "again.mrc")
+    assert "In the MRC file, uint8 values are stored as 16-bit integers" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_a_fault_is_shown_whole_and_marked(here: Path, monkeypatch: pytest.Monke
     assert code == 1
     assert "Traceback" in shown
     assert "| ruska: all is well" in shown.splitlines()  # what is not ours has the mark
-    assert shown.splitlines()[-1].startswith("ruska: this is a fault")
+    assert shown.splitlines()[-1].startswith("ruska: this is a bug")
 
 
 def test_warnings_logs_and_prints_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

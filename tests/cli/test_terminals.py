@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -60,3 +61,31 @@ def test_a_name_that_is_too_long_is_one_line(here: Path) -> None:
         assert (code, len(errors.strip().splitlines())) == (expected, 1)
         assert "leave room" in errors
     assert run("info", "z" * 300 + ".tif")[0] == 3
+
+
+LIBRARY_SPEAKS = """
+import logging, sys, warnings
+from ruska.cli.terminal import guard_streams
+guard_streams()
+here = sys.argv[1] + "/site-packages/somebody/inner.py"
+def warn(message, category, file=here):
+    warnings.warn_explicit(message, category, file, 7)
+warn("tag 270 is corrupt\\nand more", UserWarning)
+warn("invalid value encountered in divide", RuntimeWarning)
+warn("use other_function", FutureWarning)
+warn("the processor is used", UserWarning, sys.modules["ruska"].__file__)
+logging.getLogger("tifffile.inner").warning("page %d\\nis broken", 3)
+logging.getLogger("ruska").warning("ruska: a file was left")
+"""
+
+
+def test_what_libraries_say_is_one_plain_line_or_nothing(tmp_path):
+    def said(*options):
+        command = [sys.executable, *options, "-c", LIBRARY_SPEAKS, str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True).stderr.splitlines()
+
+    assert said() == [
+        r"ruska: somebody says: tag 270 is corrupt\nand more", "ruska: the processor is used",
+        r"ruska: tifffile says: page 3\nis broken", "ruska: a file was left",
+    ]  # fmt: skip
+    assert any("invalid value" in line for line in said("-W", "default"))  # for who looks for a fault

@@ -123,7 +123,7 @@ def test_what_is_no_corpus_is_one_line(packed, tmp_path):
     with pytest.raises(InputError, match="manifest"):
         show(tmp_path)
     (tmp_path / "manifest.json").write_text('{"planes": [{}]}')
-    with pytest.raises(InputError, match="no corpus"):
+    with pytest.raises(InputError, match="not a corpus"):
         show(tmp_path)
     with pytest.raises(OutputError, match="PNG"):
         show(packed[0], tmp_path / "nowhere" / "sheet.png")

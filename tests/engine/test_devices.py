@@ -116,7 +116,7 @@ def test_where_no_part_fits_the_processor_goes_on(device):
     out, outcome, _ = run_whole(method, VALUES, "ZYX", edge=32)
     np.testing.assert_allclose(out, whole, rtol=1e-5)
     assert {d for d, _ in method.seen} == {"cpu"}
-    assert "the processor was used" in outcome.notes[-1]
+    assert "the CPU was used" in outcome.notes[-1]
     assert len(outcome.notes) == 2
 
 
@@ -178,7 +178,7 @@ def test_sweeps_go_on_with_the_processor():
     whole, *_ = run_whole(Diffusion(), VALUES[0], edge=100)
     out, outcome, _ = run_whole(SmallDiffusion(), VALUES[0], edge=30)
     np.testing.assert_allclose(out, whole, rtol=1e-5)
-    assert "the processor was used" in outcome.notes[0]
+    assert "the CPU was used" in outcome.notes[0]
 
 
 def test_a_processor_without_memory_is_said():

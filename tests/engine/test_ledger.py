@@ -117,10 +117,10 @@ def test_work_that_was_begun_on_another_computer_is_gone_on_with_and_said(tmp_pa
         (folder / "owner").write_text("lab3-0123abcd-7-8\n")
     with work_folder(target) as folder:
         assert Ledger(folder, {}).resumed
-    assert "begun on lab3" in caplog.text
+    assert "started on lab3" in caplog.text
     with work_folder(target):
         pass
-    assert caplog.text.count("begun on") == 1
+    assert caplog.text.count("started on") == 1
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -53,6 +53,21 @@ def test_a_planted_fault_is_named(fault, word):
     assert len(kinds) == 1, said
 
 
+def test_inverted_contrast_is_named_and_the_rest_is_measured_behind_it():
+    (inverted,) = find_faults(1 - CELL + NOISE, CELL).said
+    assert inverted.startswith("the contrast is inverted: coarse detail correlates by -1.00")
+    scaled, noisier = find_faults(60000 - 200 * shifted(3.25, -7.5), CELL), find_faults(0.1 - CELL + 10 * NOISE, CELL)
+    assert "inverted" in scaled.said[0]
+    assert "shifted by +3.25 px along Y and -7.50 px along X" in scaled.said[1]
+    assert "contrast is 200 times that of the truth, another grey scale" in scaled.said[2]
+    assert scaled.gain == pytest.approx(-200, rel=0.02)
+    assert "inverted" in noisier.said[0]
+    lattice = np.sin(np.arange(320) / 3)[:, None] * np.sin(np.arange(320) / 3)
+    assert "inverted" in find_faults(-lattice + NOISE[:320, :320], lattice).said[0]
+    other = cell_phantom(CELL.shape, seed=9)
+    assert "inverted" not in " ".join((*find_faults(other, CELL).said, *find_faults(-other, CELL).said))
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.01, 0.05])
 def test_a_sound_result_has_no_fault(noise):
     result = CELL + np.random.default_rng(1).normal(0, 1, CELL.shape) * noise

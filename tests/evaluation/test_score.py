@@ -76,7 +76,7 @@ def test_alone_only_the_noise_is_estimated() -> None:
     assert found.truth is None
     assert found.residual is None
     assert found.noise_before is None
-    assert set(found.as_dict()) == {"planes", "of_planes", "noise_after", "notes"}
+    assert set(found.as_dict()) == {"planes", "of_planes", "noise_after", "notes", "meaning"}
 
 
 def test_dictionary_is_json() -> None:

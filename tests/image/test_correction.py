@@ -66,27 +66,58 @@ def test_large_counts_keep_their_digits() -> None:
     np.testing.assert_array_equal(fixed.numpy(), 1.0)
 
 
-def test_pixels_without_a_usable_gain_are_invalid() -> None:
-    gain, dark = np.ones((6, 6)), np.zeros((6, 6))
+def test_pixels_without_a_usable_reference_are_the_median_of_those_around() -> None:
+    gain, dark = np.ones((40, 40)), np.zeros((40, 40))
     gain[0, 0], gain[1, 1], gain[2, 2], gain[3, 3], dark[4, 4] = 0, -1, np.nan, np.inf, np.nan
-    known = np.ones((2, 6, 6), bool)
+    raw = np.random.default_rng(0).integers(0, 250, (2, 40, 40)).astype(np.uint8)
+    known = np.ones((2, 40, 40), bool)
     known[1, 5, 5] = False
-    fixed = corrected(Image(np.full((2, 6, 6), 10, np.uint8), "ZYX", mask=known), dark, gain)
-    expected = known.copy()
-    expected[:, range(5), range(5)] = False
-    np.testing.assert_array_equal(fixed.mask, expected)
-    np.testing.assert_array_equal(
-        np.isnan(fixed.numpy()), np.broadcast_to(np.eye(6) * (np.arange(6) < 5) > 0, (2, 6, 6))
-    )
-    assert "5 pixels of a frame" in fixed.notes[-1]
+    defects = np.zeros((40, 40), np.uint8)
+    defects[10:14, :] = 1
+    fixed = corrected(Image(raw, "ZYX", mask=known), dark, gain, defects)
+    assert fixed.mask is known  # all could be mended
+    values = fixed.numpy()
+    bad = defects > 0
+    bad[range(5), range(5)] = True
+    np.testing.assert_array_equal(values[:, ~bad], raw[:, ~bad])
+    for z, y, x in ((0, 0, 0), (1, 2, 2), (1, 10, 20), (0, 12, 39)):
+        rows, columns = (slice(max(0, i - r), i + r + 1) for i, r in ((y, 1 + (y == 12)), (x, 1 + (y == 12))))
+        near = raw[z, rows, columns][~bad[rows, columns]]
+        assert values[z, y, x] == np.median(near)
+    assert "165 pixels of a frame" in fixed.notes[-1]
     assert gain[0, 0] == 0  # the caller's reference is untouched
+    for box in ((slice(0, 1), slice(9, 13), slice(3, 30)), (slice(1, 2), slice(12, 13), slice(39, 40))):
+        np.testing.assert_array_equal(fixed.data[box], values[box])
+
+
+def test_what_is_far_from_any_good_pixel_is_invalid() -> None:
+    gain = np.ones((50, 60))
+    gain[10:40, 10:40] = 0
+    fixed = corrected(Image(np.full((50, 60), 9, np.uint8), "YX"), gain=gain)
+    lost = np.zeros((50, 60), bool)
+    lost[16:34, 16:34] = True
+    np.testing.assert_array_equal(fixed.mask, ~lost)
+    np.testing.assert_array_equal(np.isnan(fixed.numpy()), lost)
+    assert "324 of them" in fixed.notes[-1]
+
+
+def test_references_of_several_frames_are_averaged_and_those_of_a_region_hold_there() -> None:
+    dark = np.arange(3 * 8 * 10, dtype=np.float64).reshape(3, 8, 10)
+    dark[0, 1, 1] = np.nan
+    image = Image(np.full((2, 8, 10), 500, np.uint16), "TYX")
+    fixed = corrected(image, Image(dark, "TYX", name="dark.mrc"))
+    np.testing.assert_allclose(fixed.numpy(), np.broadcast_to(500 - np.nanmean(dark, 0), (2, 8, 10)))
+    assert "the mean of its 3 frames" in fixed.notes[-1]
+    part = corrected(image, gain=np.full((4, 5), 2.0), covers=(slice(2, 6), slice(5, 10))).numpy()
+    assert (part[:, 2:6, 5:] == 1000).all()
+    assert np.isnan(part).sum() == 2 * (80 - 20)
 
 
 @pytest.mark.parametrize(("reference", "words"), [
-    (np.ones((10, 8)), ["10 x 8", "8 x 10", "transpose", "gain.T", "flipped"]),
-    (np.ones((16, 20)), ["16 x 20", "2 x 2", "bin"]), (np.ones((12, 11)), ["Crop the reference"]),
-    (np.ones((4, 10)), ["Crop the image"]), (np.ones((20, 4)), ["--axes"]), (np.ones((3, 8, 10)), ["Average"]),
-    (np.ones(10), ["one frame"]),
+    (np.ones((10, 8)), ["10 x 8", "8 x 10", "quarter", "--gain-as rot90", "rot270"]),
+    (np.ones((16, 20)), ["16 x 20", "2 x 2", "--gain-as bin2"]), (np.ones((12, 11)), ["Crop the reference"]),
+    (np.ones((20, 16)), ["2 x 2", "--gain-as bin2,rot90"]), (np.ones((4, 5)), ["2 x 2", "--gain-as expand2"]),
+    (np.ones((4, 10)), ["--roi 0:4,0:10"]), (np.ones((20, 4)), ["--axes"]),
 ])  # fmt: skip
 def test_a_reference_that_does_not_fit_says_what_would(reference: np.ndarray, words: list[str]) -> None:
     with pytest.raises(GeometryError, match="gain reference") as caught:
@@ -101,5 +132,7 @@ def test_images_serve_as_references_and_are_named() -> None:
     fixed = corrected(image, dark=dark)
     np.testing.assert_array_equal(fixed.numpy(), 5.0)
     assert "dark.mrc" in fixed.notes[-1]
+    with pytest.raises(GeometryError, match="one frame"):
+        corrected(image, dark=np.ones(10))
     with pytest.raises(GeometryError, match=r"dark\.mrc"):
         corrected(Image(np.zeros((9, 9)), "YX"), dark=dark)

@@ -106,3 +106,18 @@ def test_a_slice_that_changes_under_way_is_an_error(tmp_path: Path) -> None:
     Pillow.fromarray(STACK[0][:-1]).save(tmp_path / "img3.png")
     with pytest.raises(InputError, match="changed"):
         image.data[3:4]
+
+
+def test_names_unlike_those_of_slices_and_stores_among_images(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("cell_1.tif", "cell_2.tif"):
+        write(folder / name, Image(np.zeros((3, 4), np.uint8), "YX"))
+    assert not [note for note in read(folder).notes if "--batch" in note]
+    write(folder / "grid.tif", Image(np.zeros((3, 4), np.uint8), "YX"))
+    assert [note for note in read(folder).notes if "(cell_1.tif, grid.tif)" in note and "--batch" in note]
+    write(folder / "store.ome.zarr", Image(np.zeros((3, 4), np.uint8), "YX"))
+    assert [file.name for file in members(folder, every_format=True)] == [
+        "cell_1.tif", "cell_2.tif", "grid.tif", "store.ome.zarr"
+    ]  # fmt: skip
+    assert read(folder).shape == (3, 3, 4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ruska.errors import GeometryError, InputError
-from ruska.image import Image, Quantity
+from ruska.image import NO_UNIT, Image, Quantity
 from ruska.io import read, write
 
 DATA = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
@@ -103,7 +103,7 @@ def test_ilastik_axistags_order_the_axes(tmp_path: Path) -> None:
     assert image.spacing["Z"] == Quantity(0.05, "um")
 
 
-@pytest.mark.parametrize(("name", "unit"), [("element_size_um", "um"), ("resolution", "nm")])
+@pytest.mark.parametrize(("name", "unit"), [("element_size_um", "um"), ("resolution", "")])
 def test_a_voxel_size_makes_a_stack_a_volume(tmp_path: Path, name: str, unit: str) -> None:
     path = h5(tmp_path / "a.h5", data=DATA)
     with h5py.File(path, "a") as file:
@@ -111,7 +111,7 @@ def test_a_voxel_size_makes_a_stack_a_volume(tmp_path: Path, name: str, unit: st
     image = read(path)
     assert image.axes == "ZYX"
     assert dict(image.spacing) == {"Z": Quantity(40, unit), "Y": Quantity(4, unit), "X": Quantity(4, unit)}
-    assert dict(image.header) == {}
+    assert dict(image.header) == ({} if unit else {"hdf5": {"size_attribute": name}})
 
 
 def hyperspy(path: Path, navigates: list[bool], units: list[str]) -> Path:
@@ -232,3 +232,39 @@ def test_labels_of_dimensions_say_the_axes(tmp_path: Path, labels: tuple[str, ..
     assert image.axes == axes
     np.testing.assert_array_equal(image.numpy(), data.transpose(order))
     assert any("axes" in note for note in image.notes) == (axes == "QYX")
+
+
+def test_what_is_said_without_a_unit_and_in_words_is_kept(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = DATA
+        file["raw"].attrs["resolution"] = [40.0, 4.0, 2.0]
+        for i, label in enumerate(("angle", "row", "col")):
+            file["raw"].dims[i].label = label
+        file["volumes/cremi"] = DATA
+        file["volumes/cremi"].attrs["resolution"] = [40.0, 4.0, 4.0]
+        file["sized"] = DATA
+        file["sized"].attrs.update({"voxel_size": [2.0, 3.0, 4.0], "voxel_size_unit": "micron"})
+        file["ilastik"] = DATA
+        tags = [{"key": "x", "resolution": 2.0}, {"key": "y", "resolution": 3.0}, {"key": "z", "resolution": 50.0}]
+        file["ilastik"].attrs["axistags"] = json.dumps({"axes": tags})
+        file["ones"] = DATA
+        file["ones"].attrs["resolution"] = [1, 1, 1]
+    image = read(f"{tmp_path}/a.h5:/raw")
+    assert (image.axes, dict(image.spacing)) == ("QYX", {"Y": Quantity(4, NO_UNIT), "X": Quantity(2, NO_UNIT)})
+    assert any("'angle'" in note for note in image.notes)
+    assert image.voxel_size_nm == {}
+    write(tmp_path / "b.h5", image)
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert [d.label for d in file["data"].dims] == ["angle", "row", "col"]
+        np.testing.assert_array_equal(file["data"].attrs["resolution"], [4, 2])
+        assert "element_size_um" not in file["data"].attrs
+    assert read(tmp_path / "b.h5").spacing == image.spacing
+    cremi = read(f"{tmp_path}/a.h5:/volumes/cremi")
+    assert cremi.voxel_size_nm == {"Z": 40.0, "Y": 4.0, "X": 4.0}
+    assert "CREMI" in cremi.notes[0]
+    assert read(f"{tmp_path}/a.h5:/sized").voxel_size_nm == pytest.approx({"Z": 2000.0, "Y": 3000.0, "X": 4000.0})
+    tagged = read(f"{tmp_path}/a.h5:/ilastik")
+    assert (tagged.axes, {a: q.value for a, q in tagged.spacing.items()}) == ("ZYX", {"X": 2.0, "Y": 3.0, "Z": 50.0})
+    assert read(f"{tmp_path}/a.h5:/ones").spacing == {}
+    given = read(f"{tmp_path}/a.h5:/ilastik", voxel_size="50nm,3nm,2nm")
+    assert given.voxel_size_nm == {"Z": 50.0, "Y": 3.0, "X": 2.0}

@@ -12,7 +12,7 @@ import pytest
 
 from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity, crop
-from ruska.io import mrc, read, write
+from ruska.io import losses, read, write
 
 RNG = np.random.default_rng(0)
 VOLUME = RNG.normal(size=(4, 5, 6)).astype(np.float32)
@@ -201,9 +201,10 @@ def test_other_gzipped_files_are_not_taken_for_mrc(tmp_path: Path) -> None:
 
 def test_what_mrc_does_not_hold_is_said(tmp_path: Path) -> None:
     image = Image(VOLUME, "TYX", {"T": Quantity(2.0, "s")}, meaning="counts", provenance={"seed": 1},
-                  header={"tiff": {}}, mask=VOLUME > 0)  # fmt: skip
-    lost = " ".join(mrc.write(tmp_path / "a.mrc", image))
-    for word in ("TYX", "spacing along T", "counts", "record", "tiff", "mask"):
+                  header={"tiff": {"Artist": "E. R."}}, mask=VOLUME > 0)  # fmt: skip
+    lost = " ".join(losses(tmp_path / "a.mrc", image).lines)
+    assert lost == " ".join(write(tmp_path / "a.mrc", image))
+    for word in ("TYX", "frame interval", "counts", "record", "TIFF's artist", "mask"):
         assert word in lost
 
 

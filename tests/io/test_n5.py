@@ -72,21 +72,25 @@ def test_missing_blocks_are_zero_and_small_ones_fit(tmp_path: Path) -> None:
     ("group", {"resolution": [4, 5, 40], "units": ["nm", "nm", "nm"]}, (80.0, 10.0, 8.0)),
     ("dataset", {"transform": {"axes": ["z", "y", "x"], "scale": [40.0, 5.0, 4.0], "translate": [0.0, 2.0, 0.0],
                                "units": ["nm", "nm", "nm"]}}, (40.0, 5.0, 4.0)),
+    ("dataset", {"resolution": [4, 5, 40]}, ()), ("group", {"pixelResolution": [4, 5, 40], "unit": "pixel"}, ()),
 ])  # fmt: skip
 def test_voxel_sizes(tmp_path: Path, where: str, said: dict[str, Any], expected: tuple[float, ...]) -> None:
     own = said if where == "dataset" else {}
-    dataset(tmp_path / "a.n5" / "em" / "s1", {**own, "downsamplingFactors": [2, 2, 2]})
+    block(dataset(tmp_path / "a.n5" / "em" / "s1", {**own, "downsamplingFactors": [2, 2, 2]}), bytes(60))
     (tmp_path / "a.n5" / "em" / "attributes.json").write_text(json.dumps({} if own else said))
     image = read(f"{tmp_path}/a.n5:/em/s1")
-    assert tuple(image.voxel_size_nm[a] for a in "ZYX") == expected
+    assert tuple(image.voxel_size_nm[a] for a in "ZYX" if a in image.voxel_size_nm) == expected
+    if not expected:  # numbers without a unit stay without
+        assert [q.unit for q in image.spacing.values()] == [""] * 3
+        assert image.spacing["Z"].value / image.spacing["X"].value == 10
     assert ("Y" in image.origin) == ("transform" in said)
 
 
 def test_the_finest_level_is_taken_and_several_datasets_are_named(tmp_path: Path) -> None:
     for level in ("s0", "s1"):
-        dataset(tmp_path / "a.n5" / "em" / level, dimensions=[9 if level == "s0" else 5, 4, 3])
+        block(dataset(tmp_path / "a.n5" / "em" / level, dimensions=[9 if level == "s0" else 5, 4, 3]), bytes(60))
     assert read(tmp_path / "a.n5").shape == (3, 4, 9)
-    dataset(tmp_path / "a.n5" / "labels")
+    block(dataset(tmp_path / "a.n5" / "labels"), bytes(60))
     with pytest.raises(InputError, match="/em/s0, /labels"):
         read(tmp_path / "a.n5")
     assert read(f"{tmp_path}/a.n5:/labels").shape == (3, 4, 5)
@@ -115,3 +119,14 @@ def test_damaged_blocks_are_named(tmp_path: Path, packed: bytes, sizes: tuple[in
     block(folder, packed, sizes, mode)
     with pytest.raises(InputError, match="block 0/0/0 is damaged"):
         read(folder).numpy()
+
+
+def test_a_dataset_without_its_blocks_is_an_error(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "a.n5" / "em")
+    (folder / "7").mkdir()
+    (folder / "7" / "notes.txt").write_text("no block")
+    with pytest.raises(InputError, match="none of the chunks of dataset '/em'") as caught:
+        read(tmp_path / "a.n5")
+    assert caught.value.fix
+    block(folder, bytes(60))
+    assert read(tmp_path / "a.n5").shape == (3, 4, 5)

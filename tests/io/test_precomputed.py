@@ -66,11 +66,17 @@ def volume(folder: Path, scale: dict[str, Any], **info: Any) -> Path:
 
 def test_channels_labels_and_missing_chunks(tmp_path: Path) -> None:
     path = volume(tmp_path / "v.precomputed", {}, num_channels=2, type="segmentation")
+    with pytest.raises(InputError, match="none of the chunks of scale 'a'"):
+        read(path)
+    (path / "a" / "0-4_0-4_0-4").write_bytes(bytes(range(128)))
     image = read(path)
     assert (image.axes, image.shape, image.meaning) == ("CZYX", (2, 4, 4, 4), "labels")
-    assert not image.numpy().any()
-    (path / "a" / "0-4_0-4_0-4").write_bytes(bytes(range(128)))
-    np.testing.assert_array_equal(read(path).numpy().ravel(), np.arange(128))
+    np.testing.assert_array_equal(image.numpy().ravel(), np.arange(128))
+    path = volume(tmp_path / "w.precomputed", {"size": [8, 4, 4]})
+    (path / "a" / "4-8_0-4_0-4").write_bytes(bytes([7]) * 64)
+    values = read(path).numpy()
+    assert (values[..., 4:] == 7).all()
+    assert not values[..., :4].any()  # a chunk that is missing beside one that is there
 
 
 @pytest.mark.parametrize(("scale", "info"), [

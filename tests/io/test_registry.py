@@ -16,7 +16,8 @@ from ruska.errors import GeometryError, InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
 from ruska.io import FORMATS, check_holds, check_output, find_format, read, split_inner, write
 from ruska.io import registry as module
-from ruska.io.registry import assumed_axes, format_of_name, not_carried, parse_voxel_size, to_units, with_axes
+from ruska.io.losses import unheld
+from ruska.io.registry import assumed_axes, format_of_name, parse_voxel_size, to_units, with_axes
 
 DATA = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 WRITABLE = sorted({s for f in FORMATS if f.writes for s in f.suffixes} - {".jpg", ".jpeg", ".bmp"})
@@ -243,10 +244,10 @@ def test_assumed_axes_are_said() -> None:
 
 def test_losses_name_what_is_lost_and_nothing_else() -> None:
     image = Image(DATA, "CYX", {"X": Quantity(1, "nm")}, {"X": Quantity(3, "nm")}, "labels", ("a", "b"), DATA > 1,
-                  {"tiff": 1}, {"seed": 1})  # fmt: skip
-    assert len(not_carried(image, "")) == 8
-    assert not_carried(image, "spacing origin axes channels mask header record meaning") == ()
-    assert not_carried(Image(DATA[0], "YX", origin={"X": Quantity(0, "nm")}), "") == ()
+                  {"fei": 1}, {"seed": 1})  # fmt: skip
+    assert len(unheld(image, ()).things) == 8
+    assert not unheld(image, {"spacing", "origin", "axes", "channels", "mask", "header", "record", "meaning"})
+    assert not unheld(Image(DATA[0], "YX", origin={"X": Quantity(0, "nm")}, header={"imagej": {"unit": "nm"}}), ())
 
 
 def test_sizes_of_another_kind_have_no_length() -> None:

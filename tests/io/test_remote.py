@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from ruska.errors import InputError, MissingExtraError, OutputError
 from ruska.image import Image, Quantity
@@ -225,7 +226,7 @@ def leading() -> Iterator[str]:
         ("https://0xa.1", "address within a network"),
         ("https://inside.example.org", "address within a network"),
         ("ftp://127.0.0.1", "not https://"),
-        ("http://me:s3cret@127.0.0.1", "a user's name"),
+        ("http://me:s3cret@127.0.0.1", "a user name"),
         ("", "TooManyRedirects"),
     ],
 )
@@ -251,3 +252,27 @@ def test_a_server_may_lead_to_another_like_it(
     write(folder / "d.ome.zarr", Image(VOLUME, "ZYX", SPACING))
     monkeypatch.setattr(Leading, "target", address)
     np.testing.assert_array_equal(read(f"{leading}/d.ome.zarr").numpy(), VOLUME)
+
+
+def test_a_store_on_a_server_without_its_chunks(server: tuple[str, Path], tensorstore_files: str) -> None:
+    address, folder = server
+    for name, metadata in (
+        ("raw.n5", "attributes.json"),
+        ("plain.precomputed", "info"),
+        ("murmur.precomputed", "info"),
+    ):
+        (folder / "bare" / name).mkdir(parents=True)
+        shutil.copy(folder / "stores" / name / metadata, folder / "bare" / name)
+        with pytest.raises(InputError, match="none of the chunks"):
+            read(f"{address}/bare/{name}")
+    array = zarr.create_array(str(folder / "bare" / "v.zarr"), shape=(4, 50, 60), chunks=(1, 25, 30), dtype="u1")
+    with pytest.raises(InputError, match="none of the chunks"):
+        read(f"{address}/bare/v.zarr")
+    array[3, 49, 59] = 7  # the last of its chunks alone
+    assert read(f"{address}/bare/v.zarr").numpy().sum() == 7
+    head = folder / "bare" / "raw.n5" / "attributes.json"
+    head.write_text(json.dumps({**json.loads(head.read_text()), "dimensions": [2000, 1700, 900]}))
+    Quiet.asked.clear()
+    image = read(f"{address}/bare/raw.n5")
+    assert any("none of 128 chunks" in note for note in image.notes)
+    assert 128 <= len(Quiet.asked) < 150

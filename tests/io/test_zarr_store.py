@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ruska.errors import GeometryError, InputError, OutputError
-from ruska.image import Image, Quantity
+from ruska.image import Image, Quantity, crop
 from ruska.io import read, write
 from ruska.io import zarr_store as module
 from ruska.io.lazy import boxes
@@ -423,3 +423,44 @@ def test_a_store_of_ours_may_be_all_zeros(tmp_path: Path) -> None:
     """Zarr keeps no chunks of zeros: a map of labels may have none."""
     write(tmp_path / "a.zarr", Image(np.zeros((30, 40), np.uint8), "YX"))
     assert not read(tmp_path / "a.zarr").numpy().any()
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_a_scale_without_a_unit_is_kept_without_one(tmp_path: Path, version: str) -> None:
+    data = RNG.integers(0, 255, (5, 30, 40)).astype(np.uint8)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", shape=data.shape, chunks=data.shape, dtype="u1")[...] = data
+    steps = [{"type": "scale", "scale": [40.0, 4.0, 4.0]}, {"type": "translation", "translation": [0.0, 8.0, 0.0]}]
+    said = {"version": "0.4", "axes": [{"name": a, "type": "space"} for a in "zyx"],
+            "datasets": [{"path": "0", "coordinateTransformations": steps}]}  # fmt: skip
+    group.attrs["multiscales"] = [said]
+    image = read(tmp_path / "a.zarr")
+    assert {a: tuple(q) for a, q in image.spacing.items()} == {"Z": (40.0, ""), "Y": (4.0, ""), "X": (4.0, "")}
+    assert image.voxel_size_nm == {}
+    part = crop(image, {"Z": slice(2, 5)})
+    assert tuple(part.origin["Z"]) == (80.0, "")
+    write(tmp_path / "b.zarr", part, version=version)
+    attributes = zarr.open_group(str(tmp_path / "b.zarr"), mode="r").attrs
+    entry = attributes.get("ome", attributes)["multiscales"][0]
+    assert not any("unit" in axis for axis in entry["axes"])
+    assert entry["datasets"][0]["coordinateTransformations"][0]["scale"] == [40.0, 4.0, 4.0]
+    assert entry["datasets"][0]["coordinateTransformations"][1]["translation"] == [80.0, 8.0, 0.0]
+    assert read(tmp_path / "b.zarr").spacing == image.spacing
+    lost = write(tmp_path / "b.tif", image)
+    assert any("without a unit" in line for line in lost)
+    sized = read(tmp_path / "a.zarr", voxel_size="20nm,2nm,2nm")
+    assert (sized.spacing["Z"], sized.origin["Y"]) == (Quantity(20.0, "nm"), Quantity(4.0, "nm"))
+    steps[0]["scale"] = [1.0, 1.0, 1.0]
+    group.attrs["multiscales"] = [said]
+    assert read(tmp_path / "a.zarr").spacing == {}
+
+
+def test_plain_arrays_may_name_axes_in_words_and_state_sizes(tmp_path: Path) -> None:
+    data = RNG.integers(0, 255, (5, 30, 40)).astype(np.uint8)
+    names = ["col", "row", "depth"]
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=data.shape, dtype="u1", dimension_names=names)
+    array[...] = data
+    array.attrs.update({"resolution": [2.0, 3.0, 50.0], "unit": "nm"})
+    image = read(tmp_path / "a.zarr")
+    assert (image.axes, image.voxel_size_nm) == ("ZYX", {"X": 2.0, "Y": 3.0, "Z": 50.0})
+    np.testing.assert_array_equal(image.numpy(), data.transpose(2, 1, 0))

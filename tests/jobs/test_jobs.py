@@ -249,19 +249,19 @@ def test_further_outputs_are_found_beside_or_inside_the_first(tmp_path: Path) ->
         if output == "a.ome.zarr":
             (tmp_path / output / "std").mkdir(parents=True)
         assert workflow.file_of(request, made, "std", "s") == str(tmp_path / std)
-        with pytest.raises(SettingsError, match="no output"):
+        with pytest.raises(SettingsError, match="not an output"):
             workflow.file_of(request, made, "low", "s")
 
 
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ({"a": "@b.mean", "b": "x.npy"}, "run later"),
-        ({"a": "@a.mean"}, "run later"),
+        ({"a": "@b.mean", "b": "x.npy"}, "runs later"),
+        ({"a": "@a.mean"}, "runs later"),
         ({"first": "x.npy", "b": "@fist.mean"}, "Did you mean 'first'"),
         ({"a": "x.npy", "b": "@a.std"}, "no output 'std'"),
         ({"a": "x.npy", "A": "x.npy"}, "twice"),
-        ({"../a": "x.npy"}, "no name"),
+        ({"../a": "x.npy"}, "not a name"),
     ],
 )
 def test_a_workflow_that_cannot_be_run_is_refused_before_it_begins(

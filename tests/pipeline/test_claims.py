@@ -105,15 +105,15 @@ FULL: dict[str, Callable[[Path], None]] = {
     "a.precomputed": lambda p: precomputed(p, stored=True), "a.h5": lambda p: hdf5(p, stored=True), "v.h5": virtual,
 }  # fmt: skip
 EMPTY: dict[str, Callable[[Path], None]] = {
-    "a.n5": lambda p: n5(p, stored=False), "a.precomputed": lambda p: precomputed(p, stored=False),
-    "s.precomputed": lambda p: precomputed(p, stored=False, sharded=True), "a.h5": lambda p: hdf5(p, stored=False),
-    "b.h5": lambda p: hdf5(p, stored=False, chunked=False),
+    "a.h5": lambda p: hdf5(p, stored=False), "b.h5": lambda p: hdf5(p, stored=False, chunked=False),
 }  # fmt: skip
 NO_CHUNKS: dict[str, Callable[[Path], None]] = {
     "a.zarr": lambda p: zarr2(p, stored=None), "s.zarr": lambda p: zarr3(p, sharded=True, stored=False),
     "plane.zarr": lambda p: zarr2(p, shape=[1 << 31] * 2, chunks=[64, 64], stored=None),
     "tiny.zarr": lambda p: zarr2(p, shape=[1 << 31] * 2, chunks=[1, 1], stored=None),
     "six.zarr": lambda p: zarr2(p, shape=[1 << 40] * 6, chunks=[8] * 6, stored=None),
+    "a.n5": lambda p: n5(p, stored=False), "a.precomputed": lambda p: precomputed(p, stored=False),
+    "s.precomputed": lambda p: precomputed(p, stored=False, sharded=True),
 }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_what_is_there_is_measured(tmp_path: Path, name: str) -> None:
     assert found["shape"] == list(image.shape)
     assert found["job"] is None
     assert found["statistics"]["maximum"] == BLOCK.max()
-    assert "holds 1 of the" in found["reason"] or name == "a.h5"  # which keeps two chunks where one is in two
+    assert "stores 1 of their" in found["reason"] or name == "a.h5"  # which keeps two chunks where one is in two
     assert found["reason"] in found["notes"]
 
 
@@ -153,7 +153,7 @@ def test_files_that_hold_nothing(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NO_CHUNKS)
-def test_a_zarr_store_without_chunks_is_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_a_store_without_chunks_is_refused_at_once(tmp_path: Path, name: str) -> None:
     NO_CHUNKS[name](tmp_path / name)
     with pytest.raises(InputError, match="none of the chunks") as caught:
         within_bounds(lambda: read(tmp_path / name))

@@ -185,7 +185,7 @@ def test_methods_that_do_not_say_so_are_prepared_once_on_one_grey_scale():
 
 def test_a_method_along_the_stack_says_that_slices_differ():
     told = ruska.denoise(uneven_stack(), method="tv", settings={"dimensions": 3}).record["warnings"]
-    assert any("takes them for alike" in said for said in told)
+    assert any("treats them all alike" in said for said in told)
     assert ruska.denoise(uneven_stack(), method="tv").record["warnings"] == []
 
 

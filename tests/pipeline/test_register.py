@@ -94,7 +94,7 @@ def test_what_is_refused_leaves_nothing_behind(pair: tuple[Path, Path], tmp_path
         ruska.register(noisy, noisy, clean)
     with pytest.raises(SettingsError, match="Did you mean 'float32'"):
         ruska.register(clean, noisy, dtype="float3")  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="is for stacks"):
+    with pytest.raises(SettingsError, match="works on a stack"):
         ruska.register(clean, noisy, crop=True)
     with pytest.raises(SettingsError, match="aligned by shifts"):
         ruska.register(stack, transform="rigid")

@@ -52,9 +52,9 @@ def test_a_request_is_json_there_and_back(request):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"task": "denoise", "metod": "tv"}, "request.metod: is no setting. Did you mean 'method'"),
-        ({"task": "denoise", "run": {"sed": 1}}, "request.run.sed: is no setting. Did you mean 'seed'"),
-        ({"task": "denoise", "inputs": {"image": {"pth": "a"}}}, "is no setting"),
+        ({"task": "denoise", "metod": "tv"}, "request.metod: is not a setting. Did you mean 'method'"),
+        ({"task": "denoise", "run": {"sed": 1}}, "request.run.sed: is not a setting. Did you mean 'seed'"),
+        ({"task": "denoise", "inputs": {"image": {"pth": "a"}}}, "is not a setting"),
         ({"task": "denoise", "inputs": {"image": {}}}, "expected one of path, step, array, blank"),
         ({"task": "denoise", "inputs": {"image": {"path": "a", "array": "b"}}}, "names path and array"),
         ({"task": "denoise", "inputs": {"image": {"step": "mean"}}}, "@NAME.OUTPUT"),
@@ -121,7 +121,10 @@ def test_a_request_names_its_task_and_inputs_or_is_refused():
         (Request(task="denise", inputs=inputs), "Did you mean 'denoise'"),
         (Request(task="deblur", method="tv", inputs=inputs), "cannot deblur"),
         (Request(task="denoise", method="tv"), "image"),
-        (Request(task="denoise", method="tv", inputs={**inputs, "mask": Input(array="image")}), "no input of method"),
+        (
+            Request(task="denoise", method="tv", inputs={**inputs, "mask": Input(array="image")}),
+            "not an input of method",
+        ),
         (Request(task="register", inputs={"moving": Input(array="image")}), "Valid: fixed, image"),
     ):
         with pytest.raises(SettingsError, match=says):

@@ -163,7 +163,7 @@ def test_what_went_wrong_while_samples_were_drawn_is_in_record_and_report(noisy,
     monkeypatch.setattr(SampleMethod, "__call__", full)
     plane = ruska.read(noisy).numpy()
     result = denoise(Image(np.stack([plane, plane]), "QYX"), tmp_path / "clean.tif", samples=2)
-    said = [line for line in result.record["warnings"] if "while samples were drawn" in line]
+    said = [line for line in result.record["warnings"] if "while drawing samples" in line]
     assert len(said) == 1  # two samples, one sentence
     assert "no room for two slices" in said[0]
-    assert "while samples were drawn" in result.report.read_text(encoding="utf-8")
+    assert "while drawing samples" in result.report.read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ def test_what_cannot_be_trained_is_said(tmp_path):
         train(images, tmp_path / "m", method="gaussian")
     with pytest.raises(InputError, match="no image"):
         train([], tmp_path / "m")
-    with pytest.raises(SettingsError, match="for using a model"):
+    with pytest.raises(SettingsError, match="names a model to use"):
         train(images, tmp_path / "m", settings={"model": "x"})
     with pytest.raises(SettingsError, match="single frame"):
         train(images, tmp_path / "m", settings={**QUICK, "frames": 3})

@@ -106,7 +106,7 @@ def test_says_what_was_done_and_how_to_trust_it(page: str) -> None:
     assert image["alt"] is not None
     assert "128 by 128 pixels" in image["alt"]
     for text in ("Noise was removed; no lost structure was found.", "0.123457", "nested › fast mode",
-                 "3.0 MiB", "128 x 128", "sha256:abab", "cannot be judged from one image"):  # fmt: skip
+                 "3.0 MiB", "128 x 128", "sha256:abab", "What one image cannot tell"):  # fmt: skip
         assert text in page, text
 
 
@@ -136,7 +136,7 @@ def test_clipping_is_told_once_and_warnings_are_repeated(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("before", "after", "why"), [
-    (NOISY, np.kron(CLEAN, np.ones((2, 2))), "another grid"), (NOISY[:20], CLEAN[:20], "smaller than 32"),
+    (NOISY, np.kron(CLEAN, np.ones((2, 2))), "different grid"), (NOISY[:20], CLEAN[:20], "smaller than 32"),
 ])  # fmt: skip
 def test_what_cannot_be_judged_is_not(tmp_path: Path, before: np.ndarray, after: np.ndarray, why: str) -> None:
     paths = write_report(tmp_path / "r.tif", Image(before, "YX"), Image(after, "YX"), {})

@@ -23,7 +23,7 @@ def test_the_least_good_channel_decides_and_is_named() -> None:
     assert found.planes["channel 1 (SE)"].level == "good"
     assert found.verdict.level == "warning"
     assert found.verdict.lines[0].startswith("channel 1 (SE): Noise was removed")
-    assert "In more detail, of channel 2 (BSE):" in found.verdict.lines
+    assert "In more detail, for channel 2 (BSE):" in found.verdict.lines
     facts = json.loads(json_text(found.as_dict()))
     assert facts["objection"] is True
     assert facts["better_than_input"] is False
@@ -63,7 +63,7 @@ def test_only_a_denoised_plane_is_compared_with_its_input() -> None:
     assert judge_images(before, after, {"task": "denoise"}).verdict.better is False
     assert judge_images(before, after, {"task": "deblur"}).verdict.better is None
     finer = judge_images(before, Image(np.kron(CLEAN, np.ones((2, 2))), "YX"), {"task": "superres"}).verdict
-    assert finer.headline == "Look for yourself: this result was not judged."
+    assert finer.headline == "This result was not judged: look at it yourself."
     assert finer.better is None
 
 

@@ -13,7 +13,7 @@ import torch
 
 import ruska
 from ruska.corpus import build, domain_of
-from ruska.errors import InputError, OutputError, SettingsError
+from ruska.errors import InputError, OutputError, ResourceError, SettingsError
 from ruska.image import Image
 from ruska.metrics import psnr
 from ruska.networks.denoiser import Denoiser
@@ -48,6 +48,12 @@ def test_a_trained_prior_denoises_what_it_has_not_seen(corpus, tmp_path):
     restored = (result.image.numpy() - 40) / 500
     assert psnr(restored, truth, 1.0) > psnr((noisy - 40) / 500, truth, 1.0) + 6
     assert restored.mean() == pytest.approx(truth.mean(), abs=0.01)
+
+
+def test_a_prior_is_not_trained_where_memory_is_lacking(corpus, tmp_path):
+    with pytest.raises(ResourceError, match=r"leaves 0 GB for training, which needs 0\.1.* GB.*GB more, or train on"):
+        ruska.train([corpus], tmp_path / "model", method="prior", settings=TINY, memory="1MB")
+    assert not (tmp_path / "model" / "weights.safetensors").exists()
 
 
 def test_the_card_says_how_it_was_trained(corpus, tmp_path):
@@ -225,7 +231,7 @@ def test_a_start_is_a_whole_prior(corpus, tmp_path):
     changed = bytearray((folder / WEIGHTS).read_bytes())
     changed[-1] ^= 1
     (folder / WEIGHTS).write_bytes(bytes(changed))
-    with pytest.raises(InputError, match="not what its card speaks of"):
+    with pytest.raises(InputError, match="does not match its card"):
         ruska.train([corpus], tmp_path / "b", method="prior", settings={**TINY, "steps": 1, "start": str(folder)})
 
 
@@ -279,7 +285,7 @@ def test_the_card_says_path_and_prediction_and_the_prior_is_used_as_any(corpus, 
     result = ruska.denoise(image, method="prior", settings={"model": str(tmp_path / "m")})
     assert np.isfinite(result.image.numpy()).all()
     start = {**TINY, "steps": 2, "start": str(tmp_path / "m")}
-    with pytest.raises(InputError, match="prediction is velocity, that of this training x0"):
+    with pytest.raises(InputError, match="prediction is velocity, but this training has x0"):
         ruska.train([corpus], tmp_path / "n", method="prior", settings=start)
     usual = settings_of("cpu", TINY)
     assert set(usual.network()) == {"widths", "blocks"}  # as cards from before

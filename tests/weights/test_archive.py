@@ -56,7 +56,7 @@ def link(name, mode=stat.S_IFLNK):
 @pytest.mark.parametrize("which", [CARD, WEIGHTS])
 def test_names_that_lead_out_are_refused(model, tmp_path, where, which):
     names = [where + name if name == which else name for name in (CARD, WEIGHTS)]
-    with pytest.raises(InputError, match="lies outside"):
+    with pytest.raises(InputError, match="leads out of the archive"):
         add(packed(tmp_path / "a.zip", *zip(names, model, strict=True)))
     assert nothing_is_left()
 
@@ -68,7 +68,7 @@ def test_links_and_pipes_are_refused(model, tmp_path, which, mode):
     names[which] = link(names[which], mode)
     contents = list(model)
     contents[which] = b"/etc/passwd"
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="a link or another special file"):
         add(packed(tmp_path / "a.zip", *zip(names, contents, strict=True)))
     assert nothing_is_left()
 

@@ -44,7 +44,7 @@ WRONG_LISTS = [[], [[4]], "xxxx", 4, None, {"0": 4}, [4] * 9, [4] * 100_000]
 @pytest.mark.parametrize("wrong", [*WRONG_LISTS, *([n, 8, 8, 8] for n in WRONG_NUMBERS)], ids=lambda w: repr(w)[:20])
 @pytest.mark.parametrize("field", ["widths", "blocks"])
 def test_a_prior_no_network_can_be_is_one_line(field, wrong):
-    with pytest.raises(RuskaError, match=rf"^card\.json: is no model card \(network.*({field}|blocks)") as caught:
+    with pytest.raises(RuskaError, match=rf"^card\.json: is not a model card \(network.*({field}|blocks)") as caught:
         parsed(with_network("prior", **{field: wrong}))
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_prior_no_network_can_be_is_one_line(field, wrong):
     ids=lambda v: repr(v)[:20],
 )  # fmt: skip
 def test_a_blind_network_that_cannot_be_is_one_line(method, field, wrong):
-    with pytest.raises(RuskaError, match=rf"^card\.json: is no model card \(.*network.{field}") as caught:
+    with pytest.raises(RuskaError, match=rf"^card\.json: is not a model card \(.*network.{field}") as caught:
         parsed(with_network(method, **{field: wrong}))
     assert "\n" not in str(caught.value)
 
@@ -109,7 +109,7 @@ def test_wrong_fields_are_named(field, wrong):
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 5000])
 def test_numbers_without_end_are_refused(text):
     for field in ("settings", "training", "network"):
-        with pytest.raises(RuskaError, match="no model card"):
+        with pytest.raises(RuskaError, match="not a model card"):
             parsed(json.dumps(PRIOR).replace(f'"{field}": {{', f'"{field}": {{"x": {text}, ', 1))
 
 
@@ -117,7 +117,7 @@ def test_numbers_without_end_are_refused(text):
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_nesting_has_an_end(depth, opening):
     for text in (opening * depth, json.dumps(PRIOR)[:-1] + ', "x": ' + opening * depth):
-        with pytest.raises(RuskaError, match="no model card"):
+        with pytest.raises(RuskaError, match="not a model card"):
             parsed(text)
     closed = opening * depth + "1" + {"[": "]"}.get(opening, "}") * depth
     with pytest.raises(ValueError, match="nested deeper"):
@@ -153,7 +153,7 @@ def test_links_that_lead_out_and_devices_are_refused(tmp_path, name):
         load_model(folder)
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(RuskaError, match="no plain file"):
+    with pytest.raises(RuskaError, match="not a plain file"):
         load_model(folder)
 
 

@@ -45,7 +45,7 @@ def spots():
 
 def test_a_run_and_its_prediction_warn_of_spots_on_black(model):
     (said,) = ruska.denoise(spots(), method="prior", settings={"model": str(model)}).record["warnings"]
-    assert "unlike what known was trained on" in said
+    assert "unlike those that known was trained on" in said
     assert "bright spots on black" in said
     assert "--method wavelet" in said
     assert said in describe(spots(), "prior", {"model": str(model)})["reason"]
@@ -60,7 +60,7 @@ def test_tissue_is_not_spoken_of(model):
 def test_restorations_are_warned_about_without_a_method_of_denoising(model):
     result = ruska.superres(spots(), scale=2, settings={"model": str(model), "steps": 1})
     (said,) = result.record["warnings"]
-    assert "look at the result with care" in said
+    assert "check the result carefully" in said
     assert "wavelet" not in said
 
 

@@ -56,7 +56,7 @@ def test_a_fetched_model_is_listed_and_used_by_name(command, mirror, tmp_path):
     assert "their-prior: " in listed
     assert str(EMBEDDED) in listed
     assert json.loads(command("models", "info", "their-prior", "--json").out)["sha256"] == found["sha256"]
-    assert "whole" in command("models", "verify", "their-prior", found["sha256"][:10]).out
+    assert "complete" in command("models", "verify", "their-prior", found["sha256"][:10]).out
     quick = ["--no-report", "--json"]
     record = json.loads(command("denoise", "noisy.tif", "-o", "a.tif", "--model", "their-prior", *quick).out)
     assert record["weights"] == found["sha256"]
@@ -68,7 +68,7 @@ def test_a_fetched_model_is_listed_and_used_by_name(command, mirror, tmp_path):
 def test_a_model_is_added_from_a_folder(command, mirror):
     assert "--model their-prior" in command("models", "add", mirror / "theirs").out
     assert "their-prior" in command("models", "list").out
-    assert "is no model" in command("models", "add", mirror, code=3).err
+    assert "is not a model" in command("models", "add", mirror, code=3).err
     assert "https" in command("models", "fetch", "x", "--from", "http://example.org", code=2).err
 
 

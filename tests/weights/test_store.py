@@ -149,8 +149,8 @@ def test_what_is_no_model_is_not_added(tmp_path, store):
     model(tmp_path / "changed")
     weights = tmp_path / "changed" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
-    for source, said in {"notes.txt": "no model", "empty.zip": "holds no weights", "changed": "not what its card",
-                         "nothing": "does not exist"}.items():  # fmt: skip
+    for source, said in {"notes.txt": "not a model", "empty.zip": "holds no weights",
+                         "changed": "does not match its card", "nothing": "does not exist"}.items():  # fmt: skip
         with pytest.raises(InputError, match=said):
             add(tmp_path / source)
     assert left_over(store) == []
@@ -197,7 +197,7 @@ def test_the_next_mirror_is_asked_when_one_has_it_not(mirror, serve, tmp_path):
 
 def test_every_mirror_is_named_when_none_has_it(mirror, serve, tmp_path):
     address, _ = serve(mirror[0])
-    with pytest.raises(InputError, match=r"other: is not here.*has no such model, only mine.*none: is no folder"):
+    with pytest.raises(InputError, match=r"other: is not here.*has no such model, only mine.*none: is not a folder"):
         fetch("other", [address, str(tmp_path / "none")])
     with pytest.raises(InputError, match="says 404"):
         fetch("0" * 64, [address])

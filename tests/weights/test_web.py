@@ -145,21 +145,21 @@ def test_another_server_may_send_what_is_checked_by_its_hash(mirrors, model, par
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("https://10.0.0.1/w", "is at 10.0.0.1, an address within a network"),
+        ("https://10.0.0.1/w", "is at 10.0.0.1, an address in a private network"),
         ("https://192.168.0.1/w", "192.168.0.1"),
         ("https://169.254.169.254/latest", "169.254.169.254"),
         ("http://169.254.169.254/latest", "for this machine alone"),
         ("http://10.0.0.1/w", "for this machine alone"),
         ("https://0.0.0.0/w", r"0\.0\.0\.0"),
-        ("https://[::ffff:10.0.0.1]/w", "within a network"),
-        ("https://[fe80::1]/w", "within a network"),
-        ("https://[fd00::1]/w", "within a network"),
+        ("https://[::ffff:10.0.0.1]/w", "in a private network"),
+        ("https://[fe80::1]/w", "in a private network"),
+        ("https://[fd00::1]/w", "in a private network"),
         ("https://167772161/w", r"at 10\.0\.0\.1"),
         ("https://012.0.0.1/w", r"at 10\.0\.0\.1"),
         ("https://0xa.1/w", r"at 10\.0\.0\.1"),
         ("ftp://127.0.0.1/w", "not https://"),
         ("file:///etc/passwd", "not https://"),
-        ("https://me:s3cret@example.org/w", "with a user's name"),
+        ("https://me:s3cret@example.org/w", "with a user name"),
         ("", "more than 5 times"),
     ],
 )
@@ -196,7 +196,7 @@ def test_all_addresses_of_a_name_are_judged(mirrors, model, addresses, monkeypat
     mirror = whole(mirrors(), model)
     move(WEIGHTS, mirror, "https://inside.example.org/w", model)
     resolving(monkeypatch, {"inside.example.org": [addresses]})
-    refused(mirror, model, "inside.example.org, which is at .*within a network")
+    refused(mirror, model, "inside.example.org, which is at .*in a private network")
 
 
 def test_the_address_that_was_judged_is_the_one_that_is_asked(mirrors, model, monkeypatch):

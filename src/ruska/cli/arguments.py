@@ -1,4 +1,4 @@
-"""What was typed, turned into files, images and settings."""
+"""Turns command-line arguments into files, images and settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ruska.errors import SettingsError
 
 
 def hint_at_dashes(words: Sequence[str]) -> str:
-    """What to do where a file's name begins with a dash and was taken for options; empty where there is none."""
+    """How to write a file name that begins with a dash and was taken for an option; empty where there is none."""
     named = next((word for word in words if word.startswith("-") and Path(word).is_file()), None)
-    return "" if named is None else f"A file whose name begins with a dash is written ./{named}. "
+    return "" if named is None else f"Write the file {named} as ./{named}. "
 
 
 def settings_of(pairs: list[str] | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``ruska corpus``: packing micrographs for training a prior, and looking at what was packed."""
+"""``ruska corpus``: pack micrographs for training a prior, and inspect a packed corpus."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a pr
 @corpus_app.command("build")
 def build_corpus(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the parts.")],
-    planes: Annotated[int, typer.Option(min=1, help="At most so many planes of each stack.")] = 64,
-    credit: Annotated[list[str] | None, typer.Option(help="Whose data, under which licence; for the card.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the packed corpus.")],
+    planes: Annotated[int, typer.Option(min=1, help="Use at most this many planes of each stack.")] = 64,
+    credit: Annotated[list[str] | None, typer.Option(help="Source and licence of the data, for the card.")] = None,
     pixel_size: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN=NM", help="Of files that do not state theirs: 'fib25*=10'. May be repeated."),
+        typer.Option(metavar="PATTERN=NM", help="Pixel size of files that lack it, e.g. 'fib25*=10'. Repeatable."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Pack what is clean enough of many micrographs, at every scale at which it is; masks are left out."""
+    """Pack micrographs that are clean enough, at every scale where they are; masks are left out."""
     from dataclasses import asdict
 
     from ruska import corpus
@@ -43,12 +43,12 @@ def build_corpus(
 def show_corpus(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `ruska corpus build` wrote.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PNG", help="Where to write small pictures of all planes.")
+        Path | None, typer.Option("--output", "-o", metavar="PNG", help="Where to write thumbnails of all planes.")
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Say what is in a packed corpus, and draw a small picture of every plane."""
+    """Show what a packed corpus holds, and draw a thumbnail of every plane."""
     from ruska import corpus
     from ruska.cli import show
 

@@ -55,7 +55,7 @@ def run_demo(folder: Path) -> None:
 
 
 def _noise_free() -> PoissonGaussian:
-    """A dose at which nothing but the detector's rounding is left."""
+    """A dose so high that only the detector's rounding is left."""
     from ruska.physics.noise import PoissonGaussian
 
     return PoissonGaussian(peak_counts=1e12, read_noise=0.0)

@@ -1,4 +1,4 @@
-"""``ruska doctor``: is this installation sound, and what can it use?"""
+"""``ruska doctor``: does this installation work, and what can it use?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONAL = {
 
 
 def examine() -> tuple[dict[str, Any], bool]:
-    """Findings by topic, and whether all is well."""
+    """Findings by topic, and whether the installation works."""
     import ruska
     from ruska import methods
     from ruska.engine.memory import available_memory, format_bytes, usable_cores
@@ -51,7 +51,7 @@ def examine() -> tuple[dict[str, Any], bool]:
         "free_memory": format_bytes(available_memory()),
         "a_test_job": job,
         "verdict": f"missing: {', '.join(missing)}. Reinstall Ruska." if missing else
-        "sound" if job == "works" else "the test job failed, see above",
+        "sound" if job == "works" else "the test job failed: see above",
     }  # fmt: skip
     return findings, not missing and job == "works"
 

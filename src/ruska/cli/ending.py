@@ -1,8 +1,8 @@
-"""How the program ends when it is told to, and what it stands on: signals, streams that are closed or full.
+"""How the program ends: on signals, and when its output streams are closed or full.
 
-The first signal is a `KeyboardInterrupt`: the blocks in flight are finished, and what is done stays. A second one, or
-the time that a system leaves before it kills, ends the process at once: work that is done is on the disk, and threads
-of libraries would abort an ordinary end.
+The first signal raises `KeyboardInterrupt`: blocks in flight are finished, and finished work is kept. A second signal,
+or the end of the time that a system allows before it kills, ends the process at once: finished work is on disk, and
+threads of libraries would abort a normal exit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESUMES = "The same command resumes where it stopped."
 
 @dataclass
 class Stop:
-    """What ended the program: the name of the first signal, None while there was none."""
+    """What ended the program: the name of the first signal, or None."""
 
     signal: str | None = None
 
@@ -37,21 +37,21 @@ class Stop:
 
     @property
     def words(self) -> str:
-        """The line that says so."""
+        """The line that tells the user."""
         why = "" if self.signal in (None, "SIGINT") else f" ({self.signal})"
         return f"interrupted{why}. {RESUMES}"
 
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Turn the first signal into a `KeyboardInterrupt`, and the second into the end. Ignored signals stay ignored.
+    """Turn the first signal into a `KeyboardInterrupt`; the second ends the process. Ignored signals stay ignored.
 
-    Elsewhere than in the main thread, where no signals arrive, nothing is changed.
+    Outside the main thread, where no signals arrive, this does nothing.
     """
     stop, over = Stop(), Event()
 
     def take(number: int, _: FrameType | None) -> None:
-        """In the main thread, as soon as it is back from whatever library it is in."""
+        """Runs in the main thread, as soon as it returns from library code."""
         if stop.signal is None:
             stop.signal = signal.Signals(number).name
             raise KeyboardInterrupt
@@ -83,7 +83,7 @@ def signals() -> Iterator[Stop]:
 
 
 def _watch(heard: socket.socket, over: Event) -> None:
-    """End the process at the second signal, however long the main thread stays in a library."""
+    """End the process at the second signal, however long the main thread stays in library code."""
     first: str | None = None
     while True:
         try:
@@ -116,7 +116,7 @@ def _end(stop: Stop) -> None:
 
 
 def end_now(code: int) -> NoReturn:
-    """End without waiting for threads, which would abort an ordinary end; what cleans up at the end does so."""
+    """Exit without waiting for threads, which would abort a normal exit; exit handlers still run."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -128,7 +128,7 @@ def end_now(code: int) -> NoReturn:
 
 
 class Watched:
-    """A text stream that remembers why it could not be written, which tells a full standard output from any other."""
+    """A text stream that remembers why a write failed, to tell a full standard output from other errors."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -154,7 +154,7 @@ class Watched:
 
 @contextmanager
 def watched_output() -> Iterator[Watched]:
-    """The standard output, flushed at the end; what it cannot take is dropped, and is no error at the program's end."""
+    """The standard output, flushed at the end; what it cannot take is dropped, without an error at exit."""
     watched = Watched(sys.stdout)
     sys.stdout = watched
     try:
@@ -168,7 +168,7 @@ def watched_output() -> Iterator[Watched]:
 
 
 def _silence(stream: TextIO) -> None:
-    """What waits in a stream's buffer would fail once more when the program ends."""
+    """Discard what is left in a stream's buffer, which would fail again at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -16,10 +16,28 @@ import typer
 
 from ruska import __version__
 from ruska.cli.arguments import hint_at_dashes, settings_of
+from ruska.cli.completion import method_names
 from ruska.cli.corpus import corpus_app
 from ruska.cli.ending import Watched, end_now, signals, watched_output
 from ruska.cli.models import models_app
-from ruska.cli.options import Axes, Dark, Gain, Input, Json, Memory, Method, Model, Overwrite, Set, VoxelSize, Workers
+from ruska.cli.options import (
+    Axes,
+    Dark,
+    DarkAs,
+    Defects,
+    DefectsAs,
+    Gain,
+    GainAs,
+    Input,
+    Json,
+    Memory,
+    Method,
+    Model,
+    Overwrite,
+    Set,
+    VoxelSize,
+    Workers,
+)
 from ruska.cli.tasks import Commands
 from ruska.cli.terminal import complain, guard_streams, say, show_fault
 from ruska.errors import InputError, OutputError, RuskaError, SettingsError
@@ -30,7 +48,6 @@ app = typer.Typer(
     help="Restores micrographs and says how far to trust the result.",
     no_args_is_help=True,
     cls=Commands,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,7 +57,7 @@ app.add_typer(corpus_app)
 
 
 def main() -> NoReturn:
-    """Entry point: one line for an error a user can repair, and an exit code that says its kind."""
+    """Entry point: prints one line for an error that the user can fix, and exits with the code of its kind."""
     stand_on_open_streams()
     with watched_output() as output, signals() as stop:
         guard_streams()
@@ -53,17 +70,17 @@ def main() -> NoReturn:
             end_now(stop.code)
     if output.problem is not None:
         if not isinstance(output.problem, BrokenPipeError):  # a reader that has seen enough is no error
-            complain(f"the standard output cannot be written ({output.problem.strerror}). Send it elsewhere.")
+            complain(f"cannot write to the standard output ({output.problem.strerror}). Redirect it elsewhere.")
         code = code or OutputError.exit_code
     sys.exit(code)
 
 
 def _run(output: Watched) -> int:
-    """Do what was asked, complain where it cannot be done, and return the exit code."""
+    """Run the command, report errors, and return the exit code."""
     try:
         os.getcwd()
     except OSError:
-        complain("the folder that this runs in was deleted, or may not be read. Change to another one (cd).")
+        complain("the current folder was deleted, or cannot be read. Change to another one (cd).")
         return InputError.exit_code
     try:
         return int(app(standalone_mode=False) or 0)  # typer returns the code of a typer.Exit
@@ -82,7 +99,7 @@ def _run(output: Watched) -> int:
             return 2
         with suppress(OSError):
             show_fault(error)
-        complain("this is a fault in Ruska. Please report the lines above with `ruska doctor --json`.")
+        complain("this is a bug in Ruska. Please report the lines above with the output of `ruska doctor --json`.")
         return 1
 
 
@@ -94,7 +111,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _global(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Restores micrographs and says how far to trust the result."""
 
@@ -108,17 +127,22 @@ def info(
     set_: Set = None,
     model: Model = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     memory: Memory = None,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
-    """Show what a file is, the method Ruska suggests, and the memory and time it would take."""
+    """Show what a file holds, the method Ruska suggests, and the memory and time it would take."""
     from ruska import pipeline
     from ruska.cli import show
 
     settings = settings_of(set_) | ({"model": model} if model is not None else {})
-    image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, gain=gain)
+    image = pipeline.Input(path=file, axes=axes, voxel_size=voxel_size, dark=dark, dark_as=dark_as, gain=gain,
+                           gain_as=gain_as, defects=defects, defects_as=defects_as)  # fmt: skip
     run = pipeline.RunOptions(memory=memory, workers=workers)
     request = pipeline.Request(task=pipeline.methods.task(method), method=method, settings=settings,
                                inputs={"image": image}, run=run)  # fmt: skip
@@ -131,31 +155,29 @@ def info(
 def evaluate(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="The restored image.")],
     truth: Annotated[str | None, typer.Option(help="A clean image of the same place.")] = None,
-    noisy: Annotated[str | None, typer.Option(help="The image that was restored.")] = None,
+    noisy: Annotated[str | None, typer.Option(help="The noisy image it was restored from.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the numbers and a picture. Default: none.")
+        Path | None, typer.Option("--output", "-o", help="Folder for the scores and a picture. Default: none.")
     ] = None,
-    register: Annotated[bool, typer.Option("--register", help="Put the truth in place first.")] = False,
-    transform: Annotated[str | None, typer.Option(help="To register: shift, rigid, affine or drift.")] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="Compare repeated frames of one place: SNR, FRC.")] = False,
+    register: Annotated[bool, typer.Option("--register", help="Align the truth first.")] = False,
+    transform: Annotated[str | None, typer.Option(help="With --register: shift, rigid, affine or drift.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="RESULT is a stack of repeated frames: SNR, FRC.")] = False,
     apart: Annotated[
         int | None,
-        typer.Option(help="Of frames: compare those so far apart. Default: by the record beside the file, else 1."),
+        typer.Option(help="With --frames: distance of compared frames. Default: from the record of the file, or 1."),
     ] = None,
     axes: Axes = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Score a result: against a clean image, the noisy one it came from, other frames of the place, or by itself."""
+    """Score a result against a clean image, its noisy input or other frames of the same place, or on its own."""
     from ruska import pipeline
     from ruska.cli import scores, show
 
     if transform is not None and not register:
-        raise SettingsError(
-            "--transform", "says how the truth may be moved, which was not asked for", "Add --register."
-        )
+        raise SettingsError("--transform", "has no effect without --register", "Add --register.")
     if register and truth is None and not frames:
-        raise SettingsError("--register", "needs a truth to put in place", "Give one: --truth CLEAN.")
+        raise SettingsError("--register", "needs a clean image to align", "Add --truth CLEAN.")
     files = {"image": result, "truth": truth, "noisy": noisy}
     settings = {"transform": (transform or "shift") if register else None, "frames": frames, "apart": apart}
     found = pipeline.run(pipeline.Request(
@@ -169,52 +191,72 @@ def evaluate(
 @app.command()
 def noise(
     file: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the picture and the numbers.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for a picture and the numbers. Default: none.")
+    ] = None,
     axes: Axes = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Measure the noise: its level, how it grows with the signal, how far it reaches, the blind spot that follows."""
+    """Measure the noise: its level, how it grows with the signal, its correlation, and the blind spot to use."""
     from ruska import pipeline
     from ruska.cli import show
 
-    image = pipeline.Input(path=file, axes=axes, dark=dark, gain=gain)
-    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image}, output=str(output),
+    image = pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain,
+                           gain_as=gain_as, defects=defects, defects_as=defects_as)  # fmt: skip
+    found = pipeline.run(pipeline.Request(task="noise", inputs={"image": image},
+                                          output=None if output is None else str(output),
                                           run=pipeline.RunOptions(overwrite=overwrite)))  # fmt: skip
     show.json(found) if json else show.table(f"Noise of {Path(file).name}", show.noise_rows(found))
 
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="blindspot, prior, or a baseline.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="blindspot, prior, or a baseline.", autocompletion=method_names)
+    ],
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
     set_: Set = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after this long. Default: after the method's steps.")
+        float | None, typer.Option(help="Stop after this many minutes. Default: train for the method's steps.")
     ] = None,
     start: Annotated[str | None, typer.Option(help="Folder of a model to start from.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Of a prior: cpu, deep, gpu-30min or full.")] = None,
+    preset: Annotated[str | None, typer.Option(help="For a prior: cpu, deep, gpu-30min or full.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory limit, e.g. 2GB. Default: half of the free memory; for a prior, no limit."),
+    ] = None,
     axes: Axes = None,
     dark: Dark = None,
+    dark_as: DarkAs = None,
     gain: Gain = None,
+    gain_as: GainAs = None,
+    defects: Defects = None,
+    defects_as: DefectsAs = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Train a model on noisy files, for use on others like them, or a prior on clean ones.
+    """Train a model on noisy files, to use on similar ones, or a prior on clean files.
 
-    Interrupted, the same command goes on.
+    If it is interrupted, the same command resumes it.
     """
     from ruska import pipeline
     from ruska.cli import show
 
     own = {"minutes": minutes, "start": start, "preset": preset}
     settings = settings_of(set_) | {name: str(value) for name, value in own.items() if value is not None}
-    files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, gain=gain) for file in data)
+    files = tuple(pipeline.Input(path=file, axes=axes, dark=dark, dark_as=dark_as, gain=gain, gain_as=gain_as,
+                                 defects=defects, defects_as=defects_as) for file in data)  # fmt: skip
     request = pipeline.Request(task="train", method=method, settings=settings, inputs={"data": files},
-                               output=str(output), run=pipeline.RunOptions(overwrite=overwrite))  # fmt: skip
+                               output=str(output),
+                               run=pipeline.RunOptions(memory=memory, overwrite=overwrite))  # fmt: skip
     with show.progress(quiet=json) as progress:
         card = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
     if isinstance(card, dict):  # of a training of another package
@@ -225,24 +267,26 @@ def train(
 
 @app.command()
 def register(
-    moving: Annotated[str, typer.Argument(metavar="MOVING", help="Image to put onto FIXED; or a stack to align.")],
+    moving: Annotated[str, typer.Argument(metavar="MOVING", help="Image to align to FIXED, or a stack to align.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write; the suffix chooses the format.")],
     fixed: Annotated[
-        str | None, typer.Argument(metavar="[FIXED]", help="The noisier image: it is never interpolated.")
+        str | None, typer.Argument(metavar="[FIXED]", help="Reference, never interpolated: take the noisier one.")
     ] = None,
-    transform: Annotated[str, typer.Option(help="shift, rigid, affine or drift (changing along Y).")] = "shift",
-    reach: Annotated[float | None, typer.Option(help="Largest shift in pixels. Default: a quarter.")] = None,
-    neighbours: Annotated[int, typer.Option(help="Of a stack: compare slices up to this many apart.")] = 3,
-    trend: Annotated[str, typer.Option(help="Of a stack: correct a steady drift, or keep it.")] = "correct",
-    crop: Annotated[bool, typer.Option("--crop", help="Of a stack: keep what all slices show.")] = False,
-    whole_pixels: Annotated[bool, typer.Option("--whole-pixels", help="Of a stack: do not interpolate.")] = False,
+    transform: Annotated[str, typer.Option(help="shift, rigid, affine or drift (a shift varying along Y).")] = "shift",
+    reach: Annotated[
+        float | None, typer.Option(help="Largest shift in pixels. Default: a quarter of the shorter edge.")
+    ] = None,
+    neighbours: Annotated[int, typer.Option(help="Stack: compare slices up to this many apart.")] = 3,
+    trend: Annotated[str, typer.Option(help="Stack: correct a steady drift, or keep it.")] = "correct",
+    crop: Annotated[bool, typer.Option("--crop", help="Stack: keep only the area that all slices show.")] = False,
+    whole_pixels: Annotated[bool, typer.Option("--whole-pixels", help="Stack: do not interpolate.")] = False,
     axes: Axes = None,
     voxel_size: VoxelSize = None,
     dtype: Annotated[str, typer.Option(help="same as MOVING, or float32.")] = "same",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Put an image onto another of the same place, or the slices of a stack onto each other."""
+    """Align an image to another of the same place, or the slices of a stack to each other."""
     from ruska import pipeline
     from ruska.cli import show
     from ruska.pipeline.request import checked
@@ -256,7 +300,7 @@ def register(
         run=checked(pipeline.RunOptions, {"dtype": dtype, "overwrite": overwrite}, "options"),
     )  # fmt: skip
     with show.progress(quiet=json) as progress:
-        result = pipeline.run(request, pipeline.Here(event=show.told(progress), own_process=True))
+        result = pipeline.run(request, pipeline.Here(event=show.told(progress, quiet=json), own_process=True))
     show.json(result.record) if json else show.registration(result.record, output)
 
 
@@ -264,7 +308,7 @@ def register(
 def demo(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Where the demo's files go.")] = Path("ruska-demo"),
 ) -> None:
-    """Simulate a micrograph, look at it, denoise it, score it, and say where the picture is."""
+    """Simulate a micrograph, inspect, denoise and score it, and print where the picture is."""
     from ruska.cli.demo import run_demo
 
     run_demo(folder)
@@ -272,10 +316,13 @@ def demo(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show this method and all its settings.", autocompletion=method_names),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the methods, what they are for, and their settings; with a name and --json, its JSON Schema."""
+    """List the methods, their purpose and their settings. NAME with --json prints its JSON Schema."""
     from ruska.cli import show
     from ruska.pipeline import TOOLS
     from ruska.pipeline import methods as room

@@ -1,4 +1,4 @@
-"""``ruska models``: looking at trained models, and getting those of others."""
+"""``ruska models``: list, inspect, fetch and add trained models."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
+from ruska.cli.completion import model_names
 from ruska.cli.options import Json
 from ruska.cli.terminal import complain, say
 from ruska.errors import RuskaError
 
-models_app = typer.Typer(name="models", help="Look at trained models, and get those of others.", no_args_is_help=True)
+models_app = typer.Typer(name="models", help="List, inspect, fetch and add trained models.", no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="MODEL", help="A model: its folder, or its name.")]
+Named = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model, by folder or by name.", autocompletion=model_names)
+]
 
 
 @models_app.command("list")
 def list_models(
     folder: Annotated[
-        Path | None, typer.Argument(help="Where to look, and up to three folders below. Default: what has a name.")
+        Path | None, typer.Argument(help="Folder to search, up to three levels deep. Default: installed models.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the models that come with Ruska and those that were fetched or added; or those in a folder and below."""
+    """List the models that come with Ruska, were fetched or were added; or those in a folder."""
     from ruska.cli import show
     from ruska.weights import ModelCard, find_models
     from ruska.weights.store import installed, models_folder
@@ -54,16 +57,16 @@ def model_info(model: Named, json: Json = False) -> None:
 
 @models_app.command("verify")
 def verify_models(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models: their folders, or their names.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models, by folder or by name.")],
 ) -> None:
-    """Check that weights are the ones their card speaks of."""
+    """Check that the weights of models match their cards."""
     from ruska.weights import locate
     from ruska.weights.model import verify
 
     failed = None
     for model in models:
         try:
-            say(f"{model}: whole, sha256 {verify(locate(model)).sha256[:12]}")
+            say(f"{model}: intact, sha256 {verify(locate(model)).sha256[:12]}")
         except RuskaError as error:
             failed = error
             complain(str(error))
@@ -78,11 +81,11 @@ def fetch_model(
         list[str] | None, typer.Option("--from", metavar="MIRROR", help="https:// address or folder; may be repeated.")
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the network; RUSKA_OFFLINE=1 does so.")
+        bool, typer.Option("--offline", help="Do not use the network. RUSKA_OFFLINE=1 does the same.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Get a model from a mirror, unless it is here; it is checked against its hash before it takes its place."""
+    """Fetch a model from a mirror, unless it is installed already. Its hash is checked before it is installed."""
     from ruska.cli import show
     from ruska.weights.mirror import fetch
 
@@ -96,7 +99,7 @@ def add_model(
     source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE", help="A model's folder, or a zip file of it.")],
     json: Json = False,
 ) -> None:
-    """Copy a model to where it is found by its name."""
+    """Install a copy of a model, so that it can be used by name."""
     from ruska.weights.store import add
 
     _say_where(add(source), json)

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ruska.cli.completion import method_names, model_names, setting_names
+
 Input = Annotated[str, typer.Argument(metavar="FILE", help="Image, OME-Zarr store, folder of slices or file.h5:/path.")]
-Axes = Annotated[str | None, typer.Option(help="What each dimension is, e.g. ZYX or TYX; overrides the file.")]
+Axes = Annotated[str | None, typer.Option(help="Axis of each dimension, e.g. ZYX or TYX; overrides the file.")]
 VoxelSize = Annotated[str | None, typer.Option(help="e.g. 4nm, or 50nm,4nm,4nm for Z,Y,X; overrides the file.")]
-Method = Annotated[str, typer.Option("--method", "-m", help="A method by name, or auto. `ruska methods` lists them.")]
-Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the method.")]
-Memory = Annotated[str | None, typer.Option(help="Upper bound, e.g. 2GB. Default: half of what is free.")]
-Workers = Annotated[int | None, typer.Option(help="Blocks side by side. Default: every core.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method", "-m", help="A method by name, or auto. `ruska methods` lists them.", autocompletion=method_names
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the method.", autocompletion=setting_names),
+]
+Memory = Annotated[str | None, typer.Option(help="Memory limit, e.g. 2GB. Default: half of the free memory.")]
+Workers = Annotated[int | None, typer.Option(help="Blocks processed in parallel. Default: one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the output if it exists.")]
-Model = Annotated[str | None, typer.Option(help="A model: its folder, or its name (`ruska models list`).")]
-Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
-Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: multiplied with every frame.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Where to write; the suffix chooses the format. Default: beside FILE."),
+Model = Annotated[
+    str | None,
+    typer.Option(help="A model, by folder or by name (see `ruska models list`).", autocompletion=model_names),
 ]
-Batch = Annotated[bool, typer.Option("--batch", help="FILE is a folder of unrelated images; -o a folder.")]
+Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
+DarkAs = Annotated[
+    str | None,
+    typer.Option(metavar="STEPS", help="What is done to it first, e.g. times10 for sums of 10 frames; see --gain-as."),
+]
+Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: every frame is multiplied by it.")]
+GainAs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STEPS",
+        help="What is done to it first: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (a "
+        "flat field), keep; several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned as the "
+        "frames tell, if they do.",
+    ),
+]
+Defects = Annotated[
+    str | None,
+    typer.Option(help="Defects of the detector, mended: an image that is 1 there, or SerialEM's or MotionCor's list."),
+]
+DefectsAs = Annotated[str | None, typer.Option(metavar="STEPS", help="What is done to them first; see --gain-as.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Image, OME-Zarr store, folder of slices or file.h5:/path. Several, or a pattern like '*.tif', are "
+        "restored one by one.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="PATH",
+        help="Where to write; the suffix chooses the format. Of several files: a folder. Default: beside FILE.",
+    ),
+]  # fmt: skip
+Batch = Annotated[
+    bool, typer.Option("--batch", help="A folder is not a stack of slices: restore each image in it. -o is a folder.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="With --batch: the images of the folders inside, too; -o has the same tree.")
+]

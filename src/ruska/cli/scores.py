@@ -6,47 +6,68 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ruska.cli import show
+from ruska.cli.terminal import say
 
 if TYPE_CHECKING:
     from ruska.pipeline import Evaluation
 
 
 def evaluation(found: Evaluation) -> None:
-    """Scores as a table: the median over planes, and from where to where where there are several."""
-    facts = found.scores.as_dict()
+    """Scores as a table: the median over planes, from where to where where there are several, and what each means."""
+    from ruska.pipeline.evaluating import meanings_of
+
+    facts, known = found.scores.as_dict(), meanings_of(found)
     if "frames" in facts:
-        _frames(found, facts)
+        _frames(found, facts, known)
         return
-    placed = facts.pop("registration", None)
     rows: dict[str, Any] = {}
-    if placed is not None:
-        rows["registered"] = _registered(placed)
-    rows |= {name: _short(value) for name, value in facts.items()}
-    if facts.get("faults") == ():
-        rows["faults"] = "none found"
-    rows["written"] = [str(path) for path in (found.numbers, found.picture) if path is not None]
+    if "registration" in facts:
+        rows["registered"] = _registered(facts["registration"])
+    if facts["planes"] > 1 or facts["of_planes"] > 1:
+        rows["planes"] = f"{facts['planes']} of {facts['of_planes']} scored: the median (lowest to highest)"
+    rows["faults"] = facts.get("faults", ("none found",)) or "none found" if "faults" in facts else None
+    rows["notes"] = facts["notes"]
+    numbers = {name: facts[name] for name in ("noise_before", "noise_after") if name in facts}
     show.table(f"Scores of {found.record['result']}", rows)
+    show.numbers(_explained({**facts.get("truth", {}), **facts.get("residual", {}), **numbers}, known))
+    _written(found)
 
 
-def _frames(found: Evaluation, facts: Mapping[str, Any]) -> None:
-    """Of repeated frames, a group of rows for each channel."""
+def _written(found: Evaluation) -> None:
+    files = [str(path) for path in (found.numbers, found.picture) if path is not None]
+    if files:
+        say(f"Written: {' and '.join(files)}")
+
+
+def _explained(numbers: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value with its unit, and meaning of each number."""
+    rows = []
+    for name, value in numbers.items():
+        about = known[name]
+        shown = _short(value)
+        shown = f"{shown:.5g}" if isinstance(shown, float) else shown
+        rows.append((about.label, f"{shown} {about.unit}".rstrip(), about.text))
+    return rows
+
+
+def _frames(found: Evaluation, facts: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Of repeated frames, the numbers of each channel."""
     rows: dict[str, Any] = {
         "frames": f"{facts['frames']} along {facts['axis']}; those {facts['apart']} apart were compared"
         + (f", aligned ({facts['registered']})" if facts["registered"] else "")
     }
     several = len(facts["channels"]) > 1
-    for name, channel in facts["channels"].items():
-        own = {
-            "pairs": channel["pairs"],
-            "correlation": _short(channel["correlation"]),
-            "signal to noise": f"{channel['snr_db']:.2f} dB",
-            "resolution": f"{channel['resolution_px']:.3g} pixels (Fourier ring correlation above 1/7)",
-            "drift": None if channel["drift_px"] is None else f"{_short(channel['drift_px'])} pixels between them",
-        }
-        rows |= {f"channel {name}": own} if several else own
+    rows["pairs"] = "; ".join(
+        f"channel {name}: " * several + str(of["pairs"]) for name, of in facts["channels"].items()
+    )
     rows["notes"] = facts["notes"]
-    rows["written"] = [str(path) for path in (found.numbers, found.picture) if path is not None]
     show.table(f"Frames of {found.record['result']}", rows)
+    for name, channel in facts["channels"].items():
+        if several:
+            say(f"Channel {name}")
+        own = {n: channel[n] for n in ("correlation", "snr_db", "resolution_px", "drift_px") if channel[n] is not None}
+        show.numbers(_explained(own, known))
+    _written(found)
 
 
 def _registered(placed: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ruska.cli.terminal import guard_streams, say, screen
+from ruska.cli import acquisition
+from ruska.cli.terminal import guard_streams, remark, say, screen
 from ruska.pipeline import format_bytes
 from ruska.plain_text import one_line
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from ruska.weights import ModelCard
 
 _MOST_FILES = 5  # of the training data that are named
+_MOST_SLICES = 16  # whose noise is listed
 _LONGEST_HEADING = 40
-_MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
+MARK = {"good": "no objection found", "caution": "look closely", "warning": "check before you trust"}
 
 
-def json(facts: Mapping[str, Any]) -> None:
+def json(facts: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print JSON; NaN and infinity, which JSON has no word for, as null."""
     from ruska.pipeline import json_text
 
@@ -43,6 +45,17 @@ def table(title: str, rows: Mapping[str, Any]) -> None:
     out.print(grid)
 
 
+def numbers(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print name, value and meaning in three columns, the meaning in the rest of the width."""
+    grid = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    grid.add_column(style="bold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(style="dim", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(one_line(cell)) for cell in row))
+    screen().print(grid)
+
+
 def _rows(rows: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in rows.items():
         if isinstance(value, Mapping):
@@ -56,7 +69,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        return "; ".join(_text(v) for v in value)
+        *others, last = map(_text, value) if value else ("",)
+        return "; ".join([*(text.rstrip(".") for text in others), last])
     return str(value)
 
 
@@ -73,7 +87,7 @@ def facts(found: Mapping[str, Any]) -> None:
     """`describe`'s answer, for reading."""
     statistics = found["statistics"]
     size = " x ".join(f"{axis} {n}" for axis, n in zip(found["axes"], found["shape"], strict=True))
-    spacing = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in found["spacing"].items())
+    spacing = acquisition.sizes(found["spacing"])
     saturated = [
         f"{statistics[f'saturated_{end}']:.2%} at the {end} end ({statistics[key]:g})"
         for end, key in (("low", "minimum"), ("high", "maximum"))
@@ -83,6 +97,8 @@ def facts(found: Mapping[str, Any]) -> None:
         "size": size,
         "pixels": f"{found['dtype']}, {format_bytes(found['bytes'])}, {found['meaning']}",
         "voxel size": spacing or "unknown (give it with --voxel-size 4nm)",
+        "exposure": acquisition.exposure(found["exposure"]) if found["exposure"] else None,
+        "tilt angles": acquisition.tilts(found["tilt"]) if found["tilt"] else None,
         "channels": found["channels"],
         "range": f"{statistics['minimum']:g} to {statistics['maximum']:g}, mean {statistics['mean']:.5g}, "
         f"std {statistics['std']:.4g}",
@@ -135,8 +151,8 @@ def noise_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     lags = {axis: ", ".join(f"{v:.2f}" for v in found[f"correlation_{axis}"]) for axis in "xy"}
     return {"noise": _noise(found), "along X": f"correlation at 1, 2, .. pixels: {lags['x']}",
             "along Y": f"correlation at 1, 2, .. pixels: {lags['y']}", **_spread_rows(found["spread"]),
-            **_detector_rows(found),
-            "picture": found["picture"], "numbers": found["numbers"]}  # fmt: skip
+            **_each_slice(found["each_slice"]), **_detector_rows(found), "notes": found["notes"],
+            "picture": found.get("picture"), "numbers": found.get("numbers")}  # fmt: skip
 
 
 def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -151,6 +167,18 @@ def _spread_rows(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return rows
 
 
+def _each_slice(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The noise of slices that are evenly spaced, a line for each channel; nothing of a single slice."""
+    lines = []
+    for channel in channels:
+        levels = dict(zip(channel["slices"], channel["std"], strict=True))
+        if len(levels) > 1:
+            chosen = list(levels)[:: -(-len(levels) // _MOST_SLICES)]
+            shown = ", ".join(f"{n}: {'?' if levels[n] is None else format(levels[n], '.3g')}" for n in chosen)
+            lines.append(f"{channel['channel']}: " * (len(channels) > 1) + shown)
+    return {"of slice": lines}
+
+
 def _slices(channel: Mapping[str, Any], several: bool) -> str:
     found = channel["slices"]
     name = f"{channel['channel']}: " if several else ""
@@ -158,7 +186,7 @@ def _slices(channel: Mapping[str, Any], several: bool) -> str:
     if not found["differ"]:
         return f"{name}alike in {looked} slices"
     return (f"{name}{found['lowest']:.3g} to {found['highest']:.3g} grey levels in {looked} slices, the most in slice "
-            f"{found['noisiest'] + 1}; slices unlike the usual ones are treated by their own")  # fmt: skip
+            f"{found['noisiest'] + 1}; slices that differ are treated by their own noise")  # fmt: skip
 
 
 def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,10 +195,10 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
     defects = found["defects"]
     if defects["hot"] or defects["dead"]:
         count = f"{defects['hot']} hot and {defects['dead']} dead of {defects['of']} pixels"
-        rows["defects"] = f"{count}; `denoise` mends those that no specimen makes"
+        rows["defects"] = f"{count}; `denoise` mends those that cannot be specimen"
     cut = [f"{share:.2%} at the {end} end" for end, share in found["clipped"].items() if share]
     if cut:
-        rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is not what it was"
+        rows["clipped"] = f"{' and '.join(cut)} of the range: the noise there is cut off as well"
     stripes = found.get("stripes", {})
     shifted = [
         f"{name} are shifted by {stripes[name]:.3g} grey levels"
@@ -188,7 +216,7 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
 def _interference(waves: Sequence[Mapping[str, Any]]) -> str:
     """Of the waves of a plane, the strongest first, and the way out."""
     each = [f"{w['amplitude']:.3g} grey levels with a period of {1 / w['frequency_y']:.3g} rows" for w in waves]
-    return f"{' and '.join(each)}, as of mains hum; `ruska denoise --remove-interference` takes it away"
+    return f"{' and '.join(each)}, as mains hum makes; `ruska denoise --remove-interference` removes it"
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:
@@ -204,6 +232,8 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
         "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
         "memory": f"up to {format_bytes(job['memory_bytes'])}",
         "time": f"about {duration(job['seconds'])} on this machine",
+        "lost": found.get("losses"),
+        "notes": found["notes"],
     })  # fmt: skip
 
 
@@ -216,7 +246,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "noise": record["noise"],
         "samples": _samples(record.get("samples")),
         "time": duration(record["times"]["run"] + (record.get("samples") or {}).get("seconds", 0)),
-        "resumed": f"{blocks['resumed']} blocks were done before" if blocks["resumed"] else None,
+        "resumed": f"{blocks['resumed']} blocks were done by an earlier run" if blocks["resumed"] else None,
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],
         "report": record["report"],
@@ -224,10 +254,10 @@ def result(record: Mapping[str, Any], output: Path) -> None:
 
 
 def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
-    """How far the result can be trusted, a sentence a row; nothing of what is no picture."""
+    """How far the result can be trusted, a sentence a row; nothing where there was no verdict."""
     if not verdict:
         return {}
-    said = f"{verdict['headline']} ({_MARK[verdict['level']]})"
+    said = f"{verdict['headline']} ({MARK[verdict['level']]})"
     sentences = [each for each in verdict["sentences"] if not each.startswith("The run warns:")]  # they are notes here
     return {"verdict": said, "because": dict(map(_heading, sentences[:1] if verdict["level"] == "good" else sentences))}
 
@@ -235,11 +265,11 @@ def verdict_rows(verdict: Mapping[str, Any] | None) -> dict[str, Any]:
 def _heading(sentence: str) -> tuple[str, str]:
     """``Residual: it does not ..`` as the name and the text of a row."""
     opening, colon, rest = sentence.partition(": ")
-    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("this", sentence)
+    return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("remark", sentence)
 
 
 def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Of many runs, by file: a line for each whose result is probably spoiled, or no better than its input."""
+    """For many runs, by file: a line for each result that is probably spoiled, or no better than its input."""
     lines = []
     for name, record in records.items():
         verdict = record.get("verdict")
@@ -264,12 +294,15 @@ def registration(record: Mapping[str, Any], output: Path) -> None:
     rows: dict[str, Any] = {}
     if "shift_px" in found:
         dy, dx = found["shift_px"]
-        rows["shift"] = f"{dy:+.2f} pixels down, {dx:+.2f} pixels right" + " on average" * (found["model"] != "shift")
+        way = (
+            f"{abs(dy):.2f} pixels {'down' if dy >= 0 else 'up'}, {abs(dx):.2f} pixels {'right' if dx >= 0 else 'left'}"
+        )
+        rows["shift"] = way + " on average" * (found["model"] != "shift")
         rows["turn"] = f"{found['angle_deg']:+.3f} degrees anticlockwise" if found["model"] == "rigid" else None
         rows["at most"] = f"{found['largest_px']:.2f} pixels" if found["model"] != "shift" else None
         rows["confidence"] = f"{found['confidence']:.2f} of 1"
     else:
-        rows["slices"] = f"{found['slices']}, of which {len(found['skipped'])} fit no other"
+        rows["slices"] = f"{found['slices']}, of which {len(found['skipped'])} match no other"
         rows["skipped"] = found["skipped"]
         rows["largest step"] = f"{found['largest_step_px']:.2f} pixels from slice to slice"
         rows["at most"] = f"{found['largest_px']:.2f} pixels from the first slice"
@@ -368,19 +401,21 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | 
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
+                while tasks:  # a batch has thousands
+                    bar.remove_task(tasks.popitem()[1])
                 tasks[stage] = bar.add_task(one_line(stage), total=total)
             bar.update(tasks[stage], completed=done, total=total)
 
         yield report
 
 
-def told(progress: Callable[[str, int, int], None] | None) -> Callable[..., None]:
-    """A bar as the events of a run."""
+def told(progress: Callable[[str, int, int], None] | None, *, quiet: bool = False) -> Callable[..., None]:
+    """A bar as the events of a run, and remarks as lines unless ``quiet``."""
 
     def event(stage: str, done: int, total: int, note: str = "") -> None:
-        if progress is not None:
+        if note and not quiet:
+            remark(note)
+        if progress is not None and total:
             progress(stage, done, total)
 
     return event

@@ -15,8 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ruska.cli.arguments import parse_roi, settings_of
-from ruska.cli.terminal import complain, say
-from ruska.errors import OutputError, RuskaError
+from ruska.cli.completion import one_of
 
 TASKS = {
     "denoise": "Remove noise from an image, stack or volume of any size; interrupted, the same command resumes.",
@@ -26,6 +25,7 @@ TASKS = {
 }
 """What the built-in tasks are for, in the order of the help; others follow."""
 _HIDDEN = ("whole_names",)  # run options that no command has
+_OF_THE_INPUT = ("axes", "voxel_size", "dark", "dark_as", "gain", "gain_as", "defects", "defects_as")
 _KINDS = {"integer": "INTEGER", "number": "FLOAT", "string": "TEXT"}
 Option = tuple[str, Any, Any]  # name, annotation, default
 
@@ -116,10 +116,13 @@ def _fixed_options(usual: str, *, alone: bool) -> list[Option]:
 
     chosen = [] if alone else [("method", known.Method, usual)]
     return [
-        ("file", known.Input, inspect.Parameter.empty), ("output", known.Output, None), *chosen,
+        ("file", known.Files, inspect.Parameter.empty), ("output", known.Output, None), *chosen,
         ("set_", known.Set, None), ("model", known.Model, None), ("axes", known.Axes, None),
-        ("voxel_size", known.VoxelSize, None), ("dark", known.Dark, None), ("gain", known.Gain, None),
-        ("batch", known.Batch, False), ("dry_run", known.DryRun, False), ("json", known.Json, False),
+        ("voxel_size", known.VoxelSize, None), ("dark", known.Dark, None), ("dark_as", known.DarkAs, None),
+        ("gain", known.Gain, None), ("gain_as", known.GainAs, None), ("defects", known.Defects, None),
+        ("defects_as", known.DefectsAs, None),
+        ("batch", known.Batch, False), ("recursive", known.Recursive, False),
+        ("dry_run", known.DryRun, False), ("json", known.Json, False),
     ]  # fmt: skip
 
 
@@ -132,7 +135,7 @@ def _setting_options(record: Any, taken: set[str]) -> list[Option]:
     found: list[Option] = []
     for name, about in record.model_json_schema().get("properties", {}).items():
         if about["level"] == "basic" and name not in taken:
-            option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+            option = _valued(name, about)
             found.append((name, Annotated[str | None, option], None))
     return found
 
@@ -151,9 +154,15 @@ def _run_options(properties: Mapping[str, Any], flags: Mapping[str, str]) -> lis
             both = f"{_dashed(name)}/--no-{_dashed(name)[2:]}"
             found.append((name, Annotated[bool, typer.Option(both, help=about["description"])], about["default"]))
             continue
-        option = typer.Option(_dashed(name), metavar=_kind(about), help=_help(about))
+        option = _valued(name, about)
         found.append((name, Annotated[str | None, option], None))
     return found
+
+
+def _valued(name: str, about: Mapping[str, Any]) -> Any:
+    """An option with a value; where it is one of a few words, the shell completes them."""
+    kind = _kind(about)
+    return typer.Option(_dashed(name), metavar=kind, help=_help(about), autocompletion=one_of(kind))
 
 
 def _role_option(role: str) -> Option:
@@ -184,14 +193,15 @@ def _help(about: Mapping[str, Any]) -> str:
 
 
 def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: Sequence[str]) -> None:
-    """Make the request, and run it on the file, or on each file of a folder."""
-    from ruska.pipeline.batch import default_output
+    """Make the request, and run it on the file, or on each of several."""
+    from ruska.cli.batch import is_batch, run_batch
+    from ruska.pipeline.output_names import default_output
 
     request = request_of(task, given, settings, roles)
-    if given["batch"]:
-        _batch(request, Path(given["file"]), given)
+    if is_batch(given):
+        run_batch(request, given)
         return
-    output = given["output"] or default_output(given["file"], task)
+    output = given["output"] or default_output(given["file"][0], task)
     _one(request.model_copy(update={"output": str(output)}), given)
 
 
@@ -203,8 +213,7 @@ def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: S
     own = {name: given[name] for name in sorted(settings) if given[name] is not None} | settings_of(given["set_"])
     if given["model"] is not None:
         own["model"] = given["model"]
-    image = Input(path=given["file"], axes=given["axes"], voxel_size=given["voxel_size"], dark=given["dark"],
-                  gain=given["gain"])  # fmt: skip
+    image = Input(path=given["file"][0], **{name: given[name] for name in _OF_THE_INPUT})
     others = {role: Input(path=given[role]) for role in roles if given[role] is not None}
     asked = {name: given[name] for name in RunOptions.model_fields if given.get(name) is not None}
     for name in FLAGS.keys() & asked.keys():
@@ -235,41 +244,9 @@ def carry_out(request: Any, *, quiet: bool, dry_run: bool = False) -> dict[str, 
     from ruska.cli import show
 
     with show.progress(quiet=quiet) as progress:
-        context = pipeline.Here(event=show.told(progress), own_process=True)
+        context = pipeline.Here(event=show.told(progress, quiet=quiet), own_process=True)
         if dry_run:
             return pipeline.foresee(request, context)
         result = pipeline.run(request, context)
     report = str(result.report) if result.report else None
     return {**result.record, "report": report, "written": request.output}
-
-
-def _batch(request: Any, folder: Path, given: Mapping[str, Any]) -> None:
-    """Restore every image of ``folder``; a bad one is reported and does not stop the others."""
-    from ruska.cli import show
-    from ruska.pipeline.batch import named_folder, requests_of
-
-    target = given["output"] or named_folder(folder, request.task)
-    if not given["dry_run"]:
-        try:
-            target.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(target, f"cannot be made ({error.strerror})", "Choose another folder.") from error
-    requests, note = requests_of(request.model_copy(update={"output": str(target)}), folder)
-    if note is not None and not given["json"]:
-        say(note)
-    done: dict[str, Any] = {}
-    failed: list[RuskaError] = []
-    for one, asked in requests:
-        try:
-            done[one.file.name] = carry_out(asked, quiet=given["json"], dry_run=given["dry_run"])
-        except RuskaError as error:
-            failed.append(error)
-            complain(str(error))
-    if given["json"]:
-        show.json({"done": done, "failed": [str(e) for e in failed]})
-    else:
-        say(f"{len(done)} images restored into {target}, {len(failed)} failed.")
-        for line in show.doubtful(done):
-            say(line)
-    if failed:
-        raise typer.Exit(failed[0].exit_code)

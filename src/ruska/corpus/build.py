@@ -151,7 +151,7 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
 
 
 def _listed_parts(folder: Path) -> set[str]:
-    """Names of the parts of the corpus in ``folder``; none where there is no sound manifest."""
+    """Names of the parts of the corpus in ``folder``; none where there is no valid manifest."""
     try:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["parts"]
         return {name for name in listed if isinstance(name, str) and _PART.fullmatch(name)}

@@ -13,7 +13,7 @@ from ruska.errors import SettingsError
 def stated(name: str, sizes: Mapping[str, float]) -> float | None:
     """Pixel size in nm for ``name``, ``folder/file``: of the first pattern that it or its file matches; None for none.
 
-    Raises SettingsError for a size that is no positive number.
+    Raises SettingsError for a size that is not a positive number.
     """
     for pattern, size in sizes.items():
         if not (isfinite(size) and size > 0):
@@ -41,7 +41,7 @@ def parse_sizes(texts: list[str]) -> dict[str, float]:
         except ValueError:
             pattern = ""
         if not pattern:
-            raise SettingsError("--pixel-size", f"'{text}' names no files and their size",
-                                "Like --pixel-size 'fib25*=10', in nm.")  # fmt: skip
+            raise SettingsError("--pixel-size", f"'{text}' does not name files and their size",
+                                "Write it like --pixel-size 'fib25*=10', in nm.")  # fmt: skip
     stated("", found)
     return found

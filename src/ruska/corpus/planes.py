@@ -57,7 +57,7 @@ def grey_planes(image: Image, most: int) -> Iterator[tuple[str, NDArray[np.float
 
 
 def unfit(plane: NDArray[np.float32]) -> str | None:
-    """Why a plane is no target: a mask, clipped, empty, not finite; None when it may be one."""
+    """Why a plane cannot be a target (a mask, clipped, empty, not finite); None when it can."""
     if not np.isfinite(plane).all():
         return "holds invalid pixels"
     low, high = plane.min(), plane.max()

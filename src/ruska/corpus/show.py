@@ -54,7 +54,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(folder, f"holds no {MANIFEST}", _BUILD) from error
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(folder, f"is no corpus ({error})", "Build it again.") from error
+        raise InputError(folder, f"is not a corpus ({error})", "Build it again.") from error
     return manifest
 
 

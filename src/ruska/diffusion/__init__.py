@@ -1,4 +1,4 @@
-"""Generative priors as denoisers, and how an operator and a measurement guide them. Knows nothing of tiles or files."""
+"""Generative priors as denoisers, guided by an operator and a measurement. Knows nothing about tiles or files."""
 
 from ruska.diffusion.analytic import analytic, measure_spreads
 from ruska.diffusion.baselines import FlowGuided, GradientGuided, dps, flow_plug_and_play

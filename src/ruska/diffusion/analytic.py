@@ -1,8 +1,8 @@
-"""A step of the reverse process with the spread that it really has: few steps, and samples as different as they should.
+"""A step of the reverse process with its true variance: few steps give samples with the right spread.
 
-`ancestral` takes the guess for the image, so that a long step loses what the guess does not know: with seven steps the
-samples of a denoiser were measured to differ two thirds of what they should. How much a guess does not know is its
-derivative: ``Cov[x0 | x_t] = sigma^2 dD/dx`` (Efron 2011, "Tweedie's formula"), here by its mean over the pixels.
+`ancestral` treats the guess as the image, so a long step loses the uncertainty of the guess: with seven steps, the
+spread of a denoiser's samples was measured to be two thirds of what it should be. The uncertainty is the derivative of
+the guess: ``Cov[x0 | x_t] = sigma^2 dD/dx`` (Efron 2011, "Tweedie's formula"), here its mean over the pixels.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from ruska.diffusion.prior import Prior
 
-_NUDGE = 0.03  # of the level, by which an image is changed to see how much of the change the guess keeps
+_NUDGE = 0.03  # of the level: change of an image, to see how much of it the guess keeps
 
 
 def analytic(spreads: Sequence[float]) -> Step:
-    """The step whose variance is that of the reverse process, for images that are like those ``spreads`` come from.
+    """The step with the variance of the reverse process, for images like those that ``spreads`` were measured on.
 
-    spreads : of the guess at each level, its mean variance over the level's square, 0 to 1 (`measure_spreads`).
+    spreads : mean variance of the guess at each level, over the level's square, 0 to 1 (`measure_spreads`).
 
-    Source: Bao, Li, Zhu & Zhang (2022), "Analytic-DPM", theorem 1, in levels. Differs: of one image, and by the
-    derivative instead of the square of the score.
+    Source: Bao, Li, Zhu & Zhang (2022), "Analytic-DPM", theorem 1, in levels. Differs: measured on one image, and from
+    the derivative instead of the square of the score.
     """
     return partial(_analytic, spreads=tuple(spreads))
 
@@ -48,10 +48,10 @@ def _towards(guess: Tensor, x: Tensor, levels: Sequence[float], k: int, noise: N
 
 
 def measure_spreads(prior: Prior, x: Tensor, levels: Sequence[float], noise: Noise) -> tuple[float, ...]:
-    """What `analytic` needs, on the way of one image x (b, c, *spatial) down the ``levels``; two passes a level.
+    """The ``spreads`` of `analytic`, for one image x (b, c, *spatial) on its way down ``levels``; two passes a level.
 
-    The mean of the derivative's diagonal by one random probe (Ramani, Blu & Unser 2008, IEEE Trans. Image Process. 17,
-    1540, eq. 15). noise : asked for steps 1 to 2 n, n being the number of passes.
+    The mean of the derivative's diagonal, from one random probe (Ramani, Blu & Unser 2008, IEEE Trans. Image Process.
+    17, 1540, eq. 15). noise : called for steps 1 to 2 n, where n is the number of passes.
     """
     passes = len(levels) - 1
     found: list[float] = []

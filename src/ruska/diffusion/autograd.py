@@ -1,4 +1,4 @@
-"""Derivatives of a prior inside an engine that otherwise forbids them."""
+"""Derivatives of a prior, inside an engine that otherwise disables them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def with_gradients() -> Iterator[None]:
-    """Derivatives may be taken here, also under ``torch.inference_mode``."""
+    """Allow derivatives here, even under ``torch.inference_mode``."""
     import torch
 
     with torch.inference_mode(False), torch.enable_grad():

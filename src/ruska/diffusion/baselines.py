@@ -1,9 +1,9 @@
-"""EM generalist's two ways to guide a prior, rebuilt with their defects mended: what the others are measured against.
+"""EM generalist's two ways to guide a prior, rebuilt without their defects, as baselines for the others.
 
-Both are approximate, and need 100 to 1000 passes. Mended: the step depends on the image alone, neither on the others of
-its batch nor on its size; noise belongs to places, so overlapping blocks are never averaged; every sweep frees its
-graph; the clock of the flow reaches its end for planes and volumes alike; the transpose is exact. Their step sizes keep
-their meaning; 0 chooses the step from the noise and the prior's error instead.
+Both are approximate, and need 100 to 1000 passes. Fixed: the step depends only on the image, not on its size or on the
+rest of its batch; noise is tied to positions, so overlapping blocks are never averaged; every sweep frees its graph;
+the clock of the flow reaches its end for planes and volumes alike; the transpose is exact. Step sizes keep their
+meaning; 0 chooses the step from the noise and the prior's error instead.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class GradientGuided:
             scaled = self._scale(missing, guess, level) * missing
             move = transposed(operator.adjoint(scaled, tuple(guess.shape[2:])))
         clean = guess + move
-        # EM generalist keeps the noise of the unguided guess; with the right step the two belong together
+        # EM generalist keeps the noise of the unguided guess; with the right step, guess and noise belong together
         eps = (state - (clean if self.gamma == 0 else guess)) / level
         return renoise(clean, eps, level, self.levels[k + 1], 1.0, noise, k)
 
@@ -104,7 +104,7 @@ class FlowGuided:
     def sweep(self, state: Tensor, y: Tensor, k: int, noise: Noise, condition: Tensor | None = None) -> Tensor:
         t = k / max(self.passes - 1, 1)
         if t == 1:
-            return state  # no weight of the data, no noise: nothing is left to do
+            return state  # no weight of the data and no noise: nothing to do
         level = min((1 - t) / t, self.highest) if t else self.highest
         nearer = self._nearer(state, y, t, level)
         return self.prior.denoise(nearer + level * noise(k + 1).to(state), level, condition)

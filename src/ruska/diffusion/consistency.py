@@ -1,4 +1,4 @@
-"""How a measurement corrects a prior's guess, and how much: from the noise and the error of the guess, not by hand."""
+"""How a measurement corrects a prior's guess. The weight follows from the noise and the guess's error, not by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DataTerm:
 
     operator : A. noise_std : of n, > 0; a number, one per image (b,), or a map that fits y: (b, 1, *coarse).
     iterations, tolerance : of the conjugate gradients, where the operator has no closed form.
-    gain : largest eigenvalue of A A'; found out when None. Give it where blocks must agree on it.
+    gain : largest eigenvalue of A A'; computed when None. Pass it where blocks must agree on it.
     """
 
     operator: Operator
@@ -40,7 +40,7 @@ class DataTerm:
             raise SettingsError("noise_std", f"is {float(precise(self.noise_std).min()):g}, expected more than 0")
 
     def variance(self, y: Tensor) -> Tensor:
-        """Of the noise, with the axes of ``y``."""
+        """Variance of the noise, with the axes of ``y``."""
         return (broadcast_level(precise(self.noise_std), y) ** 2).to(y)
 
     def nearest(self, y: Tensor, guess: Tensor, guess_std: Tensor | float) -> Tensor:
@@ -67,7 +67,7 @@ class DataTerm:
         return guess + power * operator.adjoint(dual, shape)
 
     def _rows(self, like: Tensor) -> Tensor | float | None:
-        """Diagonal of A A' where that is all there is of it, so that its inverse is a division."""
+        """Diagonal of A A' if it is diagonal, so that its inverse is a division; else None."""
         match self.operator:
             case Identity():
                 return 1.0
@@ -102,14 +102,14 @@ GuessError = Callable[[float], float]
 
 
 def guess_error(noise_std: float, signal_std: float = 1.0, step_size: float = 0.0) -> GuessError:
-    """The automatic rule (step_size 0), or the weight of the data set by hand with EM generalist's exponent."""
+    """The automatic rule (step_size 0), or a manual weight of the data with EM generalist's exponent."""
     if step_size < 0:
         raise SettingsError("step_size", f"is {step_size:g}, expected 0 (automatic) or more, e.g. 0.3")
     return manual_error(step_size, noise_std) if step_size else bounded_error(signal_std)
 
 
 def bounded_error(signal_std: float = 1.0) -> GuessError:
-    """What the guess would miss if pixels were independent; exact for white images, else too large, never too small.
+    """Error of the guess if pixels were independent; exact for white images, otherwise too large, never too small.
 
     Source: Song, Vahdat, Mardani & Kautz (2023), "Pseudoinverse-guided diffusion models" (Pi-GDM); for images of
     ``signal_std`` instead of 1.
@@ -120,7 +120,7 @@ def bounded_error(signal_std: float = 1.0) -> GuessError:
 def manual_error(step_size: float, noise_std: float) -> GuessError:
     """The error at which the data's share is ``(1 - t)^step_size``, t from 0 for noise to 1 for the image.
 
-    That is EM generalist's step of flow plug-and-play, where 0.3 to 0.5 is advised: less is nearer to the data.
+    That is EM generalist's step of flow plug-and-play, where 0.3 to 0.5 is advised: less stays closer to the data.
     """
 
     def error(level: float) -> float:

@@ -1,7 +1,7 @@
-"""In which coordinates a prior's network sees a noisy image and says what is clean: a path and a prediction.
+"""The coordinates in which a prior's network sees a noisy image and predicts the clean one: a path and a prediction.
 
-Priors and samplers speak of levels alone, ``y = x + sigma eps`` (see `path`). A network that was trained on another
-path is shown ``alpha y``, and what it predicts is turned into the clean image.
+Priors and samplers use levels only, ``y = x + sigma eps`` (see `path`). A network that was trained on another path
+receives ``alpha y``, and its prediction is converted to the clean image.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ PathName = Literal["exploding", "flow", "ddpm", "cosine", "zero-terminal-snr"]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """path : None where the image is shown at unit variance, ``alpha = 1 / sqrt(1 + sigma^2)``, at any level."""
+    """path : None if the network sees the image at unit variance, ``alpha = 1 / sqrt(1 + sigma^2)``, at any level."""
 
     path: Path | None
     prediction: Prediction
 
     def seen(self, y: Tensor, sigma: Tensor) -> Tensor:
-        """What the network is shown of y (b, 1, *spatial) with noise ``sigma``, broadcastable to it."""
+        """The network's input for y (b, 1, *spatial) with noise ``sigma``, broadcastable to it."""
         return self._scales(sigma, y)[0] * y
 
     def clean(self, said: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
-        """The image that a prediction stands for."""
+        """Convert a prediction to the image."""
         alpha, std = self._scales(sigma, y)
         return convert(said, alpha * y, alpha, std, self.prediction, "x0")
 
     def wanted(self, x: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
-        """What the network should have said of ``y`` if ``x`` is the image."""
+        """The prediction the network should make for ``y`` if ``x`` is the image."""
         alpha, std = self._scales(sigma, y)
         return convert(x, alpha * y, alpha, std, "x0", self.prediction)
 
     def _scales(self, sigma: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """alpha, and the noise of what is seen. Their ratio is ``sigma`` exactly, beyond the end of the path, too."""
+        """alpha, and the noise of the network's input. Their ratio is exactly ``sigma``, even beyond the path's end."""
         level = precise(sigma)
         alpha = (1 + level**2) ** -0.5 if self.path is None else self.path.alpha(self.path.time(level))
         return alpha.to(like), (alpha * level).to(like)
 
 
 def coordinates(path: str, prediction: str) -> Coordinates | None:
-    """None for those that a `Denoiser` has of its own: levels of any size, and x0 as EDM preconditions it.
+    """None for a `Denoiser`'s own coordinates: levels of any size, and x0 as preconditioned in EDM.
 
     Raises SettingsError for an unknown name.
     """
@@ -83,5 +83,5 @@ def path_of(name: str) -> Path | None:
 
 
 def levels_on(path: Path, part: Tensor) -> Tensor:
-    """Levels at evenly drawn times ``part``, 0 to 1, as networks are trained on a path; may be infinite at its end."""
+    """Levels at uniformly drawn times ``part``, 0 to 1, as in training on a path; may be infinite at its end."""
     return level_at(path, part).to(part)

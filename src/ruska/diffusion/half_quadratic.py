@@ -1,4 +1,4 @@
-"""Half-quadratic splitting: passes between a measurement and a prior, at levels that fall.
+"""Half-quadratic splitting: alternates between a measurement and a prior, at decreasing levels.
 
 Source: Zhang et al. (2021), "Plug-and-play image restoration with deep denoiser prior" (DPIR), eq. 6 and 7, with its
 weight of the prior. Differs: levels begin at the signal's own standard deviation.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ruska.physics.operators import Operator
 
-TRUST = 0.2  # weight of the prior against the measurement, where a blur may amplify noise; flat from 0.15 to 0.3
+TRUST = 0.2  # weight of the prior against the measurement, if a blur may amplify noise; no change from 0.15 to 0.3
 TRUST_COARSE = 0.05  # the same where pixels or slices are means over an area: 0.085 dB better than 0.2 for x2 and x3
 
 
@@ -24,10 +24,10 @@ def half_quadratic(
     operator: Operator, y: Tensor, levels: Sequence[float], ratio: Callable[[float], float],
     denoise: Callable[[Tensor, float], Tensor],
 ) -> Iterator[tuple[Tensor, float, Tensor]]:  # fmt: skip
-    """Yields, for each of ``levels``: the image near the guess that explains ``y``, the level, and the next guess.
+    """Yield for each of ``levels``: the image near the guess that explains ``y``, the level, and the next guess.
 
     y : (b, c, *coarse), signal with a standard deviation near 1. ratio : weight of the guess against the measurement,
-    by level. denoise : of an image at a level. The last guess is the result.
+    by level. denoise : denoises an image at a level. The last guess is the result.
     """
     from ruska.physics.operators import data_step
 

@@ -1,8 +1,8 @@
-"""Noise levels that a sampler walks down: from where the prior's distribution really starts, to 0, in few steps.
+"""Noise levels of a sampler: from where the prior's distribution really starts down to 0, in few steps.
 
-A short schedule must be a *subset* of the levels of the trained path. Spreading the same range of beta over fewer
-steps instead ends at a lower level: EMDiffuse's 1e-4 to 0.09 in 100 steps leaves 10 % of the image's amplitude at the
-start, 31 % in 50 steps, while the sampler starts from noise alone.
+A short schedule must be a *subset* of the levels of the trained path. If the same range of beta is spread over fewer
+steps instead, the highest level is lower: EMDiffuse's 1e-4 to 0.09 leaves 10 % of the image's amplitude at the start
+with 100 steps, and 31 % with 50, while the sampler starts from pure noise.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ruska.diffusion.path import Path
 
 HIGHEST = 1000.0
-"""Start of a path that ends in noise alone, in standard deviations of the image: what is left of it is 0.1 %."""
+"""Start of a path that ends in pure noise, in standard deviations of the image: 0.1 % of the image is left."""
 
 
 def start_level(path: Path) -> float:
-    """Level at t = 1, where sampling starts; `HIGHEST` where it would be more, or infinite."""
+    """Level at t = 1, where sampling starts; `HIGHEST` if it would be more, or infinite."""
     return min(float(level_at(path, 1.0)), HIGHEST)
 
 
@@ -37,7 +37,7 @@ def trailing_levels(path: Path, passes: int) -> tuple[float, ...]:
 
 
 def uniform_levels(highest: float, passes: int) -> tuple[float, ...]:
-    """Equal steps of the angle atan(sigma / alpha), in which an image of unit variance turns into noise evenly."""
+    """Equal steps of the angle atan(sigma / alpha), which turns an image of unit variance into noise evenly."""
     _check(passes)
     _check_level(highest)
     return (highest, *(tan(atan(highest) * (1 - k / passes)) for k in range(1, passes)), 0.0)
@@ -60,7 +60,7 @@ def rho_levels(highest: float, passes: int, lowest: float = 0.002, rho: float = 
 
 
 def flow_time(level: float) -> float:
-    """How far along EM generalist's clock, 0 for noise and 1 for the image: ``1 / (1 + level)``."""
+    """Time on EM generalist's clock, 0 for noise and 1 for the image: ``1 / (1 + level)``."""
     return 1 / (1 + level)
 
 

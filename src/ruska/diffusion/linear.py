@@ -1,4 +1,4 @@
-"""Linear equations solved image by image: what happens to one never depends on the others of its batch."""
+"""Solves linear equations image by image: the result for one never depends on the rest of its batch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def conjugate_gradients(
 ) -> Tensor:
     """Solve ``multiply(x) = target`` for a symmetric positive definite map that acts on each image by itself.
 
-    target : (b, c, *spatial). Each image stands still once its residual is ``tolerance`` of its target, or where the
-        map turns out not to be positive, as the derivative of a network may not be.
+    target : (b, c, *spatial). Each image stops changing once its residual is ``tolerance`` of its target, or if the map
+        turns out not to be positive, as may happen with the derivative of a network.
     Source: Hestenes & Stiefel (1952), J. Res. NBS 49, 409.
     """
     x = target.new_zeros(target.shape)

@@ -1,8 +1,8 @@
 """One Gaussian path from an image to noise, ``x_t = alpha(t) x0 + sigma(t) eps`` with t from 0 (image) to 1 (noise).
 
 Flow matching and diffusion are two clocks on it, and what a network predicts (epsilon, v, velocity, x0) is a choice of
-coordinates. Two paths with the same ratio sigma / alpha, the *level*, hold the same image up to its scale, so priors
-and solvers speak of levels alone and only `Coordinates` know which path its network was trained on.
+coordinates. At the same ratio sigma / alpha, the *level*, two paths hold the same image up to its scale, so priors and
+solvers use levels only, and only `Coordinates` know which path a network was trained on.
 
 Source: Kingma & Gao (2023), "Understanding diffusion objectives as the ELBO with simple data augmentation", sec. 2;
 Karras, Aittala, Aila & Laine (2022), "Elucidating the design space of diffusion-based generative models", sec. 2.
@@ -34,7 +34,7 @@ class Path(Protocol):
 
 
 class Betas(NamedTuple):
-    """A linear variance schedule of ``steps`` steps, as it is written in configuration files."""
+    """A linear variance schedule of ``steps`` steps, as written in configuration files."""
 
     first: float
     last: float
@@ -128,7 +128,7 @@ def path_of_betas(betas: NDArray[np.floating]) -> VariancePreservingPath:
 
 
 def zero_terminal_snr(path: VariancePreservingPath) -> VariancePreservingPath:
-    """The same path, stretched so that nothing of the image is left at t = 1.
+    """The same path, rescaled so that nothing of the image is left at t = 1.
 
     Source: Lin, Liu, Li & Yang (2024), "Common diffusion noise schedules and sample steps are flawed", alg. 1.
     """
@@ -142,7 +142,7 @@ def _from_alphas(alpha: NDArray[np.floating], sigma: NDArray[np.floating]) -> Va
 
 
 def level_at(path: Path, t: Tensor | float) -> Tensor:
-    """sigma / alpha: standard deviation of the noise once the image has its own scale; infinite where alpha is 0."""
+    """sigma / alpha: standard deviation of the noise on the image's own scale; infinite where alpha is 0."""
     return path.sigma(t) / path.alpha(t)
 
 
@@ -152,7 +152,7 @@ def snr(path: Path, t: Tensor | float) -> Tensor:
 
 
 def precise(value: Tensor | float) -> Tensor:
-    """As a tensor in double precision, in single where the device has no double."""
+    """As a tensor in double precision, or single if the device has no double."""
     import torch
 
     if not isinstance(value, torch.Tensor):

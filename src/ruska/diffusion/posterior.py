@@ -1,12 +1,12 @@
-"""Images that both a prior and a measurement allow: samplers that can be run one sweep at a time.
+"""Samplers of images that fit both a prior and a measurement, run one sweep at a time.
 
-A `Sampler` holds no state: ``init`` makes it, ``sweep`` k turns it into the next, ``finish`` reads the image off. An
-engine exchanges halos between sweeps; `restore` simply runs them over a whole image.
+A `Sampler` holds no state: ``init`` makes it, ``sweep`` k advances it, ``finish`` extracts the image. An engine
+exchanges halos between sweeps; `restore` simply runs them over a whole image.
 
-Guidance is a prior, too: given y, the expected image is ``E[x0 | x_t, y]`` instead of ``E[x0 | x_t]``, and any solver
-samples it. `ProximalGuide` takes one number for the guess's error: exact for white images only, as all in `baselines`.
-Where nothing is blurred or missing and noise is one number or a map that the prior takes, ``prior.denoise(y,
-noise_std)`` is the posterior mean in one pass, and nothing here is needed.
+A guided prior is a prior, too: given y, the expected image is ``E[x0 | x_t, y]`` instead of ``E[x0 | x_t]``, and any
+solver can sample it. `ProximalGuide` uses one number for the guess's error, which is exact only for white images, as is
+everything in `baselines`. If nothing is blurred or missing, and the noise is one number or a map that the prior takes,
+``prior.denoise(y, noise_std)`` is the posterior mean in one pass, and nothing here is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Sampler(Protocol):
-    """State and image lie on the specimen's grid; noise is asked for by step, 0 in ``init``, k + 1 in sweep k."""
+    """State and image are on the specimen's grid; noise is drawn by step, 0 in ``init``, k + 1 in sweep k."""
 
     @property
     def sweeps(self) -> int: ...
@@ -38,7 +38,7 @@ class Sampler(Protocol):
 
 
 def restore(sampler: Sampler, y: Tensor, noise: Noise, condition: Tensor | None = None) -> Tensor:
-    """All sweeps over a whole image. y : (b, c, *coarse). Returns (b, c, *spatial)."""
+    """Run all sweeps over a whole image. y : (b, c, *coarse). Returns (b, c, *spatial)."""
     state = sampler.init(y, noise)
     for k in range(sampler.sweeps):
         state = sampler.sweep(state, y, k, noise, condition)
@@ -47,10 +47,10 @@ def restore(sampler: Sampler, y: Tensor, noise: Noise, condition: Tensor | None 
 
 @dataclass(frozen=True, eq=False)
 class ProximalGuide:
-    """E[x0 | x_t, y] with independent pixels in the error of the guess. Approximate; one pass.
+    """E[x0 | x_t, y], assuming independent pixels in the error of the guess. Approximate; one pass.
 
-    Source: DiffPIR, alg. 1; the same correction as Pi-GDM, without the derivative of the network. With ``error``
-    growing without bound it becomes the projection of DDNM (Wang, Yu & Zhang 2023).
+    Source: DiffPIR, alg. 1; the same correction as Pi-GDM, without the derivative of the network. As ``error`` grows
+    without bound, it becomes the projection of DDNM (Wang, Yu & Zhang 2023).
     """
 
     prior: Prior

@@ -1,8 +1,8 @@
-"""What a network may predict of ``x_t = alpha x0 + sigma eps``, and how one prediction is turned into another.
+"""What a network may predict from ``x_t = alpha x0 + sigma eps``, and how predictions convert into each other.
 
-Given x_t each of the four fixes the pair (x0, eps), so they convert into each other exactly. Two of them are blind at
-one end: epsilon says nothing of x0 where alpha is 0, and x0 nothing of eps where sigma is 0; asking for it is an error.
-v and velocity are defined everywhere.
+Given x_t, each of the four fixes the pair (x0, eps), so they convert into each other exactly. Two of them are blind at
+one end: epsilon says nothing about x0 where alpha is 0, nor x0 about eps where sigma is 0; asking for it is an error. v
+and velocity are defined everywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def convert(value: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor, given: Pre
 
     value, x_t : (b, c, *spatial). alpha, sigma : broadcastable to them; need not satisfy alpha^2 + sigma^2 = 1.
 
-    Raises SettingsError for an unknown kind, and where the conversion is not defined (see the module).
+    Raises SettingsError for an unknown kind, and if the conversion is undefined (see the module).
     Source: Salimans & Ho (2022), "Progressive distillation", app. D; for the velocity, solving
     ``x_t = alpha x0 + sigma eps`` and ``velocity = eps - x0`` for the pair.
     """
@@ -32,9 +32,9 @@ def convert(value: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor, given: Pre
     if given == wanted:
         return value
     if given == "epsilon" and bool((alpha == 0).any()):
-        raise SettingsError("epsilon", f"says nothing of {wanted} where alpha is 0", "Start at a lower level.")
+        raise SettingsError("epsilon", f"says nothing about {wanted} where alpha is 0", "Start at a lower level.")
     if given == "x0" and bool((sigma == 0).any()):
-        raise SettingsError("x0", f"says nothing of {wanted} where sigma is 0", "End at a higher level.")
+        raise SettingsError("x0", f"says nothing about {wanted} where sigma is 0", "End at a higher level.")
     x0, eps = _pair(value, x_t, alpha, sigma, given)
     if wanted == "x0":
         return x0

@@ -1,4 +1,4 @@
-"""What a restoration asks of a prior: one denoiser, whatever network is behind it."""
+"""What a restoration needs from a prior: one denoiser, whatever network is behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Prior(Protocol):
         """Expected clean image, given ``x_t = x0 + sigma * eps`` (variance exploding: the image keeps its scale).
 
         x_t : (b, c, *spatial). sigma : a number, one per image (b,), or a map (b, 1, *spatial).
-        condition : (b, k, *spatial) images that the prior was trained to look at, too.
+        condition : (b, k, *spatial) further images that the prior was trained to use.
         """
         ...
 

@@ -1,12 +1,12 @@
 """From noise to an image: solvers of the reverse process as plain functions with one signature.
 
 Everything is written in levels (variance exploding), whatever path the prior was trained on. A step goes from
-``levels[k]`` to ``levels[k + 1]``; `solve` takes them all. Randomness comes in through ``noise``, a function from a
-number of step to standard normal values of the shape of x: 0 is for the start, k + 1 for step k. An engine that works
-block by block passes a field over space, so that blocks agree.
+``levels[k]`` to ``levels[k + 1]``; `solve` does all steps. Randomness comes from ``noise``, a function from a step
+number to standard normal values of the shape of x: 0 for the start, k + 1 for step k. An engine that works block by
+block passes a field over space, so that blocks agree.
 
-In these coordinates Euler's step on the probability-flow equation, DDIM without noise and Euler's step along a flow
-are one and the same function.
+In these coordinates, Euler's step on the probability-flow equation, DDIM without noise, and Euler's step along a flow
+are the same function.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ruska.diffusion.prior import Prior
 
 Noise = Callable[[int], "Tensor"]
-"""Standard normal numbers of a step; the same for the same step."""
+"""Standard normal numbers for a step; always the same for the same step."""
 
 
 class Step(Protocol):
@@ -35,14 +35,14 @@ class Step(Protocol):
 
 
 def start(noise: Noise, level: float, signal_std: float = 1.0, mean: Tensor | float = 0.0) -> Tensor:
-    """Where sampling starts: images of ``signal_std`` around ``mean`` with noise of ``level``, as one Gaussian."""
+    """Where sampling starts: images of ``signal_std`` around ``mean``, plus noise of ``level``, as one Gaussian."""
     return mean + (level**2 + signal_std**2) ** 0.5 * noise(0)
 
 
 def solve(
     prior: Prior, x: Tensor, levels: Sequence[float], noise: Noise, step: Step, condition: Tensor | None = None
 ) -> Tensor:
-    """All steps. x : (b, c, *spatial), at ``levels[0]``. Returns the image at ``levels[-1]``."""
+    """Run all steps. x : (b, c, *spatial), at ``levels[0]``. Returns the image at ``levels[-1]``."""
     for k in range(len(levels) - 1):
         x = step(prior, x, levels, k, noise, condition)
     return x
@@ -62,11 +62,11 @@ def euler(
 def heun(
     prior: Prior, x: Tensor, levels: Sequence[float], k: int, noise: Noise, condition: Tensor | None = None
 ) -> Tensor:
-    """The same equation, second order, two passes but for the step to 0: Heun's mean, taken of the two guesses.
+    """The same equation, second order, two passes except for the step to 0: Heun's mean of the two guesses.
 
     Source: Lu et al. (2022), "DPM-Solver++", prop. 4.1, with the trapezoid rule on ``d(x / sigma) = D d(1 / sigma)``.
-    Differs from Karras et al. (2022), alg. 1, which takes the mean of slopes and overshoots where steps are long: the
-    spread of unit white images after 5 equal steps of a flow is 8.8 with theirs, 0.90 with this one (euler: 0.77).
+    Differs from Karras et al. (2022), alg. 1, which averages slopes and overshoots with long steps: the spread of unit
+    white images after 5 equal steps of a flow is 8.8 with theirs, 0.90 with this one (euler: 0.77).
     """
     level, following = levels[k], levels[k + 1]
     guess = prior.denoise(x, level, condition)
@@ -103,7 +103,7 @@ def _ddim(
 
 
 def renoise(guess: Tensor, eps: Tensor, level: float, following: float, eta: float, noise: Noise, k: int) -> Tensor:
-    """The guess at the next level: part of the noise ``eps`` it had is kept, ``eta`` of what can be is drawn anew."""
+    """The guess at the next level: its noise ``eps`` is partly kept; ``eta`` of what can be is drawn anew."""
     fresh = eta * following * (1 - (following / level) ** 2) ** 0.5
     kept = (following**2 - fresh**2) ** 0.5
     x = guess + kept * eps

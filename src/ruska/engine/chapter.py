@@ -1,4 +1,4 @@
-"""A part of a ledger, for one of several runs that belong to the same job."""
+"""A part of a ledger, for one of several runs of the same job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ruska.engine.ledger import NoLedger
 
 
 class Chapter(NoLedger):
-    """The entries of ``ledger`` that begin with ``name``, without it; a folder of its own in the ledger's."""
+    """The entries of ``ledger`` that begin with ``name``, without that name; it has its own folder in the ledger's."""
 
     def __init__(self, ledger: NoLedger, name: str) -> None:
         super().__init__()

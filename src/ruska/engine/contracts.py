@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Box = tuple[slice, ...]
 IMAGE = "image"
-"""The input that is restored; others stand beside it under names of their own."""
+"""The input that is restored; further inputs have names of their own."""
 
 
 class Source(Protocol):
-    """Where blocks are read from. Thread-safe; one that is sent to other processes opens its file there again."""
+    """Where blocks are read from. Thread-safe; after being sent to another process, it opens its file again there."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -39,9 +39,9 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where finished blocks go. ``grain`` is the shape of the pieces it can write independently.
+    """Where finished blocks go. ``grain`` is the shape of the pieces that can be written independently.
 
-    Two writes never touch the same grain, from whatever thread or process, so a chunked store needs no lock.
+    No two writes, from any thread or process, touch the same grain, so a chunked store needs no lock.
     """
 
     @property
@@ -55,11 +55,11 @@ class Sink(Protocol):
 
 
 class RandomField(Protocol):
-    """Standard normal numbers that belong to places: the same voxel gets the same number in any block."""
+    """Standard normal numbers tied to positions: a voxel gets the same number in any block."""
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """(b, others): where each image of the batch lies along the axes that are neither C nor spatial."""
+        """(b, others): position of each image of the batch along the axes that are neither C nor spatial."""
 
     def normal(self, step: int, sample: int = 0, channel: int = 0) -> Tensor: ...
     def finer(self, scale: Sequence[Fraction]) -> RandomField: ...
@@ -68,13 +68,13 @@ class RandomField(Protocol):
 class Method(Protocol):
     """Ready to run on any block of (b, c, *spatial), float32 (or float64, see ``domain``).
 
-    It is handed the block of every input it declared, "image" among them, and returns a tensor for each of its
-    ``outputs``, of the shape that they declare.
+    It receives the block of every input it declared, including "image", and returns a tensor for each of its
+    ``outputs``, of the shape they declare.
 
-    May also have ``working_bytes(shape, kept)``: working memory of one call on a block of this shape, where it is not
-    ``bytes_per_voxel`` for each voxel, or more where the process keeps freed memory; and ``stays``: bytes that the
-    first call takes for good; and ``alone``: a call takes so much longer than reading and writing that nothing is done
-    beside it, whose arrays would leave gaps between its own.
+    Optional members: ``working_bytes(shape, kept)``, working memory of one call on a block of this shape, if it is not
+    simply ``bytes_per_voxel`` times voxels, or is more when the process keeps freed memory; ``stays``, bytes that the
+    first call allocates for good; ``alone``, a call takes so much longer than reading and writing that these are not
+    done beside it, as their arrays would leave gaps between its own.
     """
 
     @property
@@ -83,11 +83,11 @@ class Method(Protocol):
 
     @property
     def multiple(self) -> tuple[int, ...]:
-        """Shapes and origins of what it is handed are multiples of this, globally."""
+        """Shapes and origins of the blocks it receives are multiples of this, counted in the whole image."""
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """What it returns; the first is the result, the others stand beside it."""
+        """What it returns; the first is the result, the others are written beside it."""
 
     @property
     def locality(self) -> Literal["exact", "approximate"]:
@@ -99,7 +99,7 @@ class Method(Protocol):
 
     @property
     def bytes_per_voxel(self) -> float:
-        """Working memory of one call per voxel of the block it is handed."""
+        """Working memory of one call, per voxel of the block it receives."""
 
     @property
     def threads(self) -> Literal["one", "many"]:
@@ -109,7 +109,7 @@ class Method(Protocol):
 
 
 class IterativeMethod(Protocol):
-    """A method whose context grows with every step: halos are exchanged between its sweeps.
+    """A method whose context grows with each step: halos are exchanged between sweeps.
 
     ``halo`` is what ONE sweep needs. State and result have the same spatial grid as the image.
     """
@@ -138,13 +138,13 @@ class IterativeMethod(Protocol):
 
 
 Facts = dict[str, Any]
-"""What a block of a pass has to say, JSON-like: it is a line of the ledger, which a resumed run reads again."""
+"""What a block of a pass reports, JSON-like: a line of the ledger, which a resumed run reads back."""
 
 
 class Pass(Protocol):
-    """One look at all blocks. What it holds can be pickled, so that any process can do its work.
+    """One pass over all blocks. It can be pickled, so that any process can do its work.
 
-    name : of its blocks in the ledger. stage : what the user is told meanwhile.
+    name : of its blocks in the ledger. stage : shown to the user meanwhile.
     """
 
     @property
@@ -154,31 +154,31 @@ class Pass(Protocol):
     @property
     def plan(self) -> Plan: ...
     def work(self, block: Block) -> Facts:
-        """Read, compute and write one block, whose facts go into the ledger after its data are in place."""
+        """Read, compute and write one block. Its facts go into the ledger after its data are in place."""
         ...
 
     def needs(self, block: Block) -> Iterable[int]:
-        """Blocks of the pass before, in the same group of passes, without which ``block`` cannot be done."""
+        """Blocks of the previous pass in the same group that ``block`` depends on."""
         ...
 
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
-        """Called by the driver when ``block`` is in the ledger: to drop what nobody waits for any more."""
+        """Called by the driver once ``block`` is in the ledger, to drop what no other block needs any more."""
         ...
 
     def reduce(self, said: Mapping[int, Facts]) -> None:
-        """Called by the driver when all blocks are in the ledger, with what they said; again when a run resumes."""
+        """Called by the driver with the reports of all blocks, once all are in the ledger; again on resuming."""
         ...
 
 
 class Executor(Protocol):
-    """Who does the work: threads, processes, later the workers of a cluster. The driver alone writes the ledger."""
+    """What does the work: threads, processes, later the workers of a cluster. Only the driver writes the ledger."""
 
     @property
     def workers(self) -> int:
-        """Blocks that are worked on at the same time."""
+        """Number of blocks processed at the same time."""
 
     def open(self, passes: Sequence[Pass]) -> AbstractContextManager[Submit]:
-        """Send ``passes`` to whoever works. Leaving it waits for work under way, and cancels what has not begun."""
+        """Send ``passes`` to the workers. On exit, running work is finished and the rest is cancelled."""
         ...
 
 
@@ -187,7 +187,7 @@ Submit = Callable[[int, int], "Future[Facts]"]
 
 
 class Recipe(Protocol):
-    """What the user asked for, before it has seen the data."""
+    """A method as the user asked for it, before it has seen the data."""
 
     def prepare(self, source: Source, normalisation: Normalisation, budget: Budget) -> Method | IterativeMethod:
         """Estimate noise or PSF, train, or load weights. ``source`` gives normalised intensities."""
@@ -204,5 +204,5 @@ class Budget(Protocol):
 
 
 Progress = Callable[[str, int, int], None]
-"""Called as ``progress(stage, done, total)`` from the thread that drives the job. It may raise, to end the job there:
-what is done stays done, as after Ctrl-C."""
+"""Called as ``progress(stage, done, total)`` from the thread that drives the job. It may raise to stop the job:
+finished work is kept, as after Ctrl-C."""

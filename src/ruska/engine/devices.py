@@ -1,4 +1,4 @@
-"""The devices that hold the networks of methods: which, which others there are, and whether their memory is full."""
+"""The devices that methods' networks are on: which device, which others there are, whether its memory is full."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device said that its memory is full. Metal has no error of its own for that."""
+    """Whether a device reported that its memory is full. Metal has no error type of its own for that."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "backend out of memory" in str(error)
@@ -29,7 +29,7 @@ def on_gpu(device: torch.device | None) -> bool:
 
 
 def empty_cache(device: torch.device | None) -> None:
-    """Give back what torch keeps of a device's memory for later."""
+    """Release the device memory that torch keeps for later."""
     import torch
 
     if device is not None and device.type in ("cuda", "mps"):
@@ -37,7 +37,7 @@ def empty_cache(device: torch.device | None) -> None:
 
 
 def networks_of(method: object) -> Iterator[nn.Module]:
-    """The networks among the fields of a method, and of the records (and rows of records) among its fields."""
+    """The networks in the fields of a method, and in its records and sequences of records."""
     from torch import nn
 
     for field in vars(method).values() if hasattr(method, "__dict__") else ():
@@ -49,14 +49,14 @@ def networks_of(method: object) -> Iterator[nn.Module]:
 
 
 def device_of(method: object) -> torch.device | None:
-    """The device that holds the weights of a method; None where it has none."""
+    """The device that holds a method's weights; None if it has none."""
     return next((p.device for network in networks_of(method) for p in network.parameters()), None)
 
 
 def other_devices(method: Method | IterativeMethod) -> list[torch.device]:
-    """GPUs besides the method's own on which blocks of a run can be computed at the same time.
+    """Further GPUs, besides the method's own, on which blocks of a run can be computed at the same time.
 
-    None for processes that torchrun started: they have one each. `CUDA_VISIBLE_DEVICES` leaves GPUs out.
+    Empty in processes started by torchrun, which have one GPU each. `CUDA_VISIBLE_DEVICES` excludes GPUs.
     """
     import torch
 
@@ -68,9 +68,9 @@ def other_devices(method: Method | IterativeMethod) -> list[torch.device]:
 
 
 def twin(method: Any, copied: dict[int, Any] | None = None) -> Any:
-    """A copy of a method with networks of its own; one that several of its parts share is copied once.
+    """A copy of a method with its own networks; a network shared by several of its parts is copied once.
 
-    copied : deep copies made so far, by the identity of what they are of.
+    copied : deep copies made so far, by the id of the original.
     """
     copied = {} if copied is None else copied
     other = copy(method)

@@ -1,6 +1,7 @@
-"""Who does the work of a run: the driver itself, threads, or processes of their own.
+"""What does the work of a run: the driver itself, threads, or separate processes.
 
-All give the same bytes. Processes are spawned, never forked, so all systems behave alike; each is sent the passes once.
+All give the same bytes. Processes are spawned, never forked, so that all systems behave alike; each receives the passes
+once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Alone:
-    """The driver does everything itself, one block after the other."""
+    """The driver does everything itself, one block after another."""
 
     workers: int = 1
 
@@ -35,7 +36,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class Threads:
-    """So many threads of this process."""
+    """A number of threads in this process."""
 
     workers: int
 
@@ -50,7 +51,7 @@ class Threads:
 
 @dataclass(frozen=True)
 class Processes:
-    """So many processes, each with a copy of the method, which opens source and sinks itself.
+    """A number of processes, each with a copy of the method, which open source and sinks themselves.
 
     A worker that dies (killed, out of memory) ends the run with ResourceError; the ledger stays valid.
     """
@@ -73,7 +74,7 @@ class Processes:
 
 
 def executor_of(kind: str, workers: int) -> Executor:
-    """``threads`` or ``processes``, for so many blocks at the same time."""
+    """``threads`` or ``processes``, for ``workers`` blocks at the same time."""
     if kind == "processes":
         return Processes(workers)
     return Alone() if workers == 1 else Threads(workers)
@@ -88,7 +89,7 @@ _sent: tuple[Pass, ...] = ()
 
 
 def _begin(passes: tuple[Pass, ...], threads: int) -> None:
-    """In a new process: keep what it was sent. Ctrl-C is the driver's affair, which lets the block be finished."""
+    """In a new process: keep the passes it received. Ctrl-C is left to the driver, so that the block is finished."""
     global _sent
     import signal
     from threading import Thread
@@ -99,13 +100,13 @@ def _begin(passes: tuple[Pass, ...], threads: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_the_driver, name="ruska-driver", daemon=True).start()
-    torch.set_num_threads(threads)  # sums differ in their last digit by how many threads share them
+    torch.set_num_threads(threads)  # the last digit of sums depends on the number of threads
     share_one_heap()
     _sent = passes
 
 
 def _end_with_the_driver() -> None:
-    """A driver that is killed asks nobody to end: its workers would hold their memory, and write, for ever."""
+    """End when the driver is killed: otherwise its workers would hold their memory, and write, for ever."""
     import os
     from multiprocessing import parent_process
 

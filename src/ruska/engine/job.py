@@ -1,4 +1,4 @@
-"""What all blocks of a run share, and what is done to each: read, hand over, cut out, turn back, write."""
+"""What all blocks of a run share, and the steps for each: read, call the method, crop, rescale, write."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Feed:
-    """An input of a run. normalisation : None: handed over as it is (masks, labels). fill : for invalid voxels, raw.
+    """An input of a run. normalisation : None: passed on unchanged (masks, labels). fill : for invalid voxels, raw.
 
-    It has the axes of the image, or some of them, and as many voxels along each, or one. A ``fill`` for each channel is
-    an array that broadcasts over the axes of the image.
+    It has the axes of the image, or some of them, and the same length along each, or 1. A ``fill`` by channel is an
+    array that broadcasts over the axes of the image.
     """
 
     source: Source
@@ -40,10 +40,10 @@ class Feed:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything the blocks of one run share; it can be pickled where its parts can.
+    """Everything the blocks of one run share; it can be pickled if its parts can.
 
-    feeds : by name; "image" is the one that is restored. sinks : by the name of an output. mask : True where a voxel
-    of the image is valid, native axis order. folder : for what waits between passes; None: memory.
+    feeds : by name; "image" is the one to restore. sinks : by the name of an output. mask : True where a voxel of the
+    image is valid, native axis order. folder : keeps data between passes; None: memory.
     """
 
     feeds: Mapping[str, Feed]
@@ -54,11 +54,11 @@ class Job:
     seed: int = 0
     folder: Path | None = None
     shared: dict[str, Any] = field(default_factory=dict)  # between the passes of this process
-    tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # joined, when the run is over
+    tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # joined, once the run is over
 
     @cached_property
     def workshop(self) -> Workshop:
-        """Made where the work is done, and not sent elsewhere."""
+        """Made in the process that does the work, never sent to another."""
         return Workshop(self.method, tidy=self.plan.size > 1)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Job:
         return self.image.normalisation or Normalisation()
 
     def read(self, box: Box, pad: tuple[int, ...]) -> tuple[dict[str, Tensor], NDArray[np.bool_] | None]:
-        """Read a canonical box of every input as (b, c, *spatial), padded; and where the image is invalid."""
+        """Read a canonical box of every input as (b, c, *spatial), padded, and where the image is invalid."""
         image, invalid = self._read(self.image, box, pad, self.mask)
         others = {k: self._read(f, box, pad, None)[0] for k, f in self.feeds.items() if k != IMAGE}
         return {IMAGE: image, **others}, invalid
@@ -91,16 +91,16 @@ class Job:
         scale = feed.normalisation
         if scale is not None and self.method.domain == "normalised":
             values = scale.apply(values) if isinstance(scale, Normalisation) else scale.apply(values, first - 1)
-        elif feed is self.image:  # labels and masks stay what they are
+        elif feed is self.image:  # labels and masks stay unchanged
             values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         if any(pad):
             values = np.pad(values, [(0, 0)] * first + [(0, p) for p in pad], mode="symmetric")
         batch = np.ascontiguousarray(values.reshape(-1, values.shape[first - 1], *values.shape[first:]))
-        # A method that works in place all the same must not reach into the array of the source.
+        # A method that works in place must not change the source's array.
         return torch.from_numpy(batch.copy() if np.may_share_memory(batch, raw) else batch), invalid
 
     def random(self, box: Box, pad: tuple[int, ...]) -> PlacedRandomField:
-        """The random field bound to a canonical box; C is not an axis of place, methods name the channel."""
+        """The random field of a canonical box; C is not an axis of position, methods name the channel."""
         first = self.plan.first_spatial
         parts = (*box[: first - 1], *box[first:])
         extra = (0,) * (first - 1) + pad
@@ -122,7 +122,7 @@ class Job:
     def finish(
         self, block: Block, output: Output, values: NDArray[Any], invalid: NDArray[np.bool_] | None, whole: Box
     ) -> int:
-        """Turn back, put invalid voxels back, cast, write. Returns the number of voxels clipped.
+        """Rescale, put invalid voxels back, cast, write. Returns the number of voxels clipped.
 
         ``invalid`` is native and covers the canonical box ``whole``.
         """
@@ -145,7 +145,7 @@ class Job:
     def _with_invalid(
         self, core: Box, output: Output, values: NDArray[Any], invalid: NDArray[np.bool_], whole: Box
     ) -> NDArray[Any]:
-        """Intensities as they were in the image; nothing is known of the spread, and no object is there."""
+        """Invalid voxels keep the image's intensities; their spread is unknown, and they belong to no object."""
         layout = self.plan.layout
         native = layout.to_native(core)
         inside = tuple(
@@ -159,7 +159,7 @@ class Job:
         return np.where(there, 0, values).astype(values.dtype) if output.merge == "labels" else values
 
     def invalid_in(self, box: Box) -> NDArray[np.bool_] | None:
-        """Where the image is invalid in a canonical box, in native order; None where it is nowhere."""
+        """Where the image is invalid in a canonical box, in native order; None if it is valid throughout."""
         source = self.image.source
         if self.mask is None and source.dtype.kind != "f":
             return None
@@ -169,7 +169,7 @@ class Job:
 
 
 def _read_like(source: Source, native: Box, axes: str) -> NDArray[Any]:
-    """Of a source that has some of ``axes``, one voxel along others: broadcast over the box."""
+    """Read a source that lacks some of ``axes``, or has one voxel along them: broadcast over the box."""
     if source.axes == axes:
         return source.read(native)
     known = dict(zip(axes, native, strict=True))
@@ -181,7 +181,7 @@ def _read_like(source: Source, native: Box, axes: str) -> NDArray[Any]:
 
 
 def cast(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
-    """Round and clip to an integer ``dtype``, NaN to 0, or convert to a float one; says how many were clipped."""
+    """Round and clip to an integer ``dtype`` (NaN to 0), or convert to a float one; returns how many were clipped."""
     if dtype.kind == "b":
         return values >= 0.5, 0
     if dtype.kind == "f" or values.dtype == dtype:

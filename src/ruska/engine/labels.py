@@ -1,12 +1,12 @@
-"""Objects across blocks: every block numbers its own, those that are one get one number, and all are written again.
+"""Objects across blocks: each block numbers its own, parts of one object get one number, and all are written again.
 
-Two passes follow the one that labels. *Unite* compares, where blocks overlap, what either of two says of the same
-voxels. *Relabel* writes every block's own voxels with the numbers of the whole: 1, 2, 3, ... in the order in which the
-objects' first voxels lie in the image, so that neither the block plan nor the executor shows.
+Two passes follow the one that labels. *Unite* compares the labels that two overlapping blocks give the same voxels.
+*Relabel* writes every block's own voxels with the numbers of the whole: 1, 2, 3, ... in the order of the objects' first
+voxels in the image, so that the result depends neither on the block plan nor on the executor.
 
-Where a method is exact within its halo, two labels of one voxel are one object. Where it is not, as a watershed that
-knows only its own block, they are one if each has more of its voxels in common with the other than with any third:
-union by any overlap makes chains of what is merely near.
+If a method is exact within its halo, two labels of one voxel are one object. If it is not, like a watershed that sees
+only its own block, two labels are one object if each shares more voxels with the other than with any third: merging at
+any overlap would chain objects that merely touch.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from ruska.engine.plan import Block, Plan
     from ruska.image import Output
 
-_SHARE = 0.25  # of the smaller of two labels in the overlap, that both must have in common
+_SHARE = 0.25  # of the smaller of two labels in the overlap that both must share
 
 
 def labelled(job: Job) -> list[Output]:
-    """Wanted outputs that are numbers of objects."""
+    """Wanted outputs that are object labels."""
     return [output for output in wanted(job) if output.merge == "labels"]
 
 
 def label_passes(job: Job) -> Iterator[Sequence[Pass]]:
-    """What follows the pass that labels every block."""
+    """The passes that follow the one that labels every block."""
     for output in labelled(job):
         yield (Unite(job, output),)
         yield (Relabel(job, output),)
@@ -46,7 +46,7 @@ def label_passes(job: Job) -> Iterator[Sequence[Pass]]:
 
 @dataclass(frozen=True)
 class Unite:
-    """Which labels of neighbouring blocks are one object; and, of every label, where its first voxel lies."""
+    """Finds which labels of neighbouring blocks are one object, and where the first voxel of every label lies."""
 
     job: Job
     output: Output
@@ -64,7 +64,7 @@ class Unite:
         return ()
 
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
-        """Tiles are still wanted."""
+        """Keep the tiles: they are still needed."""
 
     def work(self, block: Block) -> Facts:
         job, plan, output = self.job, self.plan, self.output
@@ -95,7 +95,7 @@ class Unite:
         return getattr(self.job.method, "locality", "exact") == "exact"
 
     def reduce(self, said: Mapping[int, Facts]) -> None:
-        """Number the objects of the whole, from what all blocks kept; the same whenever it is asked for."""
+        """Number the objects of the whole image from what all blocks kept; always with the same result."""
         job, output, blocks = self.job, self.output, range(self.plan.size)
         known = [kept(job, output, f"first {index}") for index in blocks]
         starts = np.cumsum([0, *map(len, known)])
@@ -120,7 +120,7 @@ class Unite:
 
 @dataclass(frozen=True)
 class Relabel:
-    """Every block's own voxels, with the numbers of the whole."""
+    """Writes every block's own voxels, with the numbers of the whole image."""
 
     job: Job
     output: Output
@@ -138,7 +138,7 @@ class Relabel:
         return ()
 
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
-        """Its tile and its numbers are of no more use."""
+        """Drop its tile and its numbers, which are no longer needed."""
         tiles(self.job, self.output).drop(block.index)
 
     def work(self, block: Block) -> Facts:
@@ -156,7 +156,7 @@ class Relabel:
 
 
 def same(mine: NDArray[Any], theirs: NDArray[Any], *, exact: bool) -> NDArray[np.int64]:
-    """(label of mine, label of theirs) that are one object, from the same voxels; (n, 2), in order."""
+    """Pairs (label in ``mine``, label in ``theirs``) that are one object, from the same voxels; (n, 2), in order."""
     both = (mine > 0) & (theirs > 0)
     pairs, count = np.unique(np.column_stack([mine[both], theirs[both]]), axis=0, return_counts=True)
     pairs = pairs.reshape(-1, 2).astype(np.int64)
@@ -169,7 +169,7 @@ def same(mine: NDArray[Any], theirs: NDArray[Any], *, exact: bool) -> NDArray[np
 
 
 def _best(labels: NDArray[Any], count: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of the pairs of each label, the one with the most voxels, the first of equal ones."""
+    """For each label, mark its pair with the most voxels (the first of equals)."""
     order = np.lexsort((np.arange(len(count)), -count, labels))
     chosen = np.zeros(len(count), bool)
     chosen[order[np.unique(labels[order], return_index=True)[1]]] = True
@@ -177,7 +177,7 @@ def _best(labels: NDArray[Any], count: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def first_voxels(labels: NDArray[Any], box: Box, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every label of ``box``, and the number of its first voxel in an array of ``shape``."""
+    """Every label in ``box``, and the index of its first voxel in an array of ``shape``."""
     found, index = np.unique(labels, return_index=True)
     if found.size and found[0] == 0:
         found, index = found[1:], index[1:]
@@ -187,7 +187,7 @@ def first_voxels(labels: NDArray[Any], box: Box, shape: tuple[int, ...]) -> tupl
 
 
 def _in_either(a: Box, b: Box, shared: Box) -> NDArray[np.bool_]:
-    """Voxels of ``shared`` that are in one of two boxes: beyond both, neither block is sure of itself."""
+    """Voxels of ``shared`` that are in one of two boxes: outside both, neither block's labels are reliable."""
     out = np.zeros(tuple(s.stop - s.start for s in shared), bool)
     for box in (a, b):
         part = intersect(box, shared)
@@ -197,13 +197,13 @@ def _in_either(a: Box, b: Box, shared: Box) -> NDArray[np.bool_]:
 
 
 def _place(labels: NDArray[Any], label: int, start: int) -> int | None:
-    """Number of a block's label among all; None where it has no voxel of the block's own."""
+    """Number of a block's label among all; None if none of its voxels belongs to the block."""
     at = int(np.searchsorted(labels, label))
     return int(start) + at if at < len(labels) and labels[at] == label else None
 
 
 def _in_order(roots: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """1, 2, 3, ... for each root, in the order of the first voxel of all that have it."""
+    """1, 2, 3, ... for each root, in the order of the first voxel among its labels."""
     found, which = np.unique(roots, return_inverse=True)
     earliest = np.full(len(found), np.iinfo(np.int64).max)
     np.minimum.at(earliest, which, first)

@@ -1,6 +1,6 @@
 """How the axes of an image map onto the (b, c, *spatial) blocks that methods take.
 
-The canonical order is (others..., C, spatial...): ``C`` is always there, ``others`` are the axes along which a
+The canonical order is (others..., C, spatial...): ``C`` is always present, ``others`` are the axes along which a
 method does not look (T and Z for a 2D method). Blocks are planned in this order.
 """
 
@@ -38,11 +38,11 @@ class ArraySource:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the pieces that are read from the file at once, where the format has such."""
+        """Shape of the chunks that are read from the file at once, if the format has any."""
         return getattr(self.array, "chunks", None)
 
     def held(self) -> Held | None:
-        """Which chunks are there, where a file may lack some and its format can tell."""
+        """Which chunks are stored, for formats that may lack some and can tell."""
         look = getattr(self.array, "held", None)
         found: Held | None = look() if look is not None else None
         return found
@@ -76,7 +76,7 @@ class OrderedSource:
 
 
 def in_stack_order(source: ArraySource) -> ArraySource | OrderedSource:
-    """The source with the axis along which a method finds neighbouring frames right before Y: Z before Q before T."""
+    """The source with its stack axis (Z, else Q, else T), along which methods find neighbouring frames, before Y."""
     stack = _stack_axis(source.axes)
     if stack is None or source.axes[-3] == stack:
         return source
@@ -99,18 +99,18 @@ class Layout:
 
     @property
     def spatial_axes(self) -> str:
-        """``"YX"``, or with the stack axis a 3D method looks along in front of it (Z before Q before T)."""
+        """``"YX"``, for a 3D method with the stack axis in front (Z, else Q, else T)."""
         if self.dimensions == 2:
             return "YX"
         stack = _stack_axis(self.axes)
         if stack is None:
-            raise GeometryError("image", f"a 3D method needs a stack, the axes are {self.axes}",
+            raise GeometryError("image", f"a 3D method needs a stack, but the axes are {self.axes}",
                                 "Choose dimensions=2, or pass --axes ZYX if it is a volume.")  # fmt: skip
         return stack + "YX"
 
     @property
     def other_axes(self) -> str:
-        """The axes along which every slice is treated on its own."""
+        """The axes along which each slice is treated on its own."""
         return "".join(a for a in self.axes if a not in self.spatial_axes and a != "C")
 
     @property
@@ -150,7 +150,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class NativeView:
-    """A canonical store seen in the image's own axis order: a lazy array that writers stream from."""
+    """A canonical store in the image's own axis order, as a lazy array that writers stream from."""
 
     store: Any
     layout: Layout

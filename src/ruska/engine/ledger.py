@@ -1,4 +1,4 @@
-"""The record of finished blocks that lets a killed run resume."""
+"""The record of finished blocks, from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ruska.errors import JobBusyError, OutputError
 from ruska.scratch import Owner, say
 
 PLACING = "placing"
-"""Key of the entry, with the `face` of the result, that is written right before the result takes its name."""
+"""Key of the entry with the `face` of the result, written right before the result gets its name."""
 _LEDGER, _LOCK, _OWNER = "ledger.jsonl", "lock", "owner"
 _KEPT = (_LOCK, _OWNER)
 _CLOCK_GRAIN = 2_000_000_000  # ns, of file systems that round times
 
 
 class NoLedger:
-    """For runs in memory: nothing is remembered."""
+    """For runs in memory: nothing is kept on disk."""
 
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
@@ -34,14 +34,14 @@ class NoLedger:
 
 
 class Ledger(NoLedger):
-    """A line per finished unit of work in ``folder/ledger.jsonl``, written after the work's data are in place.
+    """One line per finished unit of work in ``folder/ledger.jsonl``, written after the work's data are in place.
 
-    Lines from the first that is no JSON on are ignored, as a kill or a power cut may leave them: their blocks are
+    From the first line that is not JSON, which a kill or a power cut may leave, all lines are ignored: their blocks are
     simply done again.
     """
 
     def __init__(self, folder: Path, job: Mapping[str, Any]) -> None:
-        """Open or begin the ledger of ``job``; work of another job in the same folder is discarded."""
+        """Open or start the ledger of ``job``; work of another job in the same folder is discarded."""
         super().__init__()
         self.folder = folder
         self.file = folder / _LEDGER
@@ -54,7 +54,7 @@ class Ledger(NoLedger):
             self.entries = {e.pop("key"): e for e in entries[1:]}
             self.resumed = bool(self.entries)
             self.identity = identity
-            # Cut torn lines off, or the next entry would be glued to them. Never rewritten: the disk may be full.
+            # Cut torn lines off, or the next entry would be appended to them. Never rewritten: the disk may be full.
             os.truncate(self.file, length)
             return
         self._begin(identity)
@@ -65,7 +65,7 @@ class Ledger(NoLedger):
         self.identity = identity
 
     def restart(self) -> None:
-        """Forget all that was done, and delete it."""
+        """Discard all finished work."""
         self.entries, self.resumed = {}, False
         self._begin(self.identity)
 
@@ -94,7 +94,7 @@ def _sound_lines(text: bytes) -> tuple[list[dict[str, Any]], int]:
 
 
 def any_block_done(folder: Path) -> bool:
-    """Whether the ledger in ``folder`` holds work worth keeping: more than the job and its plan."""
+    """Whether the ledger in ``folder`` holds work worth keeping, beyond the job and its plan."""
     file = folder / _LEDGER
     return file.exists() and file.read_bytes().count(b"\n") > 2
 
@@ -106,9 +106,9 @@ def fingerprint(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def work_folder(target: Path) -> Iterator[Path]:
-    """The locked folder beside ``target`` that holds unfinished work; JobBusyError when another process has it.
+    """Lock the folder beside ``target`` that holds unfinished work; JobBusyError if another process has it.
 
-    Raises OutputError when a link stands in its place, or in it: what is emptied must be our own.
+    Raises OutputError if it is a link or holds one: only our own files may be deleted.
     """
     from filelock import FileLock, Timeout
 
@@ -143,23 +143,23 @@ def _refuse_links(folder: Path) -> None:
         found += [entry for entry in folder.iterdir() if entry.is_symlink()]
     if found:
         raise OutputError(
-            found[0], "is a symbolic link, which Ruska never makes there", "Delete it, then run the same again."
+            found[0], "is a symbolic link, which Ruska never makes there", "Delete it, then run the same command again."
         )
 
 
 def _take_over(folder: Path) -> None:
-    """Sign the work; say so where it was begun on another computer, whose locks may not reach here."""
+    """Sign the work; warn if it was started on another computer, whose locks may not reach here."""
     file = folder / _OWNER
     before = Owner.parse(file.read_text(encoding="ascii", errors="replace")) if file.exists() else None
     if before is not None and before.is_elsewhere() and any_block_done(folder):
-        say(f"{folder}: was begun on {before.computer} and is gone on with here. Make sure that it does not run there.")
+        say(f"{folder}: was started on {before.computer} and continues here. Make sure that it no longer runs there.")
     file.write_text(f"{Owner.here()}\n", encoding="ascii")
 
 
 def empty_work(folder: Path) -> None:
-    """Delete the work in ``folder``, whose lock the caller holds; the folder goes when the lock is released.
+    """Delete the work in ``folder``. The caller holds its lock; the folder goes when the lock is released.
 
-    The ledger goes first: without it nothing that is left counts as finished.
+    The ledger is deleted first: without it, nothing that is left counts as finished.
     """
     for old in sorted(folder.iterdir(), key=lambda entry: entry.name != _LEDGER):
         if old.name not in _KEPT:
@@ -167,14 +167,14 @@ def empty_work(folder: Path) -> None:
 
 
 def face(result: Path) -> dict[str, int]:
-    """What tells a result from another one, before and after it takes its name: size and time of its main file."""
+    """What identifies a result, before and after it gets its name: size and time of its main file."""
     inside = (result / name for name in ("zarr.json", ".zattrs", ".zgroup"))
     stat = (next(filter(Path.exists, inside), result) if result.is_dir() else result).stat()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def clear_delivered(target: Path) -> bool:
-    """Whether ``target`` is the result of a run that was killed when it had it in place; its work is deleted then."""
+    """Whether ``target`` is the complete result of a run killed before it tidied up; if so, its work is deleted."""
     if not (_work_of(target) / _LEDGER).exists() or not target.exists():
         return False
     try:

@@ -1,4 +1,4 @@
-"""How much memory a job may use, and what it will."""
+"""How much memory a job may use, and how much is in use."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def resident_memory() -> int:
 
 
 def keeps_freed_memory() -> bool:
-    """Whether large arrays that are freed stay in this process (see `allocator`); always False without glibc.
+    """Whether large freed arrays stay in this process (see `allocator`); always False without glibc.
 
-    What the allocator was told cannot be read back, only seen: then a large array lies on the heap, below its end.
+    The allocator's settings cannot be read, only observed: a large array then lies on the heap, below its end.
     """
     import ctypes
     import platform
@@ -106,17 +106,17 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a job may use. Defaults: half of the memory that is free now, every core.
+    """What a job may use. Defaults: half of the memory that is free now, all cores.
 
     memory_bytes : upper bound for the whole process, interpreter and libraries included.
-    workers : blocks that are worked on side by side.
-    folder : where a method may keep what it has learned, so that an interrupted job need not learn it again.
-    progress : told how far a long preparation is.
-    read : opens a file that a method's settings name, e.g. a point spread function.
-    rehearsal : nothing will be restored; a method only has to say what it would take, quickly.
-    peak_before : most bytes the process held before the job; a higher peak since is that of its preparation.
-    voxel_size_nm : of the image, by axis, where it is known.
-    known_room : see `room`; kept by a job, so that it is resumed in the same parts.
+    workers : blocks processed in parallel.
+    folder : where a method may save what it has learned, so that an interrupted job need not learn it again.
+    progress : reports how far a long preparation is.
+    read : opens a file named in a method's settings, e.g. a point spread function.
+    rehearsal : nothing will be restored; a method only needs to predict quickly what it would take.
+    peak_before : most bytes the process held before the job; a higher peak since then is due to its preparation.
+    voxel_size_nm : of the image, by axis, where known.
+    known_room : see `room`; kept with a job, so that it resumes in the same parts.
     """
 
     memory_bytes: int = field(default_factory=lambda: resident_memory() + available_memory() // 2)
@@ -131,13 +131,13 @@ class Budget:
 
     @property
     def room(self) -> int:
-        """Bytes that may be taken beside those that the process holds now, or held when the job began."""
+        """Bytes that may be used on top of those the process holds now, or held when the job began."""
         return self.memory_bytes - resident_memory() if self.known_room is None else self.known_room
 
     def tidy(self) -> None:
-        """Give freed memory back to the system: what a preparation took is room again for its next step."""
+        """Give freed memory back to the system, so that the next step of a preparation can use it."""
         give_back_freed_memory()
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise SettingsError("workers", f"is {self.workers}, must be at least 1")
+            raise SettingsError("workers", f"is {self.workers}, expected at least 1")

@@ -1,6 +1,6 @@
-"""Blending overlapping tiles: every voxel is the weighted mean of the tiles that reach it.
+"""Blends overlapping tiles: every voxel is the weighted mean of the tiles that cover it.
 
-Weights are linear ramps across the overlap, so that a tile counts nothing where its context ends.
+Weights are linear ramps across the overlap, so that a tile has no weight where its context ends.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class TilePool:
 def assemble(plan: Plan, output: Output, block: Block, tile_of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
     """Return the blended core of ``block`` on the grid of ``output``.
 
-    Where all tiles agree the result is theirs exactly: differences from the block's own tile are averaged, not
-    values, so no rounding of the weights enters.
+    Where all tiles agree, the result equals them exactly: differences from the block's own tile are averaged, not
+    values, so rounding of the weights has no effect.
     """
     core = plan.scaled(block.core, output)
     own = inside(tile_of(block.index), plan.scaled(block.reach, output), core)
@@ -94,11 +94,11 @@ def _weight(plan: Plan, output: Output, block: Block, box: Box) -> NDArray[np.fl
 
 
 def inside(values: NDArray[Any], of: Box, box: Box) -> NDArray[Any]:
-    """``box`` out of values that cover ``of``."""
+    """The values in ``box``, out of values that cover ``of``."""
     return values[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, of, strict=True))]
 
 
 def intersect(a: Box, b: Box) -> Box | None:
-    """What two boxes have in common; None where they do not meet."""
+    """The intersection of two boxes; None if they do not meet."""
     both = tuple(slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
     return both if all(p.start < p.stop for p in both) else None

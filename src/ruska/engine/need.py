@@ -1,6 +1,6 @@
-"""What a run will take of memory, over what the process holds before it: the blocks in flight, or what comes after.
+"""Predicts the memory of a run, on top of what the process holds before: the blocks in flight, or what comes after.
 
-Measured with `benchmarks.predicted`; where a number says "measured", that is where from.
+Numbers marked "measured" were measured with `benchmarks.predicted`.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from ruska.engine.contracts import IterativeMethod, Method
 
 _SLACK = 14 << 20  # small arrays, and gaps between them; measured 2 to 14
-_SIDE_BY_SIDE = 0.3  # gaps that blocks side by side leave, as a share of what is read or written
+_SIDE_BY_SIDE = 0.3  # gaps that blocks in parallel leave, as a share of what is read or written
 _THREADS = 8 << 20  # freed memory that threads keep
-_DRAWING = 61 << 20  # the drawing library and the figure, whatever is shown; measured 55 to 66
-_FILTERS = 15 << 20  # the library of filters, where nothing has used it before
+_DRAWING = 72 << 20  # the drawing library and the figure, whatever is shown; measured 55 to 68
+_FILTERS = 15 << 20  # the library of filters, if nothing has loaded it before
 _SHOWN = 1024  # pixels each way of a plane of the input that the report shows
-_RESLICED = 24 << 20  # another row of pictures, of volumes that are neither thin nor large
+_RESLICED = 24 << 20  # another row of pictures, for volumes that are neither thin nor large
 _THIN, _LARGE = 8, 256 << 20  # slices; bytes
-_PER_JUDGED = 85  # bytes a pixel of the plane that the verdict looks at; measured 69
-_PER_SHOWN = 53  # bytes a pixel of the input's plane, and of the result's
-_PER_DOUBT = 20  # bytes a pixel of the standard deviation, and of each of two samples
-_BETWEEN = 0.15  # of a network's working memory, which is left in pieces where other blocks are read and written beside
-_SELDOM = 0.5  # of the memory that blending takes, counted beside computing: both are seldom at their peak together
-_BLENDED = 44  # bytes a voxel of blending tiles: weights, sums and tiles
-_SPREADING = 52  # bytes a voxel of the standard deviation of samples, made in memory
+_PER_JUDGED = 85  # bytes per pixel of the plane that the verdict examines; measured 69
+_PER_SHOWN = 53  # bytes per pixel of the input's plane, and of the result's
+_PER_DOUBT = 20  # bytes per pixel of the standard deviation, and of each of two samples
+_BETWEEN = 0.15  # of a network's working memory: lost to fragmentation while other blocks are read and written
+_SELDOM = 0.5  # of the memory of blending, added to that of computing: both are seldom at their peak together
+_BLENDED = 44  # bytes per voxel of blending tiles: weights, sums and tiles
+_SPREADING = 52  # bytes per voxel of the standard deviation of samples, made in memory
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What becomes of the results of a run.
+    """What happens to the results of a run.
 
-    report : it is drawn when they are written. doubt : samples were drawn, and are shown with their deviation.
-    held : bytes a voxel of the result that stay in memory, of this run and of those before it; 0 for a file.
+    report : one is drawn when they are written. doubt : samples are drawn, and shown with their standard deviation.
+    held : bytes per voxel of the result that stay in memory, from this run and earlier ones; 0 for a file.
     """
 
     report: bool = True
@@ -50,10 +50,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Need:
-    """Predicts the bytes that a run takes, over what the process holds before.
+    """Predicts the bytes that a run takes, on top of what the process holds before.
 
-    shape, chunks : canonical, of the source and of the pieces it is stored in. kept : freed memory stays in the
-    process. deep : slices along Z.
+    shape, chunks : canonical, of the source and of its chunks. kept : freed memory stays in the process. deep : slices
+    along Z.
     """
 
     method: Method | IterativeMethod
@@ -70,12 +70,12 @@ class Need:
         return prod(-(-n // e) for n, e in zip(self.shape, (*head, *extent), strict=True))
 
     def bytes(self, head: list[int], extent: list[int], side_by_side: int = 1) -> int:
-        """Of the blocks in flight, or of what comes after them where that is more."""
+        """Memory of the blocks in flight, or of what comes after them if that is more."""
         workers = min(side_by_side, self.blocks(head, extent))
         return int(getattr(self.method, "stays", 0) + max(self._flying(head, extent, workers), self._after(workers)))
 
     def _flying(self, head: list[int], extent: list[int], workers: int) -> float:
-        """Of blocks that are computed, of others that wait or are written meanwhile, and of one that is blended."""
+        """Memory of blocks being computed, of others that wait or are written meanwhile, and of one being blended."""
         space = self.shape[-len(extent) :]
         raw = self.method.domain == "raw"
         wide = 8 if self.itemsize > 4 or (self.itemsize == 4 and raw) else 4
@@ -83,7 +83,7 @@ class Need:
         shape = (prod(head[:-1]), head[-1], *map(longest_read, space, extent, self.method.halo, self.method.multiple))
         read, write = prod(shape), prod(head) * prod(extent) * float(prod(self.scale))
         state = 2 * 4 * getattr(self.method, "state_channels", 0)
-        # As in the file, wide and as handed to the method; cut out, on the file's scale, rounded, compared and cast.
+        # As in the file, widened, and as passed to the method; cropped, on the file's scale, rounded, compared, cast.
         stored = self._decoded(head, shape[2:]) * self.itemsize
         reading = stored + read * (self.itemsize + wide + handed)
         beside = max(reading, write * (handed + 8 + 8 + 3 + self.out_itemsize))
@@ -98,12 +98,12 @@ class Need:
             blended = write * _BLENDED
             working = max(working, blended) if workers == 1 else working + _SELDOM * blended
             working += self._waiting(head, extent) * write * handed if self.delivery.held else 0
-        between = _BETWEEN * own if several and workers > 1 and hasattr(self.method, "stays") else 0
+        between = _BETWEEN * own if several and (workers > 1 or self.kept) and hasattr(self.method, "stays") else 0
         held = self.delivery.held * prod(self.shape) * float(prod(self.scale))
         return _SLACK + between + working + held
 
     def _decoded(self, head: list[int], longest: Sequence[int]) -> int:
-        """Voxels of the pieces of the file that a block lies in, which are decoded whole."""
+        """Voxels of the chunks that a block lies in, which are decoded whole."""
         if self.chunks is None:
             return 0
         voxels = 1
@@ -113,7 +113,7 @@ class Need:
         return voxels
 
     def _waiting(self, head: list[int], extent: list[int]) -> int:
-        """Tiles that are kept in memory for their neighbours: two rows (layers) of them, and the next one."""
+        """Memory of tiles kept for their neighbours: two rows (layers) of them, and the next one."""
         second, third = (-(-n // e) for n, e in zip(self.shape[-2:], extent[-2:], strict=True))
         row = third if len(extent) == 2 else second * third
         return min(self.blocks(head, extent), 2 * row + 1)
@@ -125,7 +125,7 @@ class Need:
         return prod(shape) * self.method.bytes_per_voxel
 
     def _after(self, workers: int) -> float:
-        """Of the report, or of results that stay in memory; and of what the blocks left in pieces."""
+        """Memory of the report, or of results that stay in memory, and of what the blocks left fragmented."""
         threads, voxels = (_THREADS if workers > 1 else 0), prod(self.shape) * float(prod(self.scale))
         taken = threads + voxels * (
             self.delivery.held + (_SPREADING if self.delivery.held and self.delivery.doubt else 0)
@@ -133,11 +133,11 @@ class Need:
         shown, finer = prod(min(n, _SHOWN) for n in self.shape[-2:]), float(prod(self.scale[-2:]))
         filters = 0 if "scipy.ndimage" in sys.modules else _FILTERS
         if not self.delivery.report:
-            return taken + filters + shown * _PER_JUDGED
+            return _SLACK + taken + filters + shown * _PER_JUDGED
         doubt = 3 * _PER_DOUBT * finer if self.delivery.doubt else 0
         if self.deep >= _THIN and prod(self.shape) * self.itemsize <= _LARGE:
             filters += _RESLICED
-        return taken + _DRAWING + filters + shown * (_PER_SHOWN * (1 + finer) + doubt)
+        return _SLACK + taken + _DRAWING + filters + shown * (_PER_SHOWN * (1 + finer) + doubt)
 
 
 def _round_up(value: int, step: int) -> int:
@@ -145,12 +145,12 @@ def _round_up(value: int, step: int) -> int:
 
 
 def reach(start: int, stop: int, halo: int, step: int, n: int) -> tuple[int, int]:
-    """From where to where a core is read along an axis of ``n`` voxels; beyond ``n`` it is padded."""
+    """Start and stop of the read of a core along an axis of ``n`` voxels; beyond ``n`` it is padded."""
     return max(0, start - halo) // step * step, -(-min(stop + halo, n) // step) * step
 
 
 def longest_read(n: int, extent: int, halo: int, step: int) -> int:
-    """Voxels of the longest read along an axis: of a block in the middle, as those at an end have half the halo."""
+    """Voxels of the longest read along an axis: that of a middle block, as those at an end have half the halo."""
     count = -(-n // extent)
     middle = (reach(i * extent, min((i + 1) * extent, n), halo, step, n) for i in {(count - 1) // 2, count // 2})
     return max(stop - start for start, stop in middle)

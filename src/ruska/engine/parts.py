@@ -1,4 +1,4 @@
-"""A block that is too large for a device, computed in parts: the engine in small, in memory."""
+"""Computes a block that is too large for a device in parts: the engine in miniature, in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Inputs = Mapping[str, "Tensor"]
 Call = Callable[[Inputs, "RandomField"], Mapping[str, "Tensor"]]
-_LEAST_GAIN = 0.85  # of the voxels: parts that are hardly smaller than the whole, for their halos, are not worth it
+_LEAST_GAIN = 0.85  # of the voxels: parts whose halos make them hardly smaller than the whole are not worth it
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class PartOfField:
 
 
 def halves(method: Method, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """Extent of the parts into which a block (b, c, *spatial) is cut next; None when no cut makes it smaller.
+    """Extent of the parts into which a block (b, c, *spatial) is cut next; None if no cut makes it smaller.
 
-    Objects and rows of a table cannot be joined here: their blocks are never cut.
+    Blocks that give objects or table rows are never cut, as these cannot be joined here.
     """
     if any(output.merge in ("labels", "table") for output in method.outputs):
         return None
@@ -68,7 +68,7 @@ def halves(method: Method, shape: Sequence[int]) -> tuple[int, ...] | None:
 def in_parts(
     method: Method, inputs: Inputs, random: RandomField, extent: tuple[int, ...], call: Call
 ) -> dict[str, Tensor]:
-    """What ``call`` makes of the parts of the inputs, joined as the engine joins blocks; (b, c, *spatial)."""
+    """The results of ``call`` on the parts of the inputs, joined as the engine joins blocks; (b, c, *spatial)."""
     import torch
 
     shape = tuple(inputs[IMAGE].shape)
@@ -103,10 +103,10 @@ def _tile(tiles: Mapping[tuple[str, int], Any], name: str, index: int) -> Any:
 
 
 def _part(values: Tensor, box: Box) -> Tensor:
-    """The box of an input, which may have other channels than the image."""
+    """A box of an input, whose channels may differ from the image's."""
     return values[(box[0], slice(None), *box[2:])].contiguous()
 
 
 def _cut(values: Any, of: Box, box: Box) -> Any:
-    """A copy, or the whole would be kept."""
+    """A copy: a view would keep the whole in memory."""
     return values[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, of, strict=True))].copy()

@@ -1,4 +1,4 @@
-"""The passes of a run: blocks that are cut, or tiles that are blended once their neighbours are there."""
+"""The passes of a run: blocks that are cropped, or tiles that are blended once their neighbours are done."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from ruska.engine.plan import Block, Plan
     from ruska.image import Output
 
-_MEND = "Mend the method; see docs/extending.md."
+_MEND = "Fix the method; see docs/extending.md."
 
 
 @dataclass(frozen=True)
 class Compute:
-    """The method on every block. What comes from one block is finished; what is blended is kept for `Blend`.
+    """Runs the method on every block. Outputs that come from one block are finished; others are kept for `Blend`.
 
-    name : "block", or "tile" where there is something to blend.
+    name : "block", or "tile" if there is something to blend.
     """
 
     job: Job
@@ -64,7 +64,7 @@ class Compute:
         return facts(job, clipped, seconds)
 
     def _own(self, results: dict[str, Tensor], output: Output, block: Block) -> NDArray[Any]:
-        """The block's own voxels; the whole is let go before the copies that finishing makes."""
+        """The block's own voxels; the rest is freed before finishing makes copies."""
         return self.job.crop(results.pop(output.name), output, block.read, block.core)
 
     def needs(self, block: Block) -> Iterable[int]:
@@ -74,7 +74,7 @@ class Compute:
         """Nothing waits for a block."""
 
     def reduce(self, said: Mapping[int, Facts]) -> None:
-        """Join the tables that blocks left, in their order."""
+        """Join the tables of the blocks, in order."""
         for output in wanted(self.job):
             if output.merge == "table":
                 self.job.tables[output.name] = np.concatenate(
@@ -84,7 +84,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Blend:
-    """Every block's own voxels, put together from the tiles that reach into it."""
+    """Puts together every block's own voxels from the tiles that reach into it."""
 
     job: Job
     name: str = "block"
@@ -107,7 +107,7 @@ class Blend:
         return facts(job, clipped)
 
     def after(self, block: Block, done: Callable[[int], bool]) -> None:
-        """Drop tiles that no block waits for any more."""
+        """Drop tiles that no block needs any more."""
         for index in self.plan.neighbours(block):
             if all(done(i) for i in self.plan.neighbours(self.plan.block(index))):
                 for output in wanted(self.job):
@@ -119,12 +119,12 @@ class Blend:
 
 
 def wanted(job: Job) -> Iterable[Output]:
-    """Outputs of the method that somebody wants written."""
+    """The method's outputs that are to be written."""
     return [output for output in job.method.outputs if output.name in job.sinks]
 
 
 def check_given(job: Job, block: Block, output: Output, results: Mapping[str, Tensor]) -> None:
-    """SettingsError where the method did not return, for the block it was handed, what it declared."""
+    """Raise SettingsError if the method did not return, for this block, what it declared."""
     subject, first = f"output '{output.name}' of the method", job.plan.first_spatial
     if output.name not in results:
         raise SettingsError(subject, f"is missing: it returned {', '.join(results) or 'nothing'}", _MEND)
@@ -139,12 +139,12 @@ def check_given(job: Job, block: Block, output: Output, results: Mapping[str, Te
 
 
 def blended(job: Job, output: Output) -> bool:
-    """Whether the output's tiles overlap; a single block is simply cut."""
+    """Whether the output's tiles are blended; a single block is simply cropped."""
     return output.merge == "mean" and job.plan.merge == "mean"
 
 
 def tiles(job: Job, output: Output) -> TilePool:
-    """Where tiles of ``output`` wait: files in the job's folder, or memory that its passes share."""
+    """Where tiles of ``output`` are kept: files in the job's folder, or memory that its passes share."""
     key = f"tiles of {output.name}"
     if key not in job.shared:
         folder = None if job.folder is None else job.folder / "tiles" / output.name
@@ -154,7 +154,7 @@ def tiles(job: Job, output: Output) -> TilePool:
 
 
 def facts(job: Job, clipped: int = 0, seconds: float = 0.0) -> Facts:
-    """What every block says: voxels clipped, seconds in the method, and what did not go as planned."""
+    """The report of a block: voxels clipped, seconds in the method, and what did not go as planned."""
     said: Facts = {"clipped": clipped}
     if seconds:
         said["seconds"] = round(seconds, 4)
@@ -164,7 +164,7 @@ def facts(job: Job, clipped: int = 0, seconds: float = 0.0) -> Facts:
 
 
 def _numbered(values: NDArray[Any], dimensions: int) -> NDArray[np.int64]:
-    """Labels of a tile (others, c, *spatial) without gaps, no number in two of its images or volumes; 0 is nothing."""
+    """Labels of a tile (others, c, *spatial), consecutive, and distinct between its images or volumes; 0 is nothing."""
     flat = values.reshape(-1, int(np.prod(values.shape[-dimensions:])))
     out, used = np.zeros(flat.shape, np.int64), 0
     for here, one in zip(out, flat, strict=True):
@@ -175,7 +175,7 @@ def _numbered(values: NDArray[Any], dimensions: int) -> NDArray[np.int64]:
 
 
 def keep(job: Job, output: Output, name: str, values: NDArray[Any]) -> None:
-    """Leave an array for a later pass: a file in the job's folder, or memory that the passes share."""
+    """Keep an array for a later pass: in a file in the job's folder, or in memory that the passes share."""
     if job.folder is None:
         job.shared[f"{output.name} {name}"] = values
         return

@@ -1,6 +1,6 @@
-"""Cutting a source into blocks: what is read, what is computed and what is written for each.
+"""Cuts a source into blocks: what is read, computed and written for each.
 
-Planned in canonical axis order (see `layout`). Blocks are made on demand, so a plan of a million blocks is small.
+Plans are in canonical axis order (see `layout`). Blocks are made on demand, so a plan of a million blocks is small.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Merging = Literal["mean", "seen", "cut"]
 _PREFERRED_EDGE = {2: 1024, 3: 128}
 _SMALLEST_EDGE = {2: 256, 3: 64}
 _BATCH_VOXELS = 1 << 20
-_BLOCK_VOXELS = 1 << 22  # of a block of several slices
+_BLOCK_VOXELS = 1 << 22  # in a block of several slices
 _MOST_SLICES = 64
-_LARGEST_OVERHEAD = 0.5  # of the block, spent on halo, before the edge is made longer or slices fewer
+_LARGEST_OVERHEAD = 0.5  # share of halo in a block, before its edge is made longer or its slices fewer
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Block:
     """One unit of work. All boxes are canonical.
 
     core : the voxels this block is responsible for; the cores partition the source.
-    read : core with its halo, starts aligned to ``multiple``, clipped to the source.
-    pad : voxels to append per spatial axis so that the shape is a multiple too.
-    reach : what is kept for blending: the core, and the overlap into its neighbours.
+    read : core and halo, with starts aligned to ``multiple``, clipped to the source.
+    pad : voxels to append per spatial axis so that the shape is a multiple, too.
+    reach : the part kept for blending: core, and overlap into the neighbours.
     """
 
     index: int
@@ -104,7 +104,7 @@ class Plan:
         return (*self._head(sizes, output), *(int(n * s) for n, s in zip(space, scale, strict=True)))
 
     def _head(self, sizes: tuple[int, ...], output: Output) -> tuple[int, ...]:
-        """Sizes along the axes that are not spatial; an output may have other channels than the image."""
+        """Sizes along the non-spatial axes; an output's channels may differ from the image's."""
         channels = sizes[self.first_spatial - 1] if output.channels is None else output.channels
         return (*sizes[: self.first_spatial - 1], channels)
 
@@ -113,10 +113,10 @@ class Plan:
         """Voxels of the image by which a tile reaches into each neighbour, per spatial axis (0 unless blended)."""
         if self.merge == "cut":
             return (0,) * len(self.halo)
-        if self.merge == "seen":  # one voxel beyond, to see whose object goes on there
+        if self.merge == "seen":  # one voxel beyond, to see which object continues there
             return denominators(self.outputs, len(self.halo))
         space = self.extent[self.first_spatial :]
-        # Whole steps of the scales' denominators, so that the overlap is whole voxels on the outputs' grids too.
+        # Multiples of the scales' denominators, so that the overlap is whole voxels on the outputs' grids, too.
         steps = denominators(self.outputs, len(space))
         return tuple(min(h, e) // 2 // s * s for h, e, s in zip(self.halo, space, steps, strict=True))
 
@@ -137,7 +137,7 @@ class Plan:
         return Block(index, cell, core, (*head, *read), tuple(pad), (*head, *near))
 
     def scaled(self, box: Box, output: Output) -> Box:
-        """A canonical box on the grid of ``output``, with all its channels where it has some of its own."""
+        """A canonical box on the grid of ``output``, with all channels of the output if they are its own."""
         head, space = box[: self.first_spatial], box[self.first_spatial :]
         if output.channels is not None:
             head = (*head[:-1], slice(0, output.channels))
@@ -145,7 +145,7 @@ class Plan:
         return (*head, *(slice(int(b.start * s), int(b.stop * s)) for b, s in zip(space, scale, strict=True)))
 
     def neighbours(self, block: Block) -> list[int]:
-        """Numbers of the blocks whose tiles reach into this one's core, itself included, in raster order."""
+        """Numbers of the blocks whose tiles reach into this block's core, itself included, in raster order."""
         reach = [range(i, i + 1) for i in block.cell[: self.first_spatial]]
         for i, cells, overlap in zip(
             block.cell[self.first_spatial :], self.cells[self.first_spatial :], self.overlap, strict=True
@@ -156,7 +156,7 @@ class Plan:
         return [int(i) for i in np.ravel_multi_index([g.ravel() for g in grid], self.cells)]
 
     def as_dict(self) -> dict[str, Any]:
-        """What identifies the plan, for the ledger and the record."""
+        """Identifies the plan, for the ledger and the record."""
         return {
             "axes": self.layout.canonical_axes,
             "block": list(self.extent),
@@ -180,14 +180,14 @@ def plan_blocks(
 ) -> Plan:
     """Choose the largest sensible blocks that keep the whole process within ``budget``.
 
-    chunks : canonical shape of the pieces the source is stored in; a block takes whole ones along the axes that the
-        method does not look along, so that a chunk is decoded once.
-    edge : length of a block along each spatial axis, or the extent of an earlier plan's blocks (used as it is, so
+    chunks : canonical shape of the source's chunks; a block takes whole chunks along the axes that the method does not
+        look along, so that each is decoded once.
+    edge : length of a block along each spatial axis, or the extent of an earlier plan's blocks (used unchanged, so
         that a resumed run keeps its plan whatever memory is free now); chosen when None.
     baseline : bytes the process holds before the run; measured when None.
-    delivery : what becomes of the results, which takes memory too; written to a file, with a report, when None.
+    delivery : what happens to the results, which takes memory, too; None: written to a file, with a report.
 
-    Raises ResourceError when not even the smallest block fits, GeometryError when halo and layout disagree.
+    Raises ResourceError if not even the smallest block fits, GeometryError if halo and layout disagree.
     """
     space = layout.canonical_shape[-len(method.halo) :]
     if not len(method.halo) == len(method.multiple) == layout.dimensions:
@@ -200,7 +200,7 @@ def plan_blocks(
     need = Need(method, layout.canonical_shape, np.dtype(dtype).itemsize, np.dtype(out_dtype).itemsize, scale,
                 keeps_freed_memory(), delivery or Delivery(),
                 dict(zip(layout.axes, layout.shape, strict=True)).get("Z", 1), chunks)  # fmt: skip
-    # A method that uses every core of its device: one block on each, and one that is read or written meanwhile.
+    # A method that uses every core of its device: one block on each device, and one being read or written meanwhile.
     side_by_side = budget.workers
     if method.threads == "many":
         beside = 0 if getattr(method, "alone", False) else 1
@@ -263,7 +263,7 @@ def merge_of(method: Method | IterativeMethod) -> Merging:
 
 
 def halo_of(method: Method | IterativeMethod) -> tuple[int, ...]:
-    """Context that is read: the method's own, and what it must be right about beyond a block's own voxels."""
+    """Context that is read: the method's own halo, and the margin beyond the block in which it must be right."""
     if merge_of(method) != "seen":
         return method.halo
     seen = denominators(method.outputs, len(method.halo))
@@ -271,7 +271,7 @@ def halo_of(method: Method | IterativeMethod) -> tuple[int, ...]:
 
 
 def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...] | None) -> list[int]:
-    """Extent along the other axes and C: all channels; several slices when they are small or stored together."""
+    """Extent along the other axes and C: all channels, and several slices if they are small or stored together."""
     others = layout.canonical_shape[: -len(space) - 1]
     channels = layout.canonical_shape[-len(space) - 1]
     extent = [1] * len(others)
@@ -286,7 +286,7 @@ def _head_extent(layout: Layout, space: tuple[int, ...], chunks: tuple[int, ...]
 def _preferred(
     space: tuple[int, ...], method: Method | IterativeMethod, workers: int, slices: int, together: int
 ) -> list[int]:
-    """Edges that keep the halo's share low, yet give every worker a few blocks (``together`` slices a block)."""
+    """Edges that keep the share of halo low, yet give every worker a few blocks (of ``together`` slices)."""
     dims = len(space)
     edges = []
     for n, halo in zip(space, method.halo, strict=True):

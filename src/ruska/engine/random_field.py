@@ -1,7 +1,7 @@
-"""Standard normal numbers that belong to places, not to tiles.
+"""Standard normal numbers tied to positions, not to tiles.
 
-Each number is a hash of (seed, step, sample, channel, global voxel position), so overlapping blocks, other block
-plans and any number of workers see the same noise at the same voxel.
+Each number is a hash of (seed, step, sample, channel, global voxel position), so a voxel has the same noise in
+overlapping blocks, with any block plan and any number of workers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class PlacedRandomField:
-    """The field of ``seed``, bound to a block.
+    """The field of ``seed``, for one block.
 
-    origin, shape : place and size of the block in voxels, (others..., *spatial); the same axes in every call.
-    spatial : how many of these are spatial; the others are joined to the batch axis.
+    origin, shape : position and size of the block in voxels, (others..., *spatial); the same axes in every call.
+    spatial : how many of these axes are spatial; the others become the batch axis.
     """
 
     seed: int
@@ -43,9 +43,9 @@ class PlacedRandomField:
         return np.asarray(found + np.array(self.origin[:count], np.int64), np.int64)
 
     def finer(self, scale: Sequence[Fraction]) -> PlacedRandomField:
-        """The field over the same place on a grid with ``scale`` times as many voxels along each spatial axis.
+        """The field over the same region on a grid with ``scale`` times as many voxels along each spatial axis.
 
-        Origin and shape in voxels become whole: blocks begin and end where both grids do.
+        Origin and shape stay whole numbers: blocks begin and end where both grids do.
         """
         factors = (*(Fraction(1),) * (len(self.shape) - self.spatial), *scale)
         origin, shape = (tuple(int(n * f) for n, f in zip(sizes, factors, strict=True))
@@ -60,7 +60,7 @@ class PlacedRandomField:
         for part in (self.seed, step, sample, channel):
             key = _mix(key ^ _word(part))
         codes = np.asarray(key)
-        # Fold in one axis after the other; each axis is hashed while it is still one-dimensional.
+        # Hash the axes one by one, each while it is still one-dimensional.
         for axis, (start, length) in enumerate(zip(self.origin, self.shape, strict=True)):
             along = np.arange(start, start + length).astype(np.uint64)
             codes = _mix(codes[..., None] ^ _mix(along ^ _mix(_word(axis + 1))))

@@ -1,4 +1,4 @@
-"""Running a method over its inputs, block by block, pass by pass, into sinks."""
+"""Runs a method over its inputs, block by block and pass by pass, into sinks."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 class Outcome:
     """What a run did.
 
-    blocks : blocks computed now; ``resumed`` : found finished in the ledger.
+    blocks : computed in this run; ``resumed`` : found finished in the ledger.
     clipped : voxels that were outside the range of the output's dtype.
     seconds : wall time of the run; ``method_seconds`` : spent inside the method, summed over the workers.
-    notes : sentences on what did not go as planned, such as a GPU that ran out of memory.
+    notes : sentences about what did not go as planned, such as a GPU that ran out of memory.
     tables : rows (n, columns) of outputs that are tables, by name.
     """
 
@@ -46,7 +46,7 @@ class Outcome:
     tables: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def add(self, facts: Facts) -> None:
-        """Count what a block said."""
+        """Add the report of a block."""
         self.method_seconds += facts.get("seconds", 0.0)
         self.notes += facts.get("notes", ())
 
@@ -72,14 +72,14 @@ def run(
     ----------
     sinks : one for each output that is wanted, by its name (None for a table), or one for the first output. Canonical
         axis order and the output's grid; the grain divides the plan's blocks.
-    normalisation : for methods of the ``normalised`` domain; taken once for the whole source, or each channel.
-    fill : what invalid voxels are given to the method as, raw units; they are written back as they were.
+    normalisation : for methods of the ``normalised`` domain; the same for the whole source, or for each channel.
+    fill : replaces invalid voxels in the method's input, raw units; they are written back unchanged.
     mask : True where a voxel is valid, native axis order.
     others : inputs besides the image, by name.
-    ledger : remembers finished blocks; those it holds already are not computed again.
-    executor : who does the work; threads, as many as the plan has workers, when None.
+    ledger : records finished blocks; those it already holds are not computed again.
+    executor : does the work; None: as many threads as the plan has workers.
 
-    Interrupted (Ctrl-C, or an exception in a block or in ``progress``), it stops after the blocks in flight; the
+    When interrupted (Ctrl-C, or an exception in a block or in ``progress``), it stops after the blocks in flight; the
     ledger stays valid.
     """
     share_one_heap()
@@ -100,7 +100,7 @@ def run(
 
 
 def passes_of(job: Job) -> Iterator[Sequence[Pass]]:
-    """Groups of passes. A block of a pass begins when those it needs of the pass before are done; groups follow."""
+    """Groups of passes. A block starts once those it needs of the previous pass are done; groups run in turn."""
     if hasattr(job.method, "sweeps"):
         from ruska.engine.sweeps import sweeps
 
@@ -114,7 +114,7 @@ def passes_of(job: Job) -> Iterator[Sequence[Pass]]:
 
 
 class _Run:
-    """The driver: hands out blocks, writes the ledger, tells the user."""
+    """The driver: hands out blocks, writes the ledger, reports progress."""
 
     def __init__(
         self, job: Job, ledger: NoLedger, progress: Progress | None, submit: Submit, workers: int
@@ -123,7 +123,7 @@ class _Run:
         self.outcome = Outcome()
 
     def do(self, group: Sequence[Pass], before: int) -> None:
-        """All blocks of a group of passes, a few at a time; blocks of later passes first, as soon as they can be.
+        """Do all blocks of a group of passes, a few at a time; those of later passes first, as soon as possible.
 
         before : number of passes in earlier groups.
         """
@@ -168,14 +168,14 @@ class _Run:
         return sorted(int(key[len(prefix) :]) for key in self.ledger.entries if key.startswith(prefix))
 
     def _left_ready(self, group: Sequence[Pass]) -> Iterator[tuple[int, int]]:
-        """Blocks of later passes whose needs were met before a kill."""
+        """Blocks of later passes that were ready to start before a kill."""
         for number in range(1, len(group)):
             for index in self._known(group[number - 1]):
                 if self._can(group, number, index):
                     yield number, index
 
     def _made_ready(self, group: Sequence[Pass], number: int, index: int) -> Iterator[tuple[int, int]]:
-        """Blocks of the next pass that waited for this one alone."""
+        """Blocks of the next pass that waited only for this one."""
         if number + 1 == len(group):
             return
         for other in group[number + 1].needs(self.job.plan.block(index)):  # a need is mutual

@@ -1,4 +1,4 @@
-"""A part of a source that is looked at by itself: one channel, or some of its planes."""
+"""A part of a source, treated on its own: one channel, or some planes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OneChannel:
-    """One channel of a source with axis C, which stays, with length 1."""
+    """One channel of a source with axis C; the axis stays, with length 1."""
 
     source: Source
     channel: int
@@ -42,7 +42,7 @@ class OneChannel:
 class SomePlanes:
     """Some planes of a source (.., Y, X) as a stack (planes, Y, X).
 
-    places : of each plane, its indices along the axes of ``source`` before Y.
+    places : the indices of each plane along the axes of ``source`` before Y.
     """
 
     source: Source

@@ -1,6 +1,6 @@
 """Intensity statistics of a whole source, streamed, and the normalisation made from them.
 
-Taken once for the whole image or volume, never per block, so that every block is treated alike.
+Measured once for the whole image or volume, never per block, so that every block is treated alike.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _BOX_VOXELS = 1 << 22
 _SAMPLE_VOXELS = 1 << 20
 _FULL_VOXELS = 1 << 30
 """Sources beyond this are measured on evenly spaced boxes that add up to about this many voxels."""
-_FULL_CHUNKS = 1 << 18  # likewise, of chunks, where they are small
+_FULL_CHUNKS = 1 << 18  # likewise for chunks, where they are small
 _BOX_CHUNKS = 1 << 12
-_MANY_CHUNKS = 1 << 12  # beyond which a source is asked how many of them are there
-_SPARSE_VOXELS = 1 << 25  # looked at where next to nothing is there
+_MANY_CHUNKS = 1 << 12  # beyond which a source is asked how many of them are stored
+_SPARSE_VOXELS = 1 << 25  # examined where almost nothing is stored
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,22 @@ class Normalisation:
         return out
 
     def undo_spread(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A normalised standard deviation in raw units, in float64: it has no offset."""
+        """A normalised standard deviation to raw units, in float64, without the offset."""
         return values.astype(np.float64) * self.scale
 
 
 @dataclass(frozen=True)
 class ChannelScales:
-    """A `Normalisation` for each channel: dim and bright ones both come to lie between about 0 and 1."""
+    """A `Normalisation` for each channel, which maps dim and bright ones alike to about 0 to 1."""
 
     each: tuple[Normalisation, ...]
 
     def of(self, channels: slice) -> ChannelScales:
-        """Those of some channels."""
+        """The scales of some channels."""
         return ChannelScales(self.each[channels])
 
     def apply(self, values: NDArray[Any], axis: int) -> NDArray[Any]:
-        """Raw to normalised, float32; ``axis`` of ``values`` are the channels."""
+        """Raw to normalised, float32; ``axis`` is the channel axis of ``values``."""
         out = np.empty(values.shape, np.float32)
         for channel, scale in enumerate(self.each):
             place = _along(axis, channel)
@@ -96,12 +96,12 @@ def _along(axis: int, channel: int) -> tuple[slice, ...]:
 class IntensityStatistics:
     """What the intensities of a source look like, in raw units.
 
-    minimum, maximum, mean, std : over the finite voxels looked at.
+    minimum, maximum, mean, std : over the finite voxels examined.
     low, high : the 0.1 and 99.9 percentiles.
     finite_fraction : share of voxels that are neither NaN nor infinite nor masked.
-    saturated_low, saturated_high : share of voxels at the lowest and highest value, when that value holds so many
-        voxels (over 0.01 %) that the detector or the conversion must have clipped; otherwise 0.
-    looked_at : share of all voxels that was read (1 except for very large sources).
+    saturated_low, saturated_high : share of voxels at the lowest and highest value, if so many voxels have it (over
+        0.01 %) that the detector or the conversion must have clipped; otherwise 0.
+    looked_at : share of all voxels that were read (1 except for very large sources).
     """
 
     minimum: float
@@ -116,7 +116,7 @@ class IntensityStatistics:
     looked_at: float
 
     def normalisation(self) -> Normalisation:
-        """Map the 0.1 percentile to 0 and the 99.9 percentile to 1 (the extremes, when these coincide)."""
+        """Map the 0.1 percentile to 0 and the 99.9 percentile to 1 (the extremes, if these coincide)."""
         for low, high in ((self.low, self.high), (self.minimum, self.maximum)):
             if high > low:
                 return Normalisation(low, high - low)
@@ -127,7 +127,7 @@ class IntensityStatistics:
 
 
 class NormalisedSource:
-    """A source whose ``read`` gives normalised float32; invalid voxels are filled as by `read_filled` (raw units).
+    """A source that is read as normalised float32; invalid voxels are filled by `read_filled` (raw units).
 
     fill : a number, or one for each channel, as an array that broadcasts over the source's axes.
     mask : True where a voxel is valid, of the shape and axes of ``source``; None where all are.
@@ -154,14 +154,14 @@ class NormalisedSource:
         return self.normalisation.of(box[axis]).apply(values, axis)
 
     def look(self, box: Box) -> NDArray[Any]:
-        """Like `read`, for measuring: NaN where a voxel is not valid."""
+        """Like `read`, for measuring: NaN where a voxel is invalid."""
         valid = None if self.mask is None else self.mask.read(box)
         return nan_where_invalid(self._scaled(self.source.read(box), box), valid)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Statistics of a whole source, and of each of its channels where it has several."""
+    """Statistics of a whole source, and of each channel if it has several."""
 
     whole: IntensityStatistics
     channels: tuple[IntensityStatistics, ...] = ()
@@ -179,7 +179,7 @@ class Measured:
 def measure_intensities(
     source: Source, name: str = "image", progress: Progress | None = None, mask: Source | None = None
 ) -> IntensityStatistics:
-    """Stream over ``source`` once and return its statistics; InputError when no voxel is finite.
+    """Stream over ``source`` once and return its statistics; InputError if no voxel is finite.
 
     mask : True where a voxel counts, of the shape and axes of ``source``; None: all that are finite.
     """
@@ -189,7 +189,7 @@ def measure_intensities(
 def measure_channels(
     source: Source, name: str = "image", progress: Progress | None = None, mask: Source | None = None
 ) -> Measured:
-    """`measure_intensities`, in the same pass also of each channel. One without a finite voxel is told as the whole."""
+    """`measure_intensities`, and of each channel in the same pass. A channel without finite voxels gets the whole's."""
     axis = source.axes.find("C")
     several = axis >= 0 and source.shape[axis] > 1
     return _measure(source, axis if several else None, name, progress, mask)
@@ -198,7 +198,7 @@ def measure_channels(
 def _measure(
     source: Source, channels: int | None, name: str, progress: Progress | None, mask: Source | None
 ) -> Measured:
-    share_one_heap()  # some formats are decoded by threads of their own
+    share_one_heap()  # some formats decode in their own threads
     total = math.prod(source.shape)
     few = sparse(source)
     spread = _Boxes.over(source)
@@ -222,9 +222,9 @@ def _measure(
 
 
 def sparse(source: Any) -> Held | None:
-    """What is stored of a source that is little more than a claim; None for any other.
+    """Which chunks of a nearly empty source are stored; None for any other source.
 
-    Only sources are asked that claim so much that reading what is not there would take long.
+    Only sources so large that reading their missing chunks would take long are checked.
     """
     chunks = getattr(source, "chunks", None) or source.shape
     claimed = math.prod(-(-n // c) for n, c in zip(source.shape, chunks, strict=True))
@@ -237,7 +237,7 @@ def sparse(source: Any) -> Held | None:
 
 @dataclass(frozen=True)
 class _Boxes:
-    """Boxes of shape ``extent`` that cover ``shape``: of every so many, one. However many they are, none is kept."""
+    """Boxes of shape ``extent`` that cover ``shape``, or every n-th of them. They are made on demand, never listed."""
 
     shape: tuple[int, ...]
     extent: tuple[int, ...]
@@ -245,7 +245,7 @@ class _Boxes:
 
     @classmethod
     def over(cls, source: Source) -> _Boxes:
-        """Boxes of about `_BOX_VOXELS`, whole chunks where the source is stored in chunks, last axes kept whole."""
+        """Boxes of about `_BOX_VOXELS`, of whole chunks if the source has chunks, with the last axes kept whole."""
         chunks = getattr(source, "chunks", None)
         extent = [min(g, n) for g, n in zip(chunks or (1,) * len(source.shape), source.shape, strict=True)]
         most = _BOX_VOXELS if chunks is None else min(_BOX_VOXELS, _BOX_CHUNKS * math.prod(extent))
@@ -269,7 +269,7 @@ class _Boxes:
 
 
 def _held_boxes(source: Source, found: Held) -> list[Box]:
-    """The beginnings of some chunks that are stored; where there are none, of the first that is not."""
+    """Boxes at the start of some stored chunks; if none is stored, of the first missing one."""
     chunks = getattr(source, "chunks", None) or source.shape
     first = tuple(slice(0, min(c, n)) for c, n in zip(chunks, source.shape, strict=True))
     boxes: list[Box] = []

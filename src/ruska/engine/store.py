@@ -1,4 +1,4 @@
-"""Where blocks are kept until the result is complete: in memory, or one file per block in a work folder."""
+"""Keeps blocks until the result is complete: in memory, or one file per block in a work folder."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class MemoryStore:
 class BlockStore:
     """A `Sink` (and lazy array) of one ``.npy`` file per grain in ``folder``.
 
-    A file appears under its name only when it is whole, so a store that was killed while writing holds complete
-    blocks and nothing else. Reading gathers from the files a box touches.
+    A file gets its name only when it is whole, so a store that was killed while writing holds complete blocks and
+    nothing else. A read gathers from all files that the box touches.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any, grain: tuple[int, ...]) -> None:
@@ -56,7 +56,7 @@ class BlockStore:
             save_tile(target, np.ascontiguousarray(values[inside], self.dtype))
 
     def read(self, box: Box) -> NDArray[Any]:
-        """Raises InputError for a block that is not there, was never written, or is damaged."""
+        """Raises InputError for a block that was never written, is gone, or is damaged."""
         out = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
         for cell, part in self._cells(box):
             corner = self._bounds(cell)
@@ -86,8 +86,8 @@ class BlockStore:
 def load_tile(file: Path, inside: Box | None = None) -> NDArray[Any]:
     """Read an ``.npy`` file that `save_tile` wrote, or a box of it: whole rows of as many planes as the box has.
 
-    Never mapped: that ends the program where a network share goes away. Raises InputError when the file is gone or
-    damaged, as a power cut may leave it; OSError when it cannot be read.
+    Never memory-mapped: that would crash the program if a network share goes away. Raises InputError if the file is
+    gone, or damaged as by a power cut; OSError if it cannot be read.
     """
     try:
         with file.open("rb") as stored:
@@ -104,13 +104,13 @@ def load_tile(file: Path, inside: Box | None = None) -> NDArray[Any]:
                     raise ValueError("it is cut short")
     except (FileNotFoundError, ValueError) as error:
         wrong = "is gone" if isinstance(error, OSError) else f"is damaged ({error})"
-        raise InputError(file, f"was finished and {wrong}", "Bring its disk or share back; if that does not help, "
+        raise InputError(file, f"was finished, but {wrong}", "Reconnect its disk or share; if that does not help, "
                          f"delete {file.parent.parent.name} and start again.") from error  # fmt: skip
     return part[..., box[-1]]
 
 
 def save_tile(file: Path, values: NDArray[Any]) -> None:
-    """Save an ``.npy`` file so that it appears whole or not at all, and is on the disk when this returns.
+    """Save an ``.npy`` file that appears whole or not at all, and is on disk when this returns.
 
     Raises OSError with the system's reason; `np.save` would not say that the disk is full.
     """
@@ -120,10 +120,10 @@ def save_tile(file: Path, values: NDArray[Any]) -> None:
         with scratch.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, np.lib.format.header_data_from_array_1_0(values))
             out.write(values.data)
-            settle(out)  # a name that a power cut leaves to an empty file would pass for finished work
+            settle(out)  # an empty file that a power cut left under this name would pass for finished work
         os.replace(scratch, file)
     except OSError:
-        scratch.unlink(missing_ok=True)  # its space is wanted for what is finished
+        scratch.unlink(missing_ok=True)  # its space is needed for finished blocks
         raise
 
 

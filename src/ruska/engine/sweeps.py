@@ -1,6 +1,6 @@
-"""The passes of an `IterativeMethod`: every sweep goes over all blocks before the next begins.
+"""The passes of an `IterativeMethod`: each sweep visits all blocks before the next begins.
 
-The state is double-buffered: a sweep reads one buffer with its halo and writes the other, so blocks never see a
+The state is double-buffered: a sweep reads one buffer with its halo and writes the other, so that blocks never see a
 neighbour's half-finished step and never drift apart.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def sweeps(job: Job, method: IterativeMethod) -> Iterator[Sequence[Pass]]:
-    """``init``, all sweeps and ``finish``, each a group of its own: a ledger resumes within a sweep."""
+    """``init``, all sweeps and ``finish``, each in its own group: a ledger resumes within a sweep."""
     buffers = [_state(job, method, name) for name in ("even", "odd")]
     for k in range(method.sweeps + 2):
         before, behind = buffers[(k + 1) % 2], buffers[k % 2]
@@ -42,7 +42,7 @@ def sweeps(job: Job, method: IterativeMethod) -> Iterator[Sequence[Pass]]:
 class Sweep:
     """Pass ``k``: 0 is ``init``, 1 to n are sweeps 0 to n-1, the last one is ``finish``.
 
-    before, behind : the state that is read and the one that is written; None at the ends.
+    before, behind : the state that is read, and the state that is written; None at the ends.
     """
 
     job: Job

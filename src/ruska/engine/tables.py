@@ -1,4 +1,4 @@
-"""Rows that blocks find (points, measurements): places become those of the image, rows of the halo are dropped."""
+"""Rows that blocks find (points, measurements): positions become those of the image, rows in the halo are dropped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def own_rows(job: Job, block: Block, output: Output, rows: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows (n, columns) whose place is in the block's core, with places in voxels of the image.
+    """Rows (n, columns) whose position is in the block's core, with positions in voxels of the image.
 
-    A table without columns named z, y or x is kept whole. Places are centres of voxels: 0 is the middle of the first.
+    A table without columns named z, y or x is kept whole. Position 0 is the centre of the first voxel.
     """
     rows = np.asarray(rows, dtype=np.float64).reshape(-1, len(output.columns))
     mine = np.ones(len(rows), bool)

@@ -1,4 +1,4 @@
-"""Which voxels are measured, those that are finite and valid in the mask, and what stands for the others."""
+"""Which voxels are valid, that is finite and valid in the mask, and what replaces the others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ruska.engine.contracts import Box, Source
     from ruska.image import Image, LazyArray
 
-_REACH = 64  # pixels; measured: 48 are as good as any more, 32 cost 0.3 dB beside the border
+_REACH = 64  # pixels; measured: more than 48 does not help, 32 costs 0.3 dB beside the border
 
 
 @dataclass(frozen=True)
 class BroadcastMask:
-    """A mask seen in the shape of its image; only what is asked for is read. It may have fewer axes, or 1 along some.
+    """A mask broadcast to the shape of its image, read on demand. It may lack axes, or have length 1 along some.
 
     mask : bool, True where a voxel is valid.
     """
@@ -41,7 +41,7 @@ class BroadcastMask:
 
 
 def mask_of(image: Image, *, stacked: bool = True) -> ArraySource | OrderedSource | None:
-    """The mask of ``image`` in its full shape, None where it has none; ``stacked`` : ordered by `in_stack_order`."""
+    """The mask of ``image`` in its full shape, or None; ``stacked`` : ordered by `in_stack_order`."""
     if image.mask is None:
         return None
     source = ArraySource(BroadcastMask(image.mask, image.shape), image.axes)
@@ -49,7 +49,7 @@ def mask_of(image: Image, *, stacked: bool = True) -> ArraySource | OrderedSourc
 
 
 def nan_where_invalid(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """``values`` with NaN where they are infinite or not ``valid``; float, and the same array where all are."""
+    """``values`` with NaN where they are infinite or not ``valid``, as float; the same array if all are valid."""
     invalid = invalid_of(values, valid)
     if invalid is None:
         return values
@@ -57,7 +57,7 @@ def nan_where_invalid(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> 
 
 
 def invalid_of(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Where ``values`` are not finite, or not ``valid``; None when they all are valid."""
+    """Where ``values`` are not finite, or not ``valid``; None if all are valid."""
     invalid = None if valid is None or valid.all() else ~valid
     if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
         invalid = ~finite if invalid is None else invalid | ~finite
@@ -71,13 +71,13 @@ def read_filled(
     shape: tuple[int, ...],
     fill: float | NDArray[np.float64],
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read ``box`` (last axes Y, X) of an image of ``shape``, invalid voxels filled; and where they are, or None.
+    """Read ``box`` (last axes Y, X) of an image of ``shape`` with invalid voxels filled, and where these are, or None.
 
-    read, valid : what gives the voxels of a box, and True where they are valid.
+    read, valid : return the voxels of a box, and True where they are valid.
 
-    A voxel up to 64 pixels from valid ones takes over the value of the nearest in its row, else in its column: beside a
-    flat border the prior lost up to 8 dB, over 30 pixels. Those further away become ``fill``, the run-wide mean, which
-    is broadcast over the box. What stands anywhere then does not depend on how the image is cut into blocks.
+    A voxel up to 64 pixels from valid ones takes the value of the nearest one in its row, else in its column: beside a
+    flat border the prior lost up to 8 dB, over 30 pixels. Voxels further away become ``fill``, the mean of the whole
+    image, broadcast over the box. So the filled values do not depend on how the image is cut into blocks.
     """
     values = read(box)
     invalid = invalid_of(values, None if valid is None else valid(box))
@@ -87,7 +87,7 @@ def read_filled(
                           for b, n in zip(box[-2:], shape[-2:], strict=True)))  # fmt: skip
     around = read(grown)
     unknown = invalid_of(around, None if valid is None else valid(grown))
-    assert unknown is not None  # what is invalid in the box is so around it
+    assert unknown is not None  # a voxel invalid in the box is invalid in its surroundings, too
     out, left = _taken_over(around, unknown)
     out, left = (a.swapaxes(-1, -2) for a in _taken_over(out.swapaxes(-1, -2), left.swapaxes(-1, -2)))
     np.copyto(out, np.asarray(fill, out.dtype), where=left)
@@ -96,7 +96,7 @@ def read_filled(
 
 
 def _taken_over(values: NDArray[Any], invalid: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """``values`` with invalid ones replaced by the nearest along the last axis, up to 64 away; where none was found."""
+    """``values``, invalid ones replaced by the nearest along the last axis up to 64 away, and where none was found."""
     width = values.shape[-1]
     at = np.broadcast_to(np.arange(width), values.shape)
     left = np.maximum.accumulate(np.where(invalid, -_REACH - 1, at), axis=-1)

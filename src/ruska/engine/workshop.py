@@ -1,7 +1,7 @@
-"""Where blocks are computed: on the processor, on a GPU or on several, and what happens when memory runs out there.
+"""Where blocks are computed: on the CPU, on one GPU or on several, and what happens when memory runs out there.
 
-A block that does not fit a device is computed in halves, these in halves again, and on the processor when not even the
-smallest part fits. The block plan, and with it the ledger, stays as it is.
+A block that does not fit a device is computed in halves, these again in halves, and on the CPU if not even the smallest
+part fits. The block plan, and with it the ledger, stays the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Place:
-    """A device and the method on it. most : voxels of a block beyond which memory ran out; None while it never did."""
+    """A device with the method on it. most : block size in voxels above which memory ran out; None if it never did."""
 
     method: Method | IterativeMethod
     device: torch.device | None
@@ -38,10 +38,10 @@ class Place:
 
 
 class Workshop:
-    """The places that the blocks of one run take turns at.
+    """The devices that the blocks of one run share.
 
-    A method that keeps one core busy is called side by side; any other has its device for itself.
-    tidy : give freed memory back after every block, whose pieces would not fit the next; takes a tenth of the time.
+    A method that keeps one core busy runs several calls in parallel; any other has its device to itself.
+    tidy : give freed memory back after every block, as its pieces would not fit the next; costs a tenth of the time.
     """
 
     def __init__(self, method: Method | IterativeMethod, *, tidy: bool = False) -> None:
@@ -55,12 +55,12 @@ class Workshop:
             self._free.put(Place(moved(twin(method), device), device))
 
     def take_notes(self) -> list[str]:
-        """Sentences for the record, of what did not go as planned since this was asked last."""
+        """Sentences for the record about what did not go as planned since the last call."""
         taken, self._notes = self._notes, []
         return taken
 
     def estimate(self, inputs: Inputs, random: RandomField) -> tuple[dict[str, Tensor], float]:
-        """What the method makes of a block, and seconds; without recording gradients."""
+        """The method's result on a block, and the seconds it took; without recording gradients."""
         import torch
 
         with self._place() as place, torch.inference_mode():
@@ -69,7 +69,7 @@ class Workshop:
             return dict(found), time.perf_counter() - started
 
     def sweep(self, work: Callable[[IterativeMethod], _T]) -> tuple[_T, float]:
-        """What ``work`` makes of an iterative method, and seconds; on the processor where memory runs out."""
+        """The result of ``work`` with an iterative method, and seconds; on the CPU if memory runs out."""
         import torch
 
         with self._place() as place, torch.inference_mode():
@@ -106,7 +106,7 @@ class Workshop:
                 if not out_of_memory(error):
                     raise
                 said = str(error).partition("\n")[0]
-            # Out of the handler, whose error holds on to what did not fit.
+            # Outside the handler, as its error keeps alive what did not fit.
             empty_cache(place.device)
             if extent is None:
                 self._leave(place, said)
@@ -119,14 +119,14 @@ class Workshop:
         return in_parts(method, inputs, random, extent, lambda part, field: self._whole_or_in_parts(place, part, field))
 
     def _leave(self, place: Place, said: str) -> None:
-        """Go on with the processor."""
+        """Continue on the CPU."""
         left = place.device
         if not on_gpu(left):
             raise ResourceError(_name(left), f"ran out of memory ({said})", "Close other programs; the run resumes.")
-        self._notes.append(f"{left} has too little memory even for a small block, so the processor was used ({said})")
+        self._notes.append(f"{left} has too little memory even for a small block, so the CPU was used ({said})")
         place.method, place.device, place.most = moved(place.method, "cpu"), None, None
         empty_cache(left)
 
 
 def _name(device: torch.device | None) -> str:
-    return "the processor" if device is None else str(device)
+    return "the CPU" if device is None else str(device)

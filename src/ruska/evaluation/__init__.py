@@ -1,6 +1,7 @@
 """Scores a result: against the truth, against the noisy image it came from, or by itself."""
 
 from ruska.evaluation.faults import Faults, find_faults
+from ruska.evaluation.meaning import MEANING, OF_FRAMES, Meaning
 from ruska.evaluation.placing import Placement, place_truth
 from ruska.evaluation.repeats import FrameScores, score_frames
 from ruska.evaluation.score import Scores, score
@@ -8,8 +9,11 @@ from ruska.evaluation.spectra import noise_spectrum, spectrum_distance
 from ruska.evaluation.summary import Summary, scored_places
 
 __all__ = [
+    "MEANING",
+    "OF_FRAMES",
     "Faults",
     "FrameScores",
+    "Meaning",
     "Placement",
     "Scores",
     "Summary",

@@ -16,6 +16,13 @@ _SHIFT, _BLUR, _GAIN, _OFFSET = 0.1, 0.2, 0.01, 0.01  # px, px, share, share of 
 _STILL = 0.02  # px: below, neither moved nor blurred
 _COHERENT = 0.8  # coherence of a ring of frequencies above which it holds the specimen in both images
 _SMOOTH = 4.0  # pixels: grey scale is compared where there is hardly any noise or detail
+INVERTED = 0.3
+"""Correlation below minus this means that the contrast is inverted."""
+OTHER_SCALE = 3.0
+"""Times the contrast of one of another grey scale is that of the other, or more, or less than one over that."""
+_BAND = (2.0, 32.0)  # pixels; of the detail that tells whether contrast is inverted
+_CLEARLY = 1.1  # times better that images must fit elsewhere, or inverted: a lattice does both by half a period
+_ROUNDING = 1e-9  # of the largest value, that is no contrast
 _SEGMENT = 32  # pixels along a border over which a seam keeps its sign
 _STRIKING = 10.0  # times the usual spread over all rows or columns
 _RINGS = 48
@@ -28,6 +35,8 @@ class Faults:
     shift : (Y, X) in pixels by which the result lies further down and right.
     blur_sigma : pixels; of the Gaussian that the truth would have to be blurred with. 0 for a sharper one.
     gain, offset : result = gain x truth + offset, from what is coarser than 4 pixels; offset in grey levels.
+    correlation : see `coarse_correlation`. Where it is clearly negative the contrast is inverted, the gain is negative,
+        and the rest is measured on the inverted result.
     seams_y, seams_x : rows and columns after which the result jumps and the truth does not.
     data_range : of the truth, that the limits for ``said`` are shares of.
     """
@@ -39,17 +48,23 @@ class Faults:
     seams_y: tuple[int, ...]
     seams_x: tuple[int, ...]
     data_range: float
+    correlation: float = 1.0
 
     @property
     def said(self) -> tuple[str, ...]:
         """One sentence for each fault that is large enough to matter; empty for a sound result."""
         words = []
+        scale = abs(self.gain)
+        if self.correlation < -INVERTED:
+            words.append(inverted_words(self.correlation))
         if max(abs(s) for s in self.shift) > _SHIFT:
             words.append(f"shifted by {self.shift[0]:+.2f} px along Y and {self.shift[1]:+.2f} px along X")
         if self.blur_sigma > _BLUR:
             words.append(f"blurred by {self.blur_sigma:.2f} px (standard deviation)")
-        if abs(self.gain - 1) > _GAIN:
-            words.append(f"contrast is {self.gain:.3f} times that of the truth")
+        if abs(scale - 1) > _GAIN:
+            other = not 1 / OTHER_SCALE < scale < OTHER_SCALE
+            more = ", another grey scale: read the fitted figures" if other else ""
+            words.append(f"contrast is {scale:.3{'g' if other else 'f'}} times that of the truth{more}")
         level = self.offset + (self.gain - 1) * 0.5 * self.data_range
         if abs(self.gain - 1) <= _GAIN and abs(level) > _OFFSET * self.data_range:
             words.append(f"brightness is off by {level:+.3g} grey levels")
@@ -70,6 +85,9 @@ def find_faults(result: NDArray[Any], truth: NDArray[Any]) -> Faults:
         raise GeometryError("faults", f"got shapes {result.shape} and {truth.shape}, expected two equal 2D ones of at "
                             "least 64 pixels")  # fmt: skip
     a, b = (np.asarray(i, dtype=np.float64) for i in (result, truth))
+    correlation = coarse_correlation(a, b)
+    sign = -1.0 if correlation < -INVERTED else 1.0
+    a = sign * a
     shift, blur = _shift_and_blur(a, b)
     low, high = np.percentile(b, (0.1, 99.9))
     # what a shift or a blur brings in over the border was never in the truth
@@ -79,10 +97,10 @@ def find_faults(result: NDArray[Any], truth: NDArray[Any]) -> Faults:
     ]
     inner = tuple(slice(m, n - m) for m, n in zip(margin, a.shape, strict=True))
     a, b = a[inner], (_like(b, shift, blur) if moved else b)[inner]
-    gain, offset = _grey_scale(a, b)
+    gain, offset = grey_scale(a, b)
     error = a - gain * b - offset
     rows, columns = (tuple(i + m for i in _seams(e)) for e, m in zip((error, error.T), margin, strict=True))
-    return Faults(shift, blur, gain, offset, rows, columns, float(high - low))
+    return Faults(shift, blur, sign * gain, sign * offset, rows, columns, float(high - low), correlation)
 
 
 def _like(truth: NDArray[np.float64], shift: tuple[float, float], blur: float) -> NDArray[np.float64]:
@@ -142,8 +160,8 @@ def _first_run(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return run
 
 
-def _grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """Gain and offset from slopes of the coarse image: an uneven brightness, as of tiles, is no contrast."""
+def grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """Gain and offset of ``a`` as one of ``b``, from slopes of what is coarse: uneven brightness is no contrast."""
     from scipy.ndimage import gaussian_filter
 
     slopes = [np.concatenate([gaussian_filter(i, _SMOOTH, order=o, mode="reflect").ravel() for o in ((0, 1), (1, 0))])
@@ -151,6 +169,35 @@ def _grey_scale(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, 
     power = float((slopes[1] ** 2).sum())
     gain = float((slopes[0] * slopes[1]).sum()) / power if power > 1e-18 * max(1.0, float((b**2).sum())) else 1.0
     return gain, float(a.mean() - gain * b.mean())
+
+
+def coarse_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Correlation of what is between 2 and 32 pixels in two images (Y, X), where they are shifted to fit best.
+
+    Negative where they fit best with one of them inverted, which neither noise nor a shift changes. 0 where one is the
+    same everywhere.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in a.shape))
+    spectra = []
+    for image in (np.asarray(i, dtype=np.float64) for i in (a, b)):
+        band = gaussian_filter(image, _BAND[0], mode="reflect") - gaussian_filter(image, _BAND[1], mode="reflect")
+        band = (band - band.mean()) * window
+        norm = float(np.sqrt((band**2).sum()))
+        if not norm > _ROUNDING * float(np.abs(image).max()):
+            return 0.0
+        spectra.append(np.fft.rfft2(band / norm))
+    cross = np.fft.irfft2(spectra[0] * spectra[1].conj(), s=a.shape)
+    here, highest, lowest = float(cross[0, 0]), float(cross.max()), float(cross.min())
+    if _CLEARLY * abs(here) > max(highest, -lowest):
+        return here
+    return lowest if -lowest > _CLEARLY * highest else highest
+
+
+def inverted_words(correlation: float) -> str:
+    """That bright and dark are exchanged, by this correlation of what is coarse, and the way out."""
+    return f"the contrast is inverted: coarse detail correlates by {correlation:.2f}; invert one of the two"
 
 
 def _seams(error: NDArray[np.float64]) -> tuple[int, ...]:

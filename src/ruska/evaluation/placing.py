@@ -1,4 +1,4 @@
-"""The truth put onto the grid of the image that it is to judge."""
+"""Putting the truth onto the grid of the image to be scored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMALLEST = 16  # pixels each way that must be left to score
 
 @dataclass(frozen=True)
 class Placement:
-    """How the truth lay, taken out before scoring; over the planes that were scored.
+    """How far the truth was displaced, which is removed before scoring; over the planes that were scored.
 
     model : what was allowed (see `ruska.registration.align`). fixed : name of the image whose grid was kept.
     shift_y_px, shift_x_px : mean displacement by which the truth was moved down and right.
@@ -86,7 +86,7 @@ def _facts(found: Sequence[Alignment], fixed: str, rows: slice, columns: slice) 
 
 @dataclass(frozen=True)
 class _Moved:
-    """The planes of the truth where they belong, worked out when they are asked for; NaN where it does not reach."""
+    """The registered planes of the truth, computed when they are asked for; NaN where it does not reach."""
 
     truth: Image
     found: Mapping[Place, Alignment]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import GeometryError, InputError
+from ruska.evaluation.meaning import OF_FRAMES, meanings
 from ruska.evaluation.placing import covered
 from ruska.evaluation.summary import Place, Summary
 from ruska.image.grid import place_of
@@ -75,8 +76,9 @@ class FrameScores:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-like."""
-        return asdict(self)
+        """JSON-like; ``meaning`` explains each number."""
+        found = asdict(self)
+        return {**found, "meaning": meanings({"channels": next(iter(found["channels"].values()), {})}, OF_FRAMES)}
 
 
 def score_frames(image: Image, *, apart: int | None = None, window: int = 1, model: Model | None = None) -> FrameScores:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import GeometryError, InputError
-from ruska.evaluation.faults import find_faults
+from ruska.evaluation.faults import INVERTED, OTHER_SCALE, coarse_correlation, find_faults, grey_scale, inverted_words
+from ruska.evaluation.meaning import meanings
 from ruska.evaluation.placing import Placement
 from ruska.evaluation.spectra import noise_spectrum, spectrum_distance
 from ruska.evaluation.summary import Place, Summary, scored_places
@@ -20,6 +21,9 @@ from ruska.physics import estimate_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_ALIKE = 0.8  # coarse correlation of two images of one place
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class TruthScores:
     gmsd : visual distance of the fitted result, 0 for none (see `metrics.gmsd`).
     resolution_px : period down to which result and truth agree (Fourier ring correlation above 1/2); 2 is the pixel's
         own limit.
+    correlation : of the grey levels; negative where the contrast is inverted.
     gain, offset : of that fit; 1 and 0 mean that the intensity scale was kept. ``offset`` is in grey levels.
     """
 
@@ -43,6 +48,7 @@ class TruthScores:
     ssim_fitted: Summary
     gmsd: Summary
     resolution_px: Summary
+    correlation: Summary
     gain: Summary
     offset: Summary
 
@@ -91,8 +97,9 @@ class Scores:
     registration: Placement | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-like nested dictionary; parts that could not be scored are left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """JSON-like nested dictionary without the parts that could not be scored; ``meaning`` explains each number."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**found, "meaning": meanings(found)}
 
 
 def score(result: Image, truth: Image | None = None, noisy: Image | None = None) -> Scores:
@@ -120,12 +127,14 @@ def score(result: Image, truth: Image | None = None, noisy: Image | None = None)
         notes.append("Without a clean truth, nothing here says how close the result is to the specimen.")
     after = Summary.of([estimate_noise(p).std for p in _planes(result, places)])
     before = Summary.of([estimate_noise(p).std for p in _planes(noisy, places)]) if noisy else None
+    against_truth = _against_truth(result, truth, places) if truth else None
+    faults = _faults(result, truth, places) if truth else None
+    if faults is None and against_truth is not None and against_truth.correlation.median < -INVERTED:
+        notes.append(inverted_words(against_truth.correlation.median))
+    notes += _of_another_scale(result, noisy, places) if noisy else []
     return Scores(
-        len(places), of_planes, after, before,
-        _against_truth(result, truth, places) if truth else None,
-        _against_noisy(result, noisy, places) if noisy else None,
-        _faults(result, truth, places) if truth else None,
-        tuple(notes),
+        len(places), of_planes, after, before, against_truth,
+        _against_noisy(result, noisy, places) if noisy else None, faults, tuple(notes),
     )  # fmt: skip
 
 
@@ -138,9 +147,7 @@ def structure_correlation(residual: NDArray[Any], result: NDArray[Any]) -> float
     from scipy.ndimage import gaussian_laplace
 
     detail = gaussian_laplace(np.asarray(result, dtype=np.float64), 1.5)
-    a, b = detail - detail.mean(), np.asarray(residual, dtype=np.float64) - np.mean(residual)
-    norm = float(np.sqrt(np.mean(a**2) * np.mean(b**2)))
-    return float(np.mean(a * b)) / norm if norm > 0 else 0.0
+    return _correlation(detail, np.asarray(residual, dtype=np.float64))
 
 
 def _against_truth(result: Image, truth: Image, places: list[Place]) -> TruthScores:
@@ -154,12 +161,28 @@ def _against_truth(result: Image, truth: Image, places: list[Place]) -> TruthSco
     for r, t in zip(_planes(result, places), _planes(truth, places), strict=True):
         gain, offset = fit_gain_offset(r, t)
         fitted = gain * r + offset
-        resolution = frc(r, t, threshold=0.5).resolution_px or 2.0
-        values = (psnr(r, t, span), ssim(r, t, span), psnr(fitted, t, span), ssim(fitted, t, span),
-                  gmsd(fitted, t, span), resolution, gain, offset)  # fmt: skip
+        resolution = frc(fitted, t, threshold=0.5).resolution_px or 2.0  # what is inverted is there, too
+        values = (
+            psnr(r, t, span),
+            ssim(r, t, span),
+            psnr(fitted, t, span),
+            ssim(fitted, t, span),
+            gmsd(fitted, t, span),
+            resolution,
+            _correlation(r, t),
+            gain,
+            offset,
+        )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return TruthScores(span, **{name: Summary.of(values) for name, values in columns.items()})
+
+
+def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Of two planes; 0 where one is the same everywhere."""
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt(np.mean(a**2) * np.mean(b**2)))
+    return float(np.mean(a * b)) / norm if norm > 0 else 0.0
 
 
 def _faults(result: Image, truth: Image, places: list[Place]) -> tuple[str, ...] | None:
@@ -167,6 +190,19 @@ def _faults(result: Image, truth: Image, places: list[Place]) -> tuple[str, ...]
         return None
     middle = [places[len(places) // 2]]
     return find_faults(next(_planes(result, middle)), next(_planes(truth, middle))).said
+
+
+def _of_another_scale(result: Image, noisy: Image, places: list[Place]) -> list[str]:
+    """Why what is left of noisy minus result means nothing; empty where it does."""
+    r, n = (next(_planes(image, [places[len(places) // 2]])) for image in (result, noisy))
+    correlation, (gain, _) = coarse_correlation(r, n), grey_scale(r, n)
+    meaningless = "what was removed tells nothing"
+    if correlation < -INVERTED:
+        return [f"Against the noisy image {inverted_words(correlation)}. Until then {meaningless}."]
+    if correlation > _ALIKE and not 1 / OTHER_SCALE < gain < OTHER_SCALE:
+        return [f"The contrast of the result is {gain:.3g} times that of the noisy image: {meaningless} until both "
+                "have one grey scale."]  # fmt: skip
+    return []
 
 
 def _against_noisy(result: Image, noisy: Image, places: list[Place]) -> ResidualScores:

@@ -1,4 +1,4 @@
-"""What a lazy array keeps of the one it changes while it is read."""
+"""Base of lazy arrays that change the values of another array as it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ChangedArray:
-    """The shape, data type, chunks and files of ``array``, whose values whoever derives from this changes when read."""
+    """The shape, dtype, chunks and files of ``array``; subclasses change its values as they are read."""
 
     array: NDArray[Any] | LazyArray
 
@@ -34,16 +34,16 @@ class ChangedArray:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the pieces the array is stored in, where it is."""
+        """Shape of the chunks the array is stored in, if it is."""
         return getattr(self.array, "chunks", None)
 
     @property
     def files(self) -> tuple[Any, ...]:
-        """Files that the array is read from, where it knows them."""
+        """Files that the array is read from, if known."""
         return tuple(getattr(self.array, "files", ()))
 
     def held(self) -> Held | None:
-        """Which of its chunks are there, as `io.lazy.LazyPixels.held`."""
+        """Which of its chunks are stored, as `io.lazy.LazyPixels.held`."""
         look = getattr(self.array, "held", None)
         found: Held | None = look() if look is not None else None
         return found

@@ -1,4 +1,4 @@
-"""Places in a grid of any size, one at a time: a file may claim more places than fit into memory, or into 64 bits."""
+"""Positions in a grid of any size, one at a time: a file may declare more than fit into memory, or into 64 bits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 
 def corners(shape: Sequence[int], step: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """First voxels of the pieces of ``step`` that cover ``shape``, the last axis fastest.
+    """First voxels of the pieces of size ``step`` that cover ``shape``, the last axis fastest.
 
-    `itertools.product` over ranges would list each range before it gave the first place.
+    `itertools.product` over ranges would expand every range before it yields the first position.
     """
     if not shape:
         yield ()
@@ -24,7 +24,7 @@ def places(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def place_of(number: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """Index of element ``number`` in raster order, as `np.unravel_index` without its limit of 64 bits."""
+    """Index of element ``number`` in raster order, like `np.unravel_index` without its limit of 64 bits."""
     place = []
     for n in reversed(shape):
         number, index = divmod(number, n)

@@ -1,4 +1,4 @@
-"""What is really there of an array that is cut into chunks: a store may claim any shape and hold next to nothing."""
+"""Which chunks of an array are really stored: a store may declare any shape and hold almost nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SPARSE = 1000
-"""An array is little more than a claim when at most one chunk of so many is stored."""
+"""An array is nearly empty when at most one chunk in this many is stored."""
 
 MOST_LOOKED_AT = 100_000
 _MOST_BOXES = 64
@@ -15,10 +15,10 @@ _MOST_BOXES = 64
 
 @dataclass(frozen=True)
 class Held:
-    """Chunks of an array that are stored.
+    """Which chunks of an array are stored.
 
-    count : found so far. chunks : that the shape takes. complete : whether all that are stored were counted; counting
-    ends once the array cannot be sparse any more. boxes : where some of them lie in the array.
+    count : stored chunks found so far. chunks : needed for the whole shape. complete : whether all stored chunks were
+    counted; counting ends once the array cannot be sparse. boxes : where some of them lie in the array.
     """
 
     count: int
@@ -32,9 +32,9 @@ class Held:
 
 
 def count_held(shape: Sequence[int], grain: Sequence[int], places: Iterable[tuple[int, ...] | None]) -> Held:
-    """Count chunks of shape ``grain`` by their ``places`` in the grid; None, and places outside of it, are no chunks.
+    """Count chunks of shape ``grain`` by their ``places`` in the grid; None and places outside it do not count.
 
-    ``places`` is not read further than it takes to tell a sparse array from others.
+    ``places`` is read only as far as needed to tell whether the array is sparse.
     """
     grid = [-(-n // g) for n, g in zip(shape, grain, strict=True)]
     chunks, count = math.prod(grid), 0

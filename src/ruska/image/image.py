@@ -1,4 +1,4 @@
-"""`Image`: pixels together with everything that says what they mean. Small, frozen, reads no files."""
+"""`Image`: pixels with everything needed to interpret them. Small, frozen, reads no files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from ruska.errors import GeometryError, did_you_mean
+from ruska.image.grid import places
 from ruska.image.quantity import Quantity, is_length
 from ruska.image.stamp import Stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MOST_SECTIONS = 100_000
 AXES = "TCQZYX"
-"""Axis letters Ruska knows. ``Q`` is a stack axis of which nothing is known (slices or frames)."""
+"""Axis letters Ruska knows. ``Q`` is a stack axis of unknown kind (slices or frames)."""
 
 Meaning = Literal["counts", "grey", "normalised", "labels"]
 
 
 @runtime_checkable
 class LazyArray(Protocol):
-    """What `Image.data` may be besides a NumPy array: pixels that are read when they are asked for.
+    """What `Image.data` may be besides a NumPy array: pixels that are read on demand.
 
     ``__getitem__`` takes a tuple of slices with step 1 and non-negative bounds, one per axis, and returns
     a NumPy array of ``dtype``. It must be safe to call from several threads.
@@ -52,7 +54,8 @@ class Image:
     meaning : what a value is: detector ``counts``, ``grey`` levels, ``normalised`` or integer ``labels``.
     channel_names : one name per channel, or empty.
     mask : array of the shape of ``data`` (or broadcastable to it), True where a pixel is valid, or None.
-    header : the source format's own fields, by format (``{"mrc": {...}}``), JSON-like, to be written back.
+    header : the source format's own fields, by format (``{"mrc": {...}}``), JSON-like, to be written back. What stands
+        under ``sections`` of a format (a list, or lists by name) with one entry for each plane, is cut by `crop`.
     provenance : the record of the run that made this image, JSON-like, or empty.
     name : file name or other short name for messages and reports.
     path : the file the image was read from, or None.
@@ -82,7 +85,7 @@ class Image:
             if axis not in self.axes:
                 raise GeometryError(self.name, f"spacing or origin given for axis {axis}, which is not in {self.axes}")
         if self.mask is not None and not _covers(tuple(self.mask.shape), self.shape):
-            raise GeometryError(self.name, f"its mask has the shape {tuple(self.mask.shape)}, the image {self.shape}")
+            raise GeometryError(self.name, f"its mask has shape {tuple(self.mask.shape)}, but the image {self.shape}")
         if self.channel_names and len(self.channel_names) != self.size("C"):
             raise GeometryError(self.name, f"{len(self.channel_names)} channel names for {self.size('C')} channels")
 
@@ -103,7 +106,7 @@ class Image:
 
     @property
     def voxel_size_nm(self) -> dict[str, float]:
-        """Spacing in nanometres of those of Z, Y, X for which it is a known length."""
+        """Spacing in nanometres along those of Z, Y, X where it is a known length."""
         return {a: q.to("nm") for a, q in self.spacing.items() if a in "ZYX" and is_length(q.unit)}
 
     def size(self, axis: str) -> int:
@@ -123,7 +126,7 @@ class Image:
     def with_data(self, data: NDArray[Any] | LazyArray, **changes: Any) -> Image:
         """Return this image with other pixels (and other fields, where given).
 
-        Pixels in memory have no ``stamp``: a change of the file does not change them.
+        Pixels in memory have no ``stamp``: changing the file does not change them.
         """
         if isinstance(data, np.ndarray):
             changes = {"stamp": None, **changes}
@@ -144,7 +147,7 @@ def _covers(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def check_axes(axes: str, ndim: int, name: str) -> None:
     """Raise GeometryError unless ``axes`` are ``ndim`` different known letters that end in YX."""
     if len(axes) != ndim:
-        raise GeometryError(name, f"axes '{axes}' name {len(axes)} dimensions, the data have {ndim}",
+        raise GeometryError(name, f"axes '{axes}' name {len(axes)} dimensions, but the data have {ndim}",
                             "Pass --axes with one letter per dimension, e.g. ZYX.")  # fmt: skip
     unknown = sorted(set(axes) - set(AXES))
     if unknown:
@@ -183,12 +186,12 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
         part = roi.get(axis, slice(0, n))
         start, stop = part.start or 0, n if part.stop is None else part.stop
         if not 0 <= start < stop <= n:
-            raise GeometryError(image.name, f"region {start}:{stop} along {axis} does not fit 0:{n}",
+            raise GeometryError(image.name, f"region {start}:{stop} along {axis} does not fit into 0:{n}",
                                 "Give --roi inside the image, e.g. Y=0:512,X=0:512.")  # fmt: skip
         box.append(slice(start, stop))
     unknown = sorted(set(roi) - set(image.axes))
     if unknown:
-        raise GeometryError(image.name, f"region names axis {unknown[0]}, the image has {image.axes}")
+        raise GeometryError(image.name, f"region names axis {unknown[0]}, but the image has {image.axes}")
     origin = dict(image.origin)
     for axis, part in zip(image.axes, box, strict=True):
         if axis in image.spacing and part.start:
@@ -203,4 +206,35 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
     if mask is not None:
         whole = mask if isinstance(mask, np.ndarray) else mask[tuple(slice(0, n) for n in mask.shape)]
         mask = np.broadcast_to(whole, image.shape)[tuple(box)]
-    return replace(image, data=part_of, origin=origin, channel_names=names, mask=mask)
+    header = _cut_sections(image.header, image.shape[:-2], box[:-2])
+    return replace(image, data=part_of, origin=origin, channel_names=names, mask=mask, header=header)
+
+
+def _cut_sections(header: Mapping[str, Any], lead: tuple[int, ...], box: list[slice]) -> dict[str, Any]:
+    """``header`` with the entries of those planes that are left of a stack of ``lead``."""
+    planes = math.prod(lead)
+    left = list(places([part.stop - part.start for part in box])) if planes <= _MOST_SECTIONS else []
+    if len(left) in (0, planes):
+        return dict(header)
+    numbers = []
+    for place in left:
+        number = 0
+        for i, part, n in zip(place, box, lead, strict=True):
+            number = number * n + part.start + i
+        numbers.append(number)
+
+    def cut(entries: Any) -> Any:
+        return (
+            [entries[i] for i in numbers] if isinstance(entries, list | tuple) and len(entries) == planes else entries
+        )
+
+    def cut_all(fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or "sections" not in fields:
+            return fields
+        found = fields["sections"]
+        return {
+            **fields,
+            "sections": {k: cut(v) for k, v in found.items()} if isinstance(found, Mapping) else cut(found),
+        }
+
+    return {name: cut_all(fields) for name, fields in header.items()}

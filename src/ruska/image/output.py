@@ -1,4 +1,4 @@
-"""`Output`: one of the results a method declares, and how the engine turns its values back and joins its blocks."""
+"""`Output`: one result that a method declares, and how the engine rescales its values and joins its blocks."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import numpy as np
 
 Values = Literal["intensity", "spread", "raw"]
 Merge = Literal["cut", "mean", "labels", "table"]
-_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")  # it becomes a part of file names, and follows the dot of @STEP.OUTPUT
+_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")  # it becomes part of file names, and follows the dot in @STEP.OUTPUT
 
 
 @dataclass(frozen=True)
 class Output:
     """One result of a method.
 
-    name : mean, std, low, high, labels, features, or a word of the method's own; unique within the method.
+    name : mean, std, low, high, labels, features, or the method's own word; unique within the method.
     channels : of the result; None: as many as the image has, each restored on its own.
-    dtype : NumPy's name of it; None: what the run asks for (the image's own, or float32).
+    dtype : its NumPy name; None: the dtype of the run (the image's own, or float32).
     scale : voxels of the result per voxel of the image, per spatial axis; None: the image's own grid.
-    values : ``intensity`` gets the image's offset and scale back, ``spread`` (a standard deviation) its scale alone,
-        ``raw`` nothing.
+    values : ``intensity`` is given the image's offset and scale back, ``spread`` (a standard deviation) its scale
+        only, ``raw`` nothing.
     merge : ``cut``: every voxel comes from one block. ``mean``: overlapping blocks are blended. ``labels``: objects
-        that meet at a border become one, and numbers are made consecutive; ``values`` must be raw and ``dtype`` a whole
-        number. ``table``: rows of (n, columns), joined.
-    columns : of a table. Those named z, y, x are places in voxels of the block, which the engine makes those of the
-        image; rows outside the block's own voxels are dropped.
+        that meet at a border are merged, and numbers made consecutive; ``values`` must be raw and ``dtype`` an
+        integer. ``table``: rows of (n, columns), joined.
+    columns : of a table. Those named z, y, x are positions in voxels of the block, which the engine converts to those
+        of the image; rows outside the block's own voxels are dropped.
     """
 
     name: str = "mean"
@@ -41,24 +41,24 @@ class Output:
     columns: tuple[str, ...] = ()
 
     def grid(self, dimensions: int) -> tuple[Fraction, ...]:
-        """``scale``, written out."""
+        """``scale``, for each spatial axis."""
         return (Fraction(1),) * dimensions if self.scale is None else self.scale
 
 
 def fault_of(outputs: Sequence[Output], dimensions: int) -> str | None:
-    """What is wrong with the outputs that a method declares for so many spatial axes; None where nothing is."""
+    """What is wrong with the outputs that a method declares, for this number of spatial axes; None if nothing is."""
     if not outputs or outputs[0].merge == "table":
         return "declares no image as its first output"
     names = [output.name for output in outputs]
     if len(set(names)) < len(names):
-        return f"declares two outputs of one name: {', '.join(names)}"
+        return f"declares two outputs with the same name: {', '.join(names)}"
     faults = (f"declares output '{o.name}' {fault}" for o in outputs if (fault := _fault(o, dimensions)) is not None)
     return next(faults, None)
 
 
 def _fault(output: Output, dimensions: int) -> str | None:
     if not _WORD.match(output.name):
-        return "with a name that is no word of small letters, digits and _"
+        return "with a name that is not a word of lowercase letters, digits and _"
     if output.merge == "table":
         return None if output.columns else "as a table without columns"
     if output.channels is not None and output.channels < 1:
@@ -72,6 +72,6 @@ def _fault(output: Output, dimensions: int) -> str | None:
     except TypeError:
         kind = "?"
     if kind not in kinds or (output.merge == "labels" and output.values != "raw"):
-        whole = "a whole number, with raw values, as labels are" if output.merge == "labels" else "a number"
+        whole = "an integer with raw values, as for all labels" if output.merge == "labels" else "a number"
         return f"of dtype {output.dtype}, expected {whole}"
     return None

@@ -1,4 +1,4 @@
-"""Lengths and times with their unit: pixel sizes, slice distances, frame intervals."""
+"""Lengths and times with units: pixel sizes, slice distances, frame intervals."""
 
 from __future__ import annotations
 
@@ -24,24 +24,30 @@ _ALIASES = {
 _QUANTITY = re.compile(r"^\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([^\d\s].*?)?\s*$")
 
 
+NO_UNIT = ""
+"""The unit of a size of which a file gives the number alone: it is kept and shown, and never taken for a length."""
+
+
 class Quantity(NamedTuple):
-    """A number with a unit, for example ``Quantity(4.0, "nm")``."""
+    """A number with a unit, for example ``Quantity(4.0, "nm")``; ``NO_UNIT`` where none is given."""
 
     value: float
     unit: str
 
     def to(self, unit: str) -> float:
         """Return the value in ``unit``; SettingsError when one is a length and the other a time."""
+        if self.unit == unit == NO_UNIT:
+            return self.value
         here, there = normalise_unit(self.unit), normalise_unit(unit)
         if here == there:
             return self.value
         for table in (_METRES, _SECONDS):
             if here in table and there in table:
                 return self.value * (table[here] / table[there])
-        raise SettingsError(unit, f"cannot express {self.value} {self.unit} in it")
+        raise SettingsError(unit, f"is not a unit for {self.value} {self.unit}")
 
     def __str__(self) -> str:
-        return f"{self.value:.6g} {self.unit}"
+        return f"{self.value:.6g} {self.unit or '(no unit given)'}"
 
 
 def is_length(unit: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the files of an image looked like when it was opened, so that a change is noticed. Reads no files."""
+"""The state of an image's files when it was opened, so that changes are noticed. Reads no files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class FileStamp:
     """One file.
 
     size : bytes. modified_ns : time of the last change, nanoseconds since 1970.
-    place : device, inode, and (where the system keeps one) the time of the last change to either, which programs that
-        put ``modified_ns`` back do not.
-    sample : digest of a part of its content, None where none was read.
+    place : device, inode and (where the system keeps one) the time of the last change of the inode, which programs
+        that reset ``modified_ns`` leave.
+    sample : digest of a part of its content, or None if none was read.
     """
 
     size: int
@@ -28,12 +28,12 @@ class Stamp:
     """All files that an image's pixels and metadata are read from, as `ruska.io.stamps` found them.
 
     path : what the user named: a file, a folder of slices, a store.
-    roots : files, and folders that count with all that lies in them.
+    roots : files, and folders with everything in them.
     slices : ``path`` is a folder of slices, and ``roots`` are those it held.
-    files : by name; of very many, a part (``count`` and ``names`` are of all).
-    names : sum of the hashes of all names, of this process.
-    sampled : bytes of each file that were read for its sample, at most.
-    taken_ns : when, nanoseconds since 1970.
+    files : by name; only some if there are very many (``count`` and ``names`` cover all).
+    names : sum of the hashes of all names, valid in this process.
+    sampled : most bytes of each file that were read for its sample.
+    taken_ns : time of the stamp, nanoseconds since 1970.
     """
 
     path: Path

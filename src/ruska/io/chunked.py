@@ -7,7 +7,9 @@ import lzma
 import struct
 import zlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +28,9 @@ COMPRESSIONS = ("raw", "gzip", "zlib", "bzip2", "xz", "lz4", "zstd", "blosc")
 
 
 class ChunkedPixels(LazyPixels):
-    """An array cut into equal chunks. Chunks that are missing read as zeros."""
+    """An array cut into equal chunks. Chunks that are missing read as zeros. ``address``: of the store, for errors."""
+
+    address: Path | str
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...]) -> None:
         super().__init__(shape, dtype)
@@ -39,6 +43,14 @@ class ChunkedPixels(LazyPixels):
     @abstractmethod
     def check_there(self) -> None:
         """Raise `lost` when the whole store is gone: a chunk that is missing from it is no chunk of zeros."""
+
+    @abstractmethod
+    def stored_places(self) -> Iterator[tuple[int, ...] | None] | None:
+        """Places in the grid by the names of the files, None for files that are no chunks; no iterator for a server."""
+
+    @abstractmethod
+    def has_chunk(self, place: tuple[int, ...]) -> bool:
+        """Whether the chunk at ``place`` is there, asking for that one alone."""
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         out = np.zeros(tuple(s.stop - s.start for s in box), self.dtype)

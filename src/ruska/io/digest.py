@@ -25,6 +25,9 @@ def digest_image(image: Image) -> str:
     if image.path is not None:
         if image.path.is_dir() and image.stamp is not None and image.stamp.count == len(image.stamp.files):
             return _listing((name, f.size, f.modified_ns) for name, f in _below(image.stamp))
+        others = sorted(file for file in getattr(image.data, "files", ()) if file != image.path and file.is_file())
+        if image.path.is_file() and others:  # an OME-TIFF in several files
+            return f"sha256-files:{_joined(digest_path(file) for file in (image.path, *others))}"
         return digest_path(image.path)
     if "remote" in image.header:
         return str(image.header["remote"]["digest"])
@@ -50,6 +53,10 @@ def digest_path(path: Path) -> str:
             file_.seek(int(start))
             digest.update(file_.read(_PIECE))
     return f"sha256-sampled:{digest.hexdigest()}"
+
+
+def _joined(digests: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _listing(files: Iterable[tuple[str, int, int]]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ruska.errors import GeometryError, InputError
 from ruska.image import Image
-from ruska.io import registry
+from ruska.io import ome_files, registry
 from ruska.io.formats import Format
 from ruska.io.lazy import LazyPixels
 from ruska.io.links import Bounds
@@ -25,17 +25,32 @@ _OPEN_SLICES = 4
 _DIGITS = re.compile(r"(\d+)")
 
 
-def members(path: Path, *, every_format: bool = False) -> list[Path]:
+def members(path: Path, *, every_format: bool = False, needed: bool = True) -> list[Path]:
     """Images in ``path`` (not below it) in natural order.
 
-    The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images
-    (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none, when two formats are equally frequent in a stack, and for links that lead out
-    of the folder (see `links`).
+    The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images and
+    stores (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
+    Raises InputError when there is none (of every format, only where one is ``needed``), when two formats are equally
+    frequent in a stack, and for links that lead out of the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
-    return _checked(path, sorted(_images(path), key=natural_key))
+    stores = [p for p in entries(path) if p.is_dir() and not p.name.startswith(".") and is_store(p)]
+    found = [*_images(path, needed=needed and not stores), *stores]
+    return _checked(path, sorted(found, key=natural_key))
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is an image by itself, such as an OME-Zarr store."""
+    return registry.find_format(folder).name != "folder of images"
+
+
+def is_image_by_name(file: Path) -> bool:
+    """Whether ``file``, which is there, looks like an image by its name; stores are images."""
+    if file.is_dir():
+        return is_store(file)
+    known = registry.format_of_name(file)
+    return known is not None and _is_image(file, known)
 
 
 def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -44,7 +59,8 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     counts = Counter(known.values()).most_common()
     if len(counts) > 1 and counts[0][1] == counts[1][1]:
         raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
-                         "Keep the slices of one stack in a folder of their own.")  # fmt: skip
+                         "Keep the slices of one stack in a folder of their own, or pass --batch for unrelated "
+                         "images.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
     others = ", ".join(f"{n} {name}" for name, n in counts[1:])
     return _checked(path, chosen), (f"left out files of other formats: {others}",) if others else ()
@@ -57,14 +73,19 @@ def _checked(path: Path, files: list[Path]) -> list[Path]:
     return files
 
 
-def _images(path: Path) -> dict[Path, str]:
-    """The images in ``path`` and the name of each one's format."""
+def entries(path: Path) -> list[Path]:
+    """All that a folder holds; InputError where it may not be looked into."""
     try:
-        files = [p for p in path.iterdir() if _may_be_image(p) and not p.name.startswith(".")]
+        return list(path.iterdir())
     except OSError as error:
         raise InputError(path, f"cannot be listed ({error.strerror})", "Check its permissions.") from error
+
+
+def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
+    """The images in ``path`` and the name of each one's format; InputError for none where they are ``needed``."""
+    files = [p for p in entries(path) if _may_be_image(p) and not p.name.startswith(".")]
     known = {p: found.name for p in files if (found := registry.format_of_name(p)) is not None and _is_image(p, found)}
-    if not known:
+    if not known and needed:
         raise InputError(path, f"is a folder without images ({len(files)} other files)",
                          "Give a folder of TIFF, MRC, PNG or similar files.")  # fmt: skip
     return known
@@ -81,7 +102,7 @@ def _is_image(file: Path, known: Format) -> bool:
         Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
             return stream.read(4) == known.magic[0][1]
-    return known.name not in ("TIA description", "zip archive")
+    return known.name not in ("TIA description", "OME companion", "zip archive")
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:
@@ -123,6 +144,9 @@ def read(path: Path, inner: str | None) -> Image:
     if inner is not None:
         raise InputError(path, f"'{inner}' cannot be picked from a folder", "Give the file itself.")
     files, notes = _members(path)
+    if len(files) > 1 and set(files) <= set(ome_files.members(files[0])):
+        image = registry.read_plainly(files[0])
+        return replace(image, notes=(*image.notes, *notes))
     first = registry.read_plainly(files[0])
     _check_plane(files[0], first.axes)
     differing = []
@@ -138,6 +162,9 @@ def read(path: Path, inner: str | None) -> Image:
     if differing:
         notes = (*notes, f"{len(differing)} files, such as {differing[0]}, state another pixel size than "
                  f"{files[0].name}, whose size is used")  # fmt: skip
+    if len({_DIGITS.sub("#", file.name.casefold()) for file in files}) > 1:
+        notes = (*notes, f"its files are not named like slices of one stack ({files[0].name}, {files[-1].name}): pass "
+                 "--batch if they are unrelated images")  # fmt: skip
     if first.notes:
         notes = (*notes, *(f"{files[0].name}: {note}" for note in first.notes))
     pixels = FolderPixels(files, (first.shape[0], first.shape[1]), first.dtype)

@@ -27,13 +27,15 @@ class FormatModule(Protocol):
     """The functions of a format's module. A read-only format has no ``write``.
 
     One that cannot hold every image has ``check_holds(path, image)`` besides: OutputError by its type and axes alone.
+    One whose images may be colour pictures has ``read_colours(path, inner)``: the same with colours as an axis C.
+    One that has more to say than `Format.holds` has ``losses(path, image, **options)``: what is lost of these besides.
     """
 
     def read(self, path: Path, inner: str | None) -> Image:
         """Open ``path`` (``inner``: a dataset inside it) lazily; InputError when it is not a readable image."""
 
     def write(self, path: Path, image: Image, **options: Any) -> tuple[str, ...]:
-        """Write ``image`` to ``path``, which does not exist yet, and return a line for each thing not carried."""
+        """Write ``image`` to ``path``, which does not exist yet; return what only shows while it is written."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Format:
     """One line of the table: how a format is recognised, and the module that handles it.
 
     suffixes : lower case, with the dot. magic : (offset, bytes) pairs, any of which is enough.
-    masks : whether it keeps which pixels are valid.
+    holds : which belongings of an image it keeps, as `ruska.io.losses` names them; of one that writes.
     markers : (name of a file, words) pairs: a folder with such a file, any of the words in it, is of this format;
         no words at all mean that the file is enough.
     """
@@ -51,8 +53,13 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[tuple[int, bytes], ...] = ()
     writes: bool = True
-    masks: bool = False
+    holds: frozenset[str] = frozenset()
     markers: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+
+    @property
+    def masks(self) -> bool:
+        """Whether it keeps which pixels are valid."""
+        return "mask" in self.holds
 
     def load(self) -> FormatModule:
         """Import the module. Done late so that opening a TIFF does not import HDF5."""
@@ -61,20 +68,24 @@ class Format:
 
 _MRC = (".mrc", ".mrcs", ".rec", ".st", ".map", ".ali")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".ome.tif", ".ome.tiff")
+_EVERYTHING = frozenset(("spacing", "interval", "origin", "axes", "channels", "mask", "meaning", "record", "header"))
 _PACKABLE = (*_MRC, *_TIFF, ".dm3", ".dm4", ".ser", ".npy", ".dat", ".bmp")
 FORMATS = (
     Format("TIFF", "ruska.io.tiff", _TIFF,
-           ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
-    Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),)),
+           ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")), holds=_EVERYTHING - {"mask"}),
+    Format("EER movie", "ruska.io.tiff", (".eer",), writes=False),
+    Format("MRC", "ruska.io.mrc", _MRC, ((208, b"MAP"),),
+           holds=frozenset(("spacing", "interval", "origin", "axes", "header:mrc"))),
     Format("NumPy", "ruska.io.numpy_file", (".npy",), ((0, b"\x93NUMPY"),)),
-    Format("NumPy archive", "ruska.io.numpy_file", (".npz",), masks=True),
-    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),), masks=True),
+    Format("NumPy archive", "ruska.io.numpy_file", (".npz",), holds=_EVERYTHING),
+    Format("HDF5", "ruska.io.hdf5", (".h5", ".hdf5", ".hdf"), ((0, b"\x89HDF\r\n\x1a\n"),), holds=_EVERYTHING),
     Format("HyperSpy or EMD", "ruska.io.hdf5", (".hspy", ".emd"), writes=False),  # ours would not open in HyperSpy
-    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr"), masks=True,
+    Format("OME-Zarr", "ruska.io.zarr_store", (".ome.zarr", ".zarr"), holds=_EVERYTHING,
            markers=tuple((name, ()) for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))),
     Format("DigitalMicrograph", "ruska.io.dm", (".dm3", ".dm4"), ((0, b"\0\0\0\3"), (0, b"\0\0\0\4")), writes=False),
     Format("TIA series", "ruska.io.ser", (".ser",), ((0, b"II\x97\1"),), writes=False),
     Format("TIA description", "ruska.io.emi", (".emi",), ((0, b"JK\0\2"),), writes=False),
+    Format("OME companion", "ruska.io.ome_files", (".companion.ome",), writes=False),
     Format("FIB-SEM .dat", "ruska.io.fibsem_dat", (".dat",), ((0, b"\xd3\xed\xf5\xf2"),), writes=False),
     Format("N5", "ruska.io.n5", (".n5",), writes=False,
            markers=(("attributes.json", (b'"n5"', b'"dimensions"', b'"multiscales"', b'"scales"', b'"multiScale"')),)),
@@ -84,11 +95,12 @@ FORMATS = (
            ((0, b"\x1f\x8b"), (0, b"BZh")), writes=False),
     Format("zip archive", "ruska.io.packed", (".zip",), ((0, b"PK\3\4"), (0, b"PK\5\6")), writes=False),
     Format("picture", "ruska.io.picture", (".png", ".jpg", ".jpeg", ".bmp"),
-           ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"BM"))),
+           ((0, b"\x89PNG"), (0, b"\xff\xd8\xff"), (0, b"BM")), holds=frozenset(("axes",))),
 )  # fmt: skip
 _BY_NAME = {known.name: known for known in FORMATS}
 _FOLDER = Format("folder of images", "ruska.io.folder", (), writes=False)
 ZARR_MARKERS = tuple(name for name, _ in _BY_NAME["OME-Zarr"].markers)
+_BY_NAME_ALONE = ("MRC", "OME companion")  # MRC files older than 2000 have no magic number; the other one is XML
 _HEAD = 512
 _MARKER_BYTES = 1 << 20
 
@@ -97,6 +109,7 @@ _FIJI = "Open it in Fiji (Bio-Formats) and save it as OME-TIFF."
 _SEEN: tuple[tuple[str, tuple[str, ...], bytes | None, str], ...] = (
     ("a WEBKNOSSOS block (wkw)", (".wkw",), b"WKW",
      "Export the dataset as OME-Zarr or TIFF in WEBKNOSSOS."),
+    ("a description of a BigDataViewer dataset", (".xml",), b"<?xml", "Give the .h5 or .n5 that lies beside it."),
     ("a SerialEM side file", (".mdoc",), None, "Give the .mrc or .st file that it belongs to."),
     ("a Zeiss CZI file", (".czi",), b"ZISRAWFILE", _FIJI),
     ("a Leica LIF file", (".lif",), None, _FIJI),
@@ -130,7 +143,7 @@ def find_format(path: Path) -> Format:
     if known is not None:
         return _BY_NAME["NumPy archive"] if known.name == "zip archive" and holds_numpy(path) else known
     named = format_of_name(path)
-    if named is not None and named.name == "MRC":  # MRC files older than 2000 have no magic number
+    if named is not None and named.name in _BY_NAME_ALONE:
         return named
     foreign = _by_content(head, plug_ins())
     if foreign is None and named in plug_ins():

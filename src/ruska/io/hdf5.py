@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError, OutputError
-from ruska.image import Image
+from ruska.image import NO_UNIT, Image
 from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
@@ -22,9 +22,11 @@ from ruska.io.hdf5_files import PatientFile
 from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
 from ruska.io.hdf5_limits import check_all_chunks, check_chunks, check_heaps, held_chunks
 from ruska.io.hdf5_links import extent, follow, links, sources, walk
+from ruska.io.hdf5_series import Series, facts_of, is_finest, series_of
 from ruska.io.hdf5_texts import length_of_text
 from ruska.io.lazy import LazyPixels, boxes, transposed
 from ruska.io.registry import assumed_axes, to_units
+from ruska.io.views import Beginning, Stacked, Unsigned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +108,10 @@ def _chosen(path: Path, file: Any, inner: str | None) -> Image:
     if inner is None and _is_ours(file):
         return _read_ours(path, file)
     if inner is None:
+        series = series_of(path, file)
+        whole = None if series is None else _whole(path, file, series)
+        if whole is not None:
+            return whole
         dataset, notes = _choose(path, file)
     else:
         dataset = _named(path, file, inner)
@@ -203,7 +209,8 @@ def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
                          "Spectra, complex numbers and links into other files are not read.")  # fmt: skip
     listing = "; ".join(_describe(d) for d in found[:_LISTED])
     titles = [title_of(d) for d in found]
-    best = max(range(len(found)), key=lambda i: math.prod(extent(found[i])))  # of several resolutions, the finest
+    # of several resolutions the finest, which a thumbnail may be larger than
+    best = max(range(len(found)), key=lambda i: (is_finest(found[i].name), math.prod(extent(found[i]))))
     example = titles[best] if titles[best] and titles.count(titles[best]) == 1 else found[best].name
     raise InputError(path, f"holds {len(found)} images: {listing}", f"Name one: {path.name}:{example}.")
 
@@ -236,8 +243,8 @@ def _check(path: Path, dataset: Any) -> None:
 
 def _image(path: Path, dataset: Any, notes: tuple[str, ...]) -> Image:
     """Put what the attributes and neighbours say to the dataset."""
-    facts = facts_about(path, dataset)
-    pixels: Any = Hdf5Pixels(path, dataset)
+    facts = facts_of(path, dataset) or facts_about(path, dataset)
+    pixels = _viewed(path, dataset, facts)
     if facts.order is not None:
         pixels = transposed(pixels, facts.order)
     axes, assumed = (facts.axes, ()) if facts.axes else assumed_axes(dataset.ndim, path)
@@ -250,6 +257,38 @@ def _image(path: Path, dataset: Any, notes: tuple[str, ...]) -> Image:
         pixels, axes, facts.spacing, facts.origin, header=facts.header, name=path.name,
         notes=(*notes, *assumed, *facts.notes),
     )  # fmt: skip
+
+
+def _viewed(path: Path, dataset: Any, facts: Facts) -> Any:
+    """The pixels without padding, and under the type that they are of."""
+    pixels: Any = Hdf5Pixels(path, dataset)
+    if facts.size is not None and facts.size != pixels.shape:
+        pixels = Beginning(pixels, facts.size)
+    return Unsigned(pixels) if facts.unsigned else pixels
+
+
+def _whole(path: Path, file: Any, series: Series) -> Image | None:
+    """All times and channels as one image; None where datasets are missing, or are of several shapes or types."""
+    parts = []
+    for name in series.names:
+        dataset = follow(path, file, name)
+        if dataset is None:
+            return None
+        _check(path, dataset)
+        parts.append(_viewed(path, dataset, series.facts))
+        if (parts[-1].shape, parts[-1].dtype) != (parts[0].shape, parts[0].dtype) or len(parts[0].shape) != 3:
+            return None
+    axes = "ZYX"
+    if parts[0].shape[0] == 1:
+        parts, axes = [First(part) for part in parts], "YX"
+    lead = [(a, n) for a, n in series.lead if n > 1]
+    pixels = Stacked(parts, tuple(n for _, n in lead)) if lead else parts[0]
+    axes = "".join(a for a, _ in lead) + axes
+    facts = series.facts
+    names = series.channel_names if "C" in axes else ()
+    return Image(pixels, axes, {a: q for a, q in facts.spacing.items() if a in axes},
+                 {a: q for a, q in facts.origin.items() if a in axes}, channel_names=names, header=facts.header,
+                 name=path.name, notes=tuple(facts.notes))  # fmt: skip
 
 
 def _volume_if_sized(axes: str, facts: Facts, assumed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -276,9 +315,7 @@ def write(path: Path, image: Image, *, compression: int = 1) -> tuple[str, ...]:
                 _copy(file, _MASK, image.mask, compression, out)
             # A dataset, because HDF5 attributes end at 64 KB.
             file.create_dataset(_RECORD, data=metadata.dumps(image), dtype=h5py.string_dtype())
-            sizes = _sizes_um(image)
-            if sizes is not None:
-                data.attrs["element_size_um"] = sizes
+            _tell_others(data, image)
         out.check()
     return ()
 
@@ -287,6 +324,25 @@ def check_holds(path: Path, image: Image) -> None:
     """OutputError for numbers of more than eight bytes, which other machines do not know. Reads no pixels."""
     if image.dtype.itemsize > 8:
         raise OutputError(path, f"HDF5 files of {image.dtype} are not portable", "Pass --dtype float32.")
+
+
+def _tell_others(data: Any, image: Image) -> None:
+    """Labels of the dimensions and the voxel size where other programs look for them.
+
+    A size without a unit goes into the attribute that it came from, and into no other, which would give it one.
+    """
+    said = image.header.get("hdf5", {})
+    words = said.get("labels", {}) if isinstance(said, Mapping) else {}
+    words = words if isinstance(words, Mapping) else {}
+    for i, axis in enumerate(image.axes):
+        data.dims[i].label = str(words.get(axis, "" if axis == "Q" else axis.lower()))
+    sizes = _sizes_um(image)
+    if sizes is not None:
+        data.attrs["element_size_um"] = sizes
+    elif isinstance(said, Mapping) and "size_attribute" in said:
+        bare = [image.spacing[a] for a in "ZYX" if a in image.spacing]
+        if all(q.unit == NO_UNIT for q in bare) and len(bare) in (2, 3):
+            data.attrs[str(said["size_attribute"])] = np.asarray([q.value for q in bare], np.float64)
 
 
 def _sizes_um(image: Image) -> NDArray[np.float64] | None:

@@ -13,23 +13,27 @@ from typing import Any
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 from ruska.io import metadata
 from ruska.io.hdf5_links import extent, follow, links, sources
 from ruska.io.hdf5_texts import longest_text
 from ruska.io.kinds import check_image_units
+from ruska.io.stated_sizes import axes_of, length_unit, letter_of, note_of, says_something, stated
 
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d{1,9})")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
-_LABELS = {"TIME": "T", "CHANNEL": "C"}
 _MOST_DIMENSIONS = 32  # of HDF5
 _LONGEST_JSON = 1 << 24
 _LONGEST_ATTRIBUTE = 1 << 20
+_UNDEFINED = ("", "<undefined>", "t.undefined", "undefined", "none")
 
 
 @dataclass
 class Facts:
-    """What the surroundings of a dataset say about it."""
+    """What the surroundings of a dataset say about it.
+
+    size : of the image, where the dataset is padded. unsigned : values are stored under the signed type.
+    """
 
     axes: str | None = None
     spacing: dict[str, Quantity] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class Facts:
     order: tuple[int, ...] | None = None
     header: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    size: tuple[int, ...] | None = None
+    unsigned: bool = False
 
 
 def facts_about(path: Path, dataset: Any) -> Facts:
@@ -52,9 +58,12 @@ def _text(value: Any) -> str:
 
 
 def _size(scale: Any, unit: Any) -> Quantity | None:
-    """A positive size in a known unit, or None: uncalibrated axes are saved as 1, or without a unit."""
-    known = canonical_unit(_text(unit))
+    """A positive size, or None: uncalibrated axes are saved as 1 without a unit."""
+    word = _text(unit).strip()
+    known = canonical_unit(word)
     value = abs(_number(scale))
+    if known is None and (word.lower() in _UNDEFINED) and value != 1.0:
+        known = NO_UNIT
     return Quantity(value, known) if known is not None and 0 < value < math.inf else None
 
 
@@ -105,7 +114,7 @@ def _axis_groups(path: Path, dataset: Any) -> Facts | None:
     assert facts.axes is not None
     for letter, axis in zip(facts.axes, described, strict=True):
         size = _size(axis.get("scale"), axis.get("units", ""))
-        if size is None or is_length(size.unit) != (letter in "ZYX"):
+        if size is None or (size.unit != NO_UNIT and is_length(size.unit) != (letter in "ZYX")):
             continue
         facts.spacing[letter] = size
         start = _number(axis.get("offset", 0.0))
@@ -211,46 +220,60 @@ def _velox(path: Path, dataset: Any) -> Facts:
 
 
 def _attributes(dataset: Any) -> Facts:
-    """ilastik's ``axistags``, HDF5's own labels of dimensions, the ``element_size_um`` of many volumes, the
-    ``resolution`` (nm) of CREMI's."""
+    """ilastik's ``axistags``, HDF5's own labels of dimensions, ``element_size_um`` and whatever else `stated` knows.
+
+    ``header["hdf5"]`` keeps labels that are words, and the attribute of a size without a unit, to be written back.
+    """
     facts = Facts()
-    for letters in (_axistags(dataset), _dimension_labels(dataset)):
-        if facts.axes is None and _are_axes(letters, dataset.ndim):
+    kept: dict[str, Any] = {}
+    tags = _axistags(dataset)
+    for labels in ([tag[0] for tag in tags], _dimension_labels(dataset)):
+        letters = axes_of(labels) if len(labels) == dataset.ndim else None
+        if facts.axes is None and any(labels):
+            facts.notes = list(note_of(labels, letters))
+        if facts.axes is None and letters is not None:
             facts.axes = "".join(a for a in letters if a not in "YX") + "YX"
             facts.order = tuple(letters.index(a) for a in facts.axes)
-    for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
-        values = np.asarray(attribute(dataset, name, ())).ravel()
-        if values.dtype.kind not in "uif" or len(values) not in (2, 3):
-            continue
-        sizes = dict(zip("ZYX"[-len(values) :], (Quantity(float(v), unit) for v in values), strict=True))
-        known = {a: q for a, q in sizes.items() if 0 < q.value < math.inf}
-        facts.spacing = {a: q for a, q in known.items() if facts.axes is None or a in facts.axes}
-        if facts.axes is None and "Z" in known:
-            facts.header["depth"] = known["Z"]
-        if name == "resolution":
-            facts.notes.append("attribute 'resolution' taken as nanometres")
-        break
+            words = {a: label for a, label in zip(letters, labels, strict=True) if len(label) > 1}
+            kept |= {"labels": words} if words else {}
+    in_order = None if facts.axes is None or facts.order is None else _undone(facts.axes, facts.order)
+    cremi = "nm" if dataset.name.startswith("/volumes/") else NO_UNIT  # CREMI's files say it in their description
+    size = stated(lambda name: attribute(dataset, name), in_order, bare=cremi)
+    sizes = dict(size.sizes) if size is not None else _tagged_sizes(tags)
+    facts.spacing = {a: q for a, q in sizes.items() if facts.axes is None or a in facts.axes}
+    if facts.axes is None and "Z" in sizes:
+        facts.header["depth"] = sizes["Z"]
+    if size is not None and size.name != "element_size_um" and NO_UNIT in {q.unit for q in sizes.values()}:
+        kept["size_attribute"] = size.name
+    if cremi == "nm" and size is not None and size.name == "resolution" and attribute(dataset, "unit") is None:
+        facts.notes.append("attribute 'resolution' taken as nanometres, as in CREMI's files")
+    if kept:
+        facts.header["hdf5"] = kept
     return facts
 
 
-def _are_axes(letters: str, dimensions: int) -> bool:
-    return len(letters) == dimensions == len(set(letters)) and set("YX") <= set(letters) <= set("TCZYX")
+def _undone(axes: str, order: tuple[int, ...]) -> str:
+    """The axes as they are in the file."""
+    return "".join(axes[order.index(i)] for i in range(len(order)))
 
 
-def _axistags(dataset: Any) -> str:
-    """A letter for each dimension, as vigra and ilastik write them; empty where there are none."""
+def _axistags(dataset: Any) -> list[tuple[str, Any, str]]:
+    """Key, resolution and unit of each dimension, as vigra and ilastik write them; empty where there are none."""
     try:
         tags = json.loads(_text(attribute(dataset, "axistags", "")))["axes"]
-        return "".join(str(tag["key"]).upper() for tag in tags)
-    except (KeyError, ValueError, TypeError):
-        return ""
+        return [(str(tag["key"]), tag.get("resolution"), str(tag.get("unit") or "")) for tag in tags]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return []
 
 
-def _dimension_labels(dataset: Any) -> str:
-    """Likewise by HDF5's dimension scales, which name them x, y, z, c, t, or in words; ``?`` for others.
+def _tagged_sizes(tags: list[tuple[str, Any, str]]) -> dict[str, Quantity]:
+    """Voxel size in axistags, whose resolutions are 0 where nothing is known, and have no unit in older files."""
+    found = {letter_of(key): Quantity(_number(size), length_unit(unit)) for key, size, unit in tags}
+    known = {a: q for a, q in found.items() if a in "ZYX" and 0 < q.value < math.inf}
+    return known if says_something(known) else {}
 
-    Source: HDF5 Dimension Scale Specification, ``DIMENSION_LABELS``.
-    """
+
+def _dimension_labels(dataset: Any) -> list[str]:
+    """HDF5's own names of dimensions. Source: HDF5 Dimension Scale Specification, ``DIMENSION_LABELS``."""
     labels = np.asarray(attribute(dataset, "DIMENSION_LABELS", ())).ravel()[:_MOST_DIMENSIONS]
-    words = (_text(label).strip().upper() for label in labels)
-    return "".join(_LABELS.get(word, word if len(word) == 1 else "?") for word in words)
+    return [_text(label).strip() for label in labels]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from ruska.errors import InputError, OutputError
 from ruska.image import Image, Quantity
 from ruska.io.binary import First, RawPixels, only_image
 from ruska.io.lazy import bands, transposed
-from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended, read_mdoc
-from ruska.io.registry import not_carried, to_units
+from ruska.io.losses import Losses
+from ruska.io.mrc_sections import MOST_BYTES, pixel_size_angstrom, read_extended
+from ruska.io.registry import to_units
+from ruska.io.tilts import with_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +123,7 @@ def _image(
     if axes == "YX" and len(shape) == 3:
         pixels = First(pixels)
     spacing, origin = {}, {}
-    sections, mdoc = _sections(header, extended, shape), read_mdoc(path)
+    sections = _sections(header, extended, shape)
     for letter in (a for a in axes if a in "ZYX"):
         low = letter.lower()
         size = _voxel_size(header, low)
@@ -130,10 +132,13 @@ def _image(
         start = float(header["origin"][low])
         if start and math.isfinite(start):
             origin[letter] = Quantity(start, "angstrom")
+    kept = {"mrc": {**_keep(header, extended), "sections": sections}}
+    image = Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+    image = with_beside(image, path)
     if not {"Y", "X"} & set(spacing):
-        spacing |= {a: Quantity(v, "angstrom") for a, v in pixel_size_angstrom(sections, mdoc).items()}
-    kept = {"mrc": {**_keep(header, extended), "sections": sections}} | ({"mdoc": mdoc} if mdoc else {})
-    return Image(pixels, axes, spacing, origin, header=kept, name=path.name, notes=tuple(notes))
+        said = pixel_size_angstrom(sections, image.header.get("mdoc", {}))
+        image = replace(image, spacing=spacing | {a: Quantity(v, "angstrom") for a, v in said.items()})
+    return image
 
 
 def _voxel_size(header: Any, low: str) -> float | None:
@@ -194,20 +199,18 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write ``image``, some rows at a time; returns what MRC cannot hold.
+    """Write ``image``, some rows at a time. Of what it cannot hold, `losses` tells.
 
     8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError as `check_holds`.
     """
     check_holds(path, image)
-    mode, lost = _mode_for(image)
+    mode = _mode_for(image)
     kept = image.header.get("mrc", {})
-    same_stack = list(kept.get("shape", ())) == [math.prod(image.shape[:-2]), *image.shape[-2:]]
+    same_stack = _is_same_stack(image, kept)
     order = kept.get("byte_order", "<")
     header = _new_header(image, mode, order, kept, same_stack)
-    extended = _extended(kept, same_stack)
+    extended = _extended(kept, same_stack, image)
     header["nsymbt"] = len(extended)
-    if kept.get("extended") and not extended:
-        lost.append("extended MRC header not kept: it describes the sections of the original stack")
     stored = np.dtype(order + _MODES[mode])
     with path.open("xb") as file:
         file.write(header.tobytes())
@@ -219,7 +222,11 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         summary.fill(header)
         file.seek(0)
         file.write(header.tobytes())
-    return (*_losses(path, image, int(header["ispg"])), *lost)
+    return ()
+
+
+def _is_same_stack(image: Image, kept: Any) -> bool:
+    return list(kept.get("shape", ())) == [math.prod(image.shape[:-2]), *image.shape[-2:]]
 
 
 def check_holds(path: Path, image: Image) -> None:
@@ -239,11 +246,11 @@ def _kind(image: Image) -> str:
     return f"{image.dtype.kind}{image.dtype.itemsize}"
 
 
-def _mode_for(image: Image) -> tuple[int, list[str]]:
-    """MRC mode that holds the image's values exactly, and what to say about it."""
+def _mode_for(image: Image) -> int:
+    """MRC mode that holds the image's values exactly."""
     if _kind(image) in _WIDENED:
-        return 6, [f"{image.dtype} values stored as 16-bit integers (MRC's bytes are signed)"]
-    return next(mode for mode, kind in _MODES.items() if kind == _kind(image)), []
+        return 6
+    return next(mode for mode, kind in _MODES.items() if kind == _kind(image))
 
 
 def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool) -> Any:
@@ -266,8 +273,7 @@ def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool
     header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
     for name, angle in zip(("alpha", "beta", "gamma"), kept.get("cell_angles", (90.0,) * 3), strict=True):
         header["cellb"][name] = angle
-    group = int(kept.get("space_group", 1))
-    header["ispg"] = (group if 1 <= group < _VOLUME_STACK else 1) if volume else 0
+    header["ispg"] = _space_group(image, kept)
     if same_stack:  # a crop moves the origin; the start indices of the original would contradict it
         for axis, start in zip("zyx", kept.get("start", (0, 0, 0)), strict=True):
             header[f"n{axis}start"] = start
@@ -279,6 +285,11 @@ def _new_header(image: Image, mode: int, order: str, kept: Any, same_stack: bool
     _mark_signed_bytes(header, order, mode)
     _put_labels(header, list(kept.get("labels", ())))
     return header
+
+
+def _space_group(image: Image, kept: Any) -> int:
+    group = int(kept.get("space_group", 1))
+    return (group if 1 <= group < _VOLUME_STACK else 1) if "Z" in image.axes else 0
 
 
 def _stack_mz(kept: Any, sections: int) -> int:
@@ -315,9 +326,17 @@ def _put_labels(header: Any, labels: list[str]) -> None:
         header["label"][i] = label.encode("latin-1", "replace")[:80]
 
 
-def _extended(kept: Any, same_stack: bool) -> bytes:
-    """The extended header, which lists the sections one by one and so fits only the stack it came with."""
-    return base64.b64decode(kept.get("extended", "")) if same_stack else b""
+def _extended(kept: Any, same_stack: bool, image: Image) -> bytes:
+    """The extended header, which lists the sections one by one: of those that are left, where it is known how."""
+    whole = base64.b64decode(kept.get("extended", ""))
+    if same_stack:
+        return whole
+    sections, pixel = kept.get("sections", {}), to_units(image.spacing, "X", "angstrom")
+    numbers, length = sections.get("number", ()), int(sections.get("bytes", 0))
+    as_before = pixel is None or math.isclose(pixel, kept.get("x_angstrom", pixel), rel_tol=1e-4)
+    if not as_before or len(numbers) != math.prod(image.shape[:-2]):
+        return b""
+    return b"".join(whole[i * length : (i + 1) * length] for i in numbers)
 
 
 class _Summary:
@@ -355,20 +374,24 @@ def _fits(angstrom: float | None) -> bool:
     return angstrom is not None and (angstrom == 0 or float(limits.tiny) <= abs(angstrom) <= float(limits.max))
 
 
-def _losses(path: Path, image: Image, space_group: int) -> tuple[str, ...]:
-    """What MRC does not hold: names, records, other headers, and axes that read back differently."""
-    lines = list(not_carried(image, "spacing origin axes header"))
-    sections = math.prod(image.shape[:-2])
-    back = _axes(path.name.lower(), 3, sections, space_group)
+def losses(path: Path, image: Image) -> Losses:
+    """Sizes that MRC cannot express, header fields that do not fit this stack, and what reads back differently."""
+    things, changes = [], []
+    kept = image.header.get("mrc", {})
+    back = _axes(path.name.lower(), 3, math.prod(image.shape[:-2]), _space_group(image, kept))
     if back != image.axes:
-        lines.append(f"axes {image.axes} read back as {back}")
-    for word, sizes in (("spacing", image.spacing), ("origin", image.origin)):
-        unheld = [a for a in sizes if a not in back or a not in "ZYX" or not _fits(to_units(sizes, a, "angstrom"))]
-        if unheld:
-            lines.append(f"{word} along {', '.join(unheld)} not kept")
-    others = [name for name in image.header if name != "mrc"]
-    if others:
-        lines.append(f"header fields of {', '.join(others)} not kept")
-    if len(image.header.get("mrc", {}).get("labels", ())) == 10 and _LABEL not in image.header["mrc"]["labels"]:
-        lines.append("the last of ten MRC labels gave way to ours")
-    return tuple(lines)
+        changes.append(f"axes {image.axes} read back as {back}")
+    for word, sizes in (("voxel size", image.spacing), ("origin", image.origin)):
+        unheld_axes = [a for a in sizes if a not in back or a not in "ZYX" or not _fits(to_units(sizes, a, "angstrom"))]
+        if word == "voxel size" and "T" in unheld_axes:
+            unheld_axes.remove("T")
+            things.append("frame interval")
+        if unheld_axes:
+            things.append(f"{word} along {', '.join(unheld_axes)}")
+    if kept.get("extended") and not _extended(kept, _is_same_stack(image, kept), image):
+        things.append("extended MRC header (it describes the sections of the original stack)")
+    if len(kept.get("labels", ())) == 10 and _LABEL not in kept["labels"]:
+        things.append("the last of ten MRC labels (it gives way to ours)")
+    if _kind(image) in _WIDENED:
+        changes.append(f"{image.dtype} values are stored as 16-bit integers (MRC's bytes are signed)")
+    return Losses(tuple(things), tuple(changes))

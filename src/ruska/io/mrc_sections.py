@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 MOST_BYTES = 64 << 20  # of an extended header that is kept
-_MOST_SECTIONS, _LONGEST_MDOC = 20_000, 16 << 20
+MOST_SECTIONS = 20_000
+_LONGEST_MDOC = 16 << 20
 _FEI = {"tilt_deg": "Alpha tilt", "stage_x_m": "X-Stage", "stage_y_m": "Y-Stage", "stage_z_m": "Z-Stage",
         "defocus_m": "Defocus", "dose_per_m2": "Dose"}  # fmt: skip
 _FEI_ONCE = {"voltage_v": "HT", "tilt_axis_deg": "Tilt axis angle", "magnification": "Magnification",
@@ -26,10 +27,11 @@ _SECTION = re.compile(r"^\s*\[\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*\]\s*$")
 def read_extended(header: Any, extended: bytes, order: str, sections: int) -> dict[str, Any]:
     """What an extended header says: lists with a value for each section, and values that hold for all.
 
-    ``pixel_size_m`` is (x, y). Empty when its kind is unknown or it is cut short.
+    ``pixel_size_m`` is by axis. ``bytes`` each section takes, and its ``number`` in the file, are there so that the
+    header of some sections can be written. Empty when its kind is unknown or it is cut short.
     """
     kind = bytes(header["exttyp"]).strip(b" \0")
-    sections = min(sections, _MOST_SECTIONS)
+    sections = min(sections, MOST_SECTIONS)
     if kind in (b"FEI1", b"FEI2"):
         return _fei(kind, extended, order, sections)
     # IMOD's nint and nreal: bytes 128 and 130 of the header, in the field that starts at 112
@@ -54,8 +56,9 @@ def _fei(kind: bytes, extended: bytes, order: str, sections: int) -> dict[str, A
     found: dict[str, Any] = {"kind": kind.decode()}
     found |= {name: [_finite(b[field]) for b in blocks] for name, field in _FEI.items()}
     found |= {name: _finite(blocks[0][field]) for name, field in _FEI_ONCE.items()}
-    found["pixel_size_m"] = [_finite(blocks[0][f"Pixel size {a}"]) for a in "XY"]
-    return {name: value for name, value in found.items() if value not in ("", 0.0) and value != [0.0] * count}
+    sizes = {a: _finite(blocks[0][f"Pixel size {a}"]) for a in "XY"}
+    found = {name: value for name, value in found.items() if value not in ("", 0.0) and value != [0.0] * count}
+    return found | {"pixel_size_m": sizes} | _numbered(length, count)
 
 
 def _serialem(extended: bytes, order: str, sections: int, length: int, flags: int) -> dict[str, Any]:
@@ -64,7 +67,13 @@ def _serialem(extended: bytes, order: str, sections: int, length: int, flags: in
         return {}
     count = min(sections, len(extended) // length)
     tilts = np.frombuffer(extended[: count * length], np.uint8).reshape(count, length)[:, :2].copy().view(order + "i2")
-    return {"kind": "SerialEM", "tilt_deg": [float(t) / 100 for t in tilts[:, 0]]} if count else {}
+    if not count:
+        return {}
+    return {"kind": "SerialEM", "tilt_deg": [float(t) / 100 for t in tilts[:, 0]]} | _numbered(length, count)
+
+
+def _numbered(length: int, count: int) -> dict[str, Any]:
+    return {"bytes": length, "number": list(range(count))}
 
 
 def _agard(extended: bytes, order: str, sections: int) -> dict[str, Any]:
@@ -76,8 +85,8 @@ def _agard(extended: bytes, order: str, sections: int) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": "Agard"}
     found |= {name: [_finite(v) for v in table[:, i]] for i, name in enumerate(_AGARD) if name and table[:, i].any()}
     if table[0, 11] > 0:
-        found["pixel_size_m"] = [_finite(table[0, 11])] * 2
-    return found
+        found["pixel_size_m"] = dict.fromkeys("XY", _finite(table[0, 11]))
+    return found | _numbered(128, count)
 
 
 def _finite(value: Any) -> Any:
@@ -93,27 +102,31 @@ def _finite(value: Any) -> Any:
 def read_mdoc(path: Path) -> dict[str, Any]:
     """SerialEM's description beside a stack (``stack.mrc.mdoc``): ``{"global": {...}, "sections": [{...}, ...]}``.
 
-    Values stay texts. Empty when there is none, or it is no such file.
+    Values stay texts; ``file`` is its path, ``titles`` are its lines ``[T = ...]``. Empty when there is none. One that
+    is damaged has no sections, or fewer.
     """
     beside = next((p for p in (Path(f"{path}.mdoc"), path.with_suffix(".mdoc")) if p.is_file()), None)
-    try:
-        if beside is None or beside.stat().st_size > _LONGEST_MDOC:
-            return {}
-        text = beside.read_text("latin-1")
-    except OSError:
+    if beside is None:
         return {}
+    try:
+        text = beside.read_text("latin-1") if beside.stat().st_size <= _LONGEST_MDOC else ""
+    except OSError:
+        text = ""
     everything: dict[str, str] = {}
+    titles: list[str] = []
     sections: list[dict[str, str]] = []
     current = everything
     for line in text.splitlines():
         start, field = _SECTION.match(line), _FIELD.match(line)
         if start is not None and start[1] in ("ZValue", "MontSection", "FrameSet"):
             current = {start[1]: start[2]}
-            if len(sections) < _MOST_SECTIONS:
+            if len(sections) < MOST_SECTIONS:
                 sections.append(current)
+        elif start is not None and start[1] == "T":
+            titles.append(start[2])
         elif field is not None:
             current[field[1]] = field[2]
-    return {"global": everything, "sections": sections} if everything or sections else {}
+    return {"file": str(beside.absolute()), "global": everything, "titles": titles, "sections": sections}
 
 
 def pixel_size_angstrom(sections: Mapping[str, Any], mdoc: Mapping[str, Any]) -> dict[str, float]:
@@ -125,5 +138,5 @@ def pixel_size_angstrom(sections: Mapping[str, Any], mdoc: Mapping[str, Any]) ->
             continue
         if 0 < value < math.inf:
             return {"Y": value, "X": value}
-    x, y = sections.get("pixel_size_m", (0.0, 0.0))
-    return {"Y": y * 1e10, "X": x * 1e10} if x > 0 and y > 0 else {}
+    found = {a: size * 1e10 for a, size in sections.get("pixel_size_m", {}).items() if size > 0}
+    return found if len(found) == 2 else {}

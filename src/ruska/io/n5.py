@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Image, Quantity
 from ruska.image.held import Held, count_held
 from ruska.io.chunk_files import n5_places
+from ruska.io.chunk_presence import check_presence
 from ruska.io.chunked import COMPRESSIONS, LARGEST_CHUNK, ChunkedPixels, decompress
-from ruska.io.places import Folder, Place, join, read_json, short_name, whole_numbers
+from ruska.io.places import Folder, Place, is_there, join, read_json, short_name, whole_numbers
 from ruska.io.registry import assumed_axes
+from ruska.io.stated_sizes import length_unit, says_something
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,24 +41,35 @@ class N5Pixels(ChunkedPixels):
         shape, block, kind = _geometry(attributes)
         super().__init__(shape[::-1], np.dtype(kind), block[::-1])
         self.path, self.place, self.name, self.compression = place.address, place, name, _compression(attributes)
+        self.address = place.address
         size = math.prod(self.chunks) * self.dtype.itemsize
         self.longest = size + size // 8 + _SPARE  # bytes of a file: what is packed may be a little longer
         if isinstance(self.path, Path):
             self.files = (self.path / name,)
 
     def held(self) -> Held | None:
+        places = self.stored_places()
+        return None if places is None else count_held(self.shape, self.chunks, places)
+
+    def stored_places(self) -> Iterator[tuple[int, ...] | None] | None:
         names = self.place.names(self.name, self.ndim)
-        return None if names is None else count_held(self.shape, self.chunks, n5_places(names, self.ndim))
+        return None if names is None else n5_places(names, self.ndim)
+
+    def has_chunk(self, place: tuple[int, ...]) -> bool:
+        return is_there(self.place, self._file(place))
 
     def read_chunk(self, place: tuple[int, ...]) -> NDArray[Any] | None:
         where = "/".join(map(str, reversed(place)))
         try:
-            data = self.place.read(join(self.name, where), self.longest)
+            data = self.place.read(self._file(place), self.longest)
             return None if data is None else self._decode(data)
         except OSError as error:
             raise InputError(self.path, f"block {where} cannot be read ({error.strerror or error})") from error
         except (ValueError, struct.error) as error:
             raise InputError(self.path, f"block {where} is damaged ({error})", "Copy the store again.") from error
+
+    def _file(self, place: tuple[int, ...]) -> str:
+        return join(self.name, "/".join(map(str, reversed(place))))
 
     def check_there(self) -> None:
         if not _attributes(self.place, self.name):
@@ -103,7 +117,9 @@ def read_at(place: Place, inner: str | None) -> Image:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}/{found[0]}".rstrip("/"), f"its attributes.json is damaged or unusual ({error})",
                          "Convert it to OME-Zarr.") from error  # fmt: skip
-    return _image(place, found[0], attributes, pixels)
+    absent = check_presence(pixels, f"dataset '/{found[0]}'" if found[0] else "the dataset")
+    image = _image(place, found[0], attributes, pixels)
+    return replace(image, notes=(*image.notes, *absent))
 
 
 def _attributes(place: Place, name: str) -> dict[str, Any]:
@@ -168,18 +184,21 @@ def _image(place: Place, name: str, attributes: Mapping[str, Any], pixels: N5Pix
 
 
 def _sizes(said: list[Mapping[str, Any]], ndim: int) -> tuple[dict[str, Quantity], dict[str, Quantity]]:
-    """Voxel size and origin from COSEM's ``transform``, else ``pixelResolution`` or ``resolution`` (x first)."""
+    """Voxel size and origin from COSEM's ``transform``, else ``pixelResolution`` or ``resolution`` (x first).
+
+    Numbers without a unit have `NO_UNIT`.
+    """
     factors = [float(n) for n in said[0].get("downsamplingFactors", [1] * ndim)]
     for place, one in enumerate(said):
         transform, resolution = one.get("transform"), one.get("pixelResolution", one.get("resolution"))
         if isinstance(transform, Mapping):
             letters = [str(a).upper() for a in transform["axes"]]
-            units, scale = transform.get("units", ["nm"] * ndim), transform["scale"]
+            units, scale = transform.get("units", [NO_UNIT] * ndim), transform["scale"]
             return (_quantities(letters, scale, units),
                     _quantities(letters, transform.get("translate", ()), units, origin=True))  # fmt: skip
         if resolution is None:
             continue
-        unit = one.get("units", one.get("unit", "nm"))
+        unit = one.get("units", one.get("unit", NO_UNIT))
         if isinstance(resolution, Mapping):
             unit, resolution = resolution.get("unit", unit), resolution["dimensions"]
         units = list(unit) if isinstance(unit, list) else [unit] * len(resolution)
@@ -191,8 +210,8 @@ def _sizes(said: list[Mapping[str, Any]], ndim: int) -> tuple[dict[str, Quantity
 def _quantities(letters: list[str], values: Any, units: Any, *, origin: bool = False) -> dict[str, Quantity]:
     found = {}
     for letter, value, unit in zip(letters, values, units, strict=False):
-        known, number = canonical_unit(str(unit)), float(value)
+        number = float(value)
         usable = math.isfinite(number) and (number != 0 if origin else number > 0)
-        if known is not None and is_length(known) and letter in ("Z", "Y", "X") and usable:
-            found[letter] = Quantity(number, known)
-    return found
+        if letter in ("Z", "Y", "X") and usable:
+            found[letter] = Quantity(number, length_unit(str(unit)))
+    return found if origin or says_something(found) else {}

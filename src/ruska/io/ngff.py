@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ruska.errors import InputError, OutputError
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
+from ruska.io.stated_sizes import letter_of, says_something
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -44,10 +45,15 @@ def stored_order(letters: str) -> tuple[int, ...]:
 
 
 def step_and_unit(image: Image, axis: str, letter: str) -> tuple[float, str | None]:
-    """Scale along ``axis``, which is stored as ``letter``, and NGFF's name of its unit; (1, None) when unknown."""
+    """Scale along ``axis``, which is stored as ``letter``, and NGFF's name of its unit; (1, None) when unknown.
+
+    A size without a unit is written without one.
+    """
     size = image.spacing.get(axis)
     if size is None or not 0 < size.value < math.inf or letter == "C":
         return 1.0, None
+    if size.unit == NO_UNIT:
+        return float(size.value), None
     unit = canonical_unit(size.unit)
     if unit is None or is_length(unit) != (letter in "ZYX"):
         return 1.0, None
@@ -68,8 +74,10 @@ def multiscales(image: Image, factors: Sequence[Mapping[str, int]], version: str
         scale, unit = step_and_unit(image, axis, letter)
         entries.append({"name": letter.lower(), "type": _TYPES[letter]} | ({"unit": unit} if unit else {}))
         origin = image.origin.get(axis)
+        step = image.spacing.get(axis)
         known = unit is not None and origin is not None and is_length(origin.unit) == (letter in "ZYX")
-        starts.append(origin.to(image.spacing[axis].unit) if known and origin is not None else 0.0)
+        bare = step is not None and origin is not None and step.unit == origin.unit == NO_UNIT
+        starts.append(origin.to(image.spacing[axis].unit) if origin is not None and (known or bare) else 0.0)
         scales.append(scale)
     datasets = []
     for level, factor in enumerate(factors):
@@ -108,16 +116,27 @@ def understand(name: object, scales: Any, ndim: int) -> dict[str, Any]:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(name, f"its OME-Zarr metadata are damaged ({type(error).__name__}: {error})",
                          "Name the array itself: STORE.zarr:/0.") from error  # fmt: skip
-    found: dict[str, Any] = {"letters": letters, "spacing": {}, "origin": {}, "notes": ()}
+    spacing, origin = {}, {}
+    strange: dict[str, str] = {}
     for letter, unit, step, offset in zip(letters, units, scale, start, strict=True):
         known = canonical_unit(str(unit)) if unit else None
-        if known is not None and is_length(known) == (letter in "ZYX") and letter in "TZYXQ" and 0 < step < math.inf:
-            found["spacing"][letter] = Quantity(step, known)
-            if offset and math.isfinite(offset):
-                found["origin"][letter] = Quantity(offset, known)
-        elif letter in "ZYX" and step not in (0.0, 1.0):
-            found["notes"] = ("a scale without a unit is ignored: pass --voxel-size",)
-    return found
+        fits = known is not None and is_length(known) == (letter in "ZYX")
+        if letter not in "TZYXQ" or not 0 < step < math.inf:
+            continue
+        if unit and not fits:
+            strange[letter] = f"{unit} along {letter}"
+        spacing[letter] = Quantity(step, known if known is not None and fits else NO_UNIT)
+        if offset and math.isfinite(offset):
+            origin[letter] = Quantity(offset, spacing[letter].unit)
+    bare = {a for a, q in spacing.items() if q.unit == NO_UNIT}
+    if not says_something({a: spacing[a] for a in bare}):  # scales of 1 stand where nothing is known
+        spacing = {a: q for a, q in spacing.items() if a not in bare}
+        origin = {a: q for a, q in origin.items() if a not in bare}
+    unknown = [text for a, text in strange.items() if a in spacing]
+    notes = [f"the unit of its scale is unknown ({', '.join(unknown)})"] if unknown else []
+    names = [str(axis.get("name", "") if isinstance(axis, Mapping) else axis) for axis in entry.get("axes") or []]
+    notes += [f"the file calls axis Q '{name}'" for name, a in zip(names, letters, strict=False) if a == "Q"]
+    return {"letters": letters, "spacing": spacing, "origin": origin, "notes": tuple(notes)}
 
 
 def _transform(steps: Sequence[Mapping[str, Any]], ndim: int) -> tuple[list[float], list[float]]:
@@ -143,7 +162,7 @@ def axis_letters(axes: Any, ndim: int) -> str:
     for entry in entries:
         name, kind = (entry.get("name", ""), entry.get("type")) if isinstance(entry, Mapping) else (entry, None)
         by_type = {"time": "T", "channel": "C"}.get(str(kind), "Q")
-        letters.append(next(a for a in (str(name).upper(), by_type, "Q") if a and a in "TCZYXQ" and len(a) == 1))
+        letters.append(next(a for a in (letter_of(str(name)), by_type, "Q") if a in "TCZYXQ"))
     if len(letters) != ndim or len(set(letters)) != ndim or not {"Y", "X"} <= set(letters):
         raise ValueError(f"axes {entries} do not name the {ndim} dimensions")
     return "".join(letters)

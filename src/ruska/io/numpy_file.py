@@ -18,7 +18,7 @@ from ruska.io import metadata
 from ruska.io.archive import DAMAGED, check_ratio
 from ruska.io.binary import RawPixels
 from ruska.io.lazy import bands, transposed
-from ruska.io.registry import assumed_axes, not_carried
+from ruska.io.registry import assumed_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,7 +182,7 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     if path.name.lower().endswith(".npy"):
         with path.open("xb") as file:
             _stream(file, image.data)
-        return not_carried(image, "")
+        return ()
     record = np.array(metadata.dumps(image))
     with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, values in ((_DATA, image.data), (_MASK, image.mask), (_RECORD, record)):

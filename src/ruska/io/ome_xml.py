@@ -11,6 +11,7 @@ import numpy as np
 
 from ruska.image import Quantity, canonical_unit, is_length
 from ruska.image.grid import places
+from ruska.io import ome_old
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -20,7 +21,7 @@ PIXEL_TYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32",
 """Data types that OME can name, of those Ruska takes."""
 
 
-_SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_SCHEMA = ome_old.CURRENT
 _TIMES = ("DeltaT", "DeltaTUnit", "ExposureTime", "ExposureTimeUnit")
 
 
@@ -35,14 +36,16 @@ def parse(xml: str, index: int) -> tuple[dict[str, Quantity], dict[str, Quantity
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:  # the pixels are worth having without it
         return {}, {}, ()
-    images = [element for element in root.iter() if local_name(element) == "Pixels"]
+    images = [(image, pixels) for image in root.iter() for pixels in image if local_name(pixels) == "Pixels"]
     if not images:
         return {}, {}, ()
-    pixels = images[index if index < len(images) else 0]
+    image, pixels = images[index if index < len(images) else 0]
     spacing = {a: _size(pixels, f"PhysicalSize{a}", "µm") for a in "ZYX"} | {"T": _size(pixels, "TimeIncrement", "s")}
+    if not any(spacing.values()):  # schemas before 2007
+        spacing = {a: _size(image, f"PixelSize{a}", "µm") for a in "ZYX"} | {"T": _size(image, "TimeIncrement", "s")}
     plane = next((child for child in pixels if local_name(child) == "Plane"), None)
     origin = {} if plane is None else {a: _size(plane, f"Position{a}", "reference frame") for a in "ZYX"}
-    names = tuple(child.get("Name") or "" for child in pixels if local_name(child) == "Channel")
+    names = tuple(child.get("Name") or "" for child in ome_old.channels_of(image, pixels))
     return (
         {a: size for a, size in spacing.items() if size is not None and size.value > 0},
         {a: size for a, size in origin.items() if size is not None},
@@ -65,7 +68,7 @@ def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]
     lead : the stack axes of the file (T, C, Z in its order) and their sizes.
     axes : the same with YX, as tifffile takes them.
     """
-    record: dict[str, Any] = {"axes": axes, "Name": _legal(image.name)}
+    record: dict[str, Any] = {"axes": axes, "Name": legal(image.name)}
     for axis in "ZYX":
         if axis in image.spacing and is_length(image.spacing[axis].unit):
             record[f"PhysicalSize{axis}"], record[f"PhysicalSize{axis}Unit"] = _written(image.spacing[axis])
@@ -73,14 +76,14 @@ def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]
     if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
         record["TimeIncrement"], record["TimeIncrementUnit"] = _written(step)
     if image.channel_names and lead.get("C") == len(image.channel_names):
-        record["Channel"] = {"Name": [_legal(name) for name in image.channel_names]}
+        record["Channel"] = {"Name": [legal(name) for name in image.channel_names]}
     positions = _positions(image, lead)
     if positions:
         record["Plane"] = positions
     return record
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """``text`` without the control characters that XML cannot hold."""
     return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "?", text)
 
@@ -107,17 +110,53 @@ def _written(size: Quantity) -> tuple[float, str]:
     return float(size.value), _UNITS.get(unit, unit)
 
 
+_BEYOND = {
+    "Instrument": "instrument", "Experimenter": "experimenter", "AcquisitionDate": "date",
+    "Description": "description", "StructuredAnnotations": "annotations", "CustomAttributes": "annotations",
+    "ROI": "regions of interest", "ObjectiveSettings": "instrument", "ImagingEnvironment": "environment",
+    "StageLabel": "stage position", "DetectorSettings": "channels' settings",
+    "LightSourceSettings": "channels' settings",
+}  # fmt: skip
+_OF_CHANNELS = frozenset(("ID", "Name", "SamplesPerPixel"))
+
+
+def beyond_pixels(xml: str) -> list[str]:
+    """What OME-XML says beyond sizes, positions and names, in words."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, ValueError):
+        return ["text, which is damaged"] if xml.strip() else []
+    if local_name(root) != "OME":
+        return ["text, which is no OME-XML"]
+    found = []
+    for element in root.iter():
+        tag = local_name(element)
+        if tag in _BEYOND:
+            found.append(_BEYOND[tag])
+        elif tag == "Channel" and not set(element.attrib) <= _OF_CHANNELS:
+            found.append("channels' settings")
+        elif tag == "Plane" and any(word in element.attrib for word in _TIMES):
+            found.append("times of planes")
+    return list(dict.fromkeys(found))
+
+
 def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
     """``new``, which describes the pixels of a file just written, with all that ``old`` says beyond the pixels.
 
-    Instrument, date, description, experimenter, annotations and whatever else stands beside the pixels is kept, and so
-    are channels and the times of planes where there are as many of them. Returns the text and what of ``old`` does not
-    hold any more; None when ``old`` is damaged, of another version of the schema, or about several images.
+    ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter,
+    annotations and whatever else stands beside the pixels is kept, and so are channels and the times of planes where
+    there are as many of them. Returns the text and what of ``old`` does not hold any more; None when ``old`` is
+    damaged, no OME-XML, or about several images.
     """
     try:
         was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)
     except (ElementTree.ParseError, ValueError):
         return None
+    if ome_old.is_old(was):
+        made = ome_old.upgraded(was)
+        if made is None:
+            return None
+        was = made
     images = was.findall(_path("Image"))
     before, after = was.find(_path("Image/Pixels")), now.find(_path("Image/Pixels"))
     if was.tag != _path("OME") or len(images) != 1 or before is None or after is None:

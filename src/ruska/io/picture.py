@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image
-from ruska.io.grey import luminance
+from ruska.io.grey import is_display_table, luminance
 from ruska.io.lazy import BAND, plane_parts
-from ruska.io.registry import not_carried
+from ruska.io.losses import Losses
+from ruska.io.lossy import jpeg_note, jpeg_quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,18 +33,30 @@ def read(path: Path, inner: str | None) -> Image:
 
     Raises InputError when it is truncated, or so large that Pillow suspects an attack.
     """
+    return _read(path, inner, _grey, "YX")
+
+
+def read_colours(path: Path, inner: str | None) -> Image:
+    """As `read`, with red, green and blue as an axis C; transparency is left out."""
+    return _read(path, inner, _colours, "CYX")
+
+
+def _read(path: Path, inner: str | None, decode: Callable[[Any], tuple[NDArray[Any], list[str]]], axes: str) -> Image:
     if inner is not None:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
     with _open(path) as picture:
         frames = getattr(picture, "n_frames", 1)
         notes = [f"only the first of {frames} frames is read"] if frames > 1 else []
+        quality = jpeg_quality(picture.quantization) if picture.format == "JPEG" else None
+        if quality is not None:
+            notes.append(jpeg_note(quality))
         if _is_16_bit_colour(path):
             notes.append("16-bit colours read as 8-bit")
         try:
-            pixels, how = _grey(picture)
+            pixels, how = decode(picture)
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(path, f"is truncated or damaged ({error})", "Copy it again.") from error
-    return Image(pixels, "YX", name=path.name, notes=(*notes, *how))
+    return Image(pixels, axes if pixels.ndim == len(axes) else "YX", name=path.name, notes=(*notes, *how))
 
 
 def shape_and_dtype(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
@@ -96,30 +110,49 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
         return np.array(picture, dtype=_DIRECT[mode]), []
     if mode == "1":
         return np.array(picture.convert("L")), ["black and white read as 0 and 255"]
-    notes = []
     if mode in ("LA", "La"):
         return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency left out"]
-    if mode in ("RGBA", "RGBa", "PA") or "transparency" in picture.info:
-        notes.append("transparency left out")
-    colours = np.array(picture.convert("RGBA" if mode in ("RGBA", "RGBa", "PA") else "RGB"))[..., :3]
+    if mode == "P" and (values := _behind_colours(picture)) is not None:
+        return values, ["its colours are a table for display: the values behind them are read"]
+    colours, notes = _rgb(picture)
     first = colours[..., 0]
     if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
         return first.copy(), [*notes, "three equal colour channels taken as one grey channel"]
-    return luminance(colours), [*notes, "colours turned to grey (0.299 R + 0.587 G + 0.114 B)"]
+    how = "colours turned to grey (0.299 R + 0.587 G + 0.114 B; --axes CYX keeps three channels)"
+    return luminance(colours), [*notes, how]
+
+
+def _behind_colours(picture: Any) -> NDArray[Any] | None:
+    """The indices of a picture whose palette is a coloured table for display; None where it is not."""
+    table = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3).T
+    grey = bool((table[0] == table[1]).all() and (table[1] == table[2]).all())
+    return None if grey or not is_display_table(table) else np.array(picture)
+
+
+def _rgb(picture: Any) -> tuple[NDArray[Any], list[str]]:
+    """Red, green and blue (Y, X, 3)."""
+    transparent = picture.mode in ("RGBA", "RGBa", "PA")
+    notes = ["transparency left out"] if transparent or "transparency" in picture.info else []
+    return np.array(picture.convert("RGBA" if transparent else "RGB"))[..., :3], notes
+
+
+def _colours(picture: Any) -> tuple[NDArray[Any], list[str]]:
+    """Red, green and blue (3, Y, X) of a picture that has colours."""
+    if picture.mode in (*_DIRECT, "1", "LA", "La"):
+        return _grey(picture)
+    colours, notes = _rgb(picture)
+    return np.ascontiguousarray(np.moveaxis(colours, -1, 0)), notes
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns all that is not kept.
+    """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns how its values are shown.
 
     Of a plane of more than `MOST_PIXELS` every second, third.. pixel is shown, so that it need not be held.
     """
     from PIL import Image as Pillow
 
-    place, lost = _preview_place(image)
-    step = math.ceil(math.sqrt(math.prod(image.shape[-2:]) / MOST_PIXELS))
-    if step > 1:
-        lost.append(f"preview: one pixel in {step} along Y and X is shown")
-    plane = _every(image.data, place, max(1, step))
+    lost: list[str] = []
+    plane = _every(image.data, _middle(image), _step(image))
     if plane.dtype == np.bool_:
         pixels = plane.astype(np.uint8) * np.uint8(255)
         lost.append("preview: true and false shown as 255 and 0")
@@ -129,14 +162,27 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         pixels, line = _stretch(plane)
         lost.append(line)
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(path, format="PNG")
-    return (*not_carried(image, "axes"), *lost)
+    return tuple(lost)
 
 
-def _preview_place(image: Image) -> tuple[tuple[int, ...], list[str]]:
+def losses(path: Path, image: Image) -> Losses:
+    """What a preview does not show."""
+    changes, middle, step = [], _middle(image), _step(image)
+    if middle:
+        place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
+        changes.append(f"preview: only the plane {place} of {image.axes} is shown")
+    if step > 1:
+        changes.append(f"preview: one pixel in {step} along Y and X is shown")
+    return Losses(changes=tuple(changes))
+
+
+def _middle(image: Image) -> tuple[int, ...]:
     """The plane to show: the middle of every stack axis, the first channel."""
-    middle = tuple(0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True))
-    place = ", ".join(f"{a}={i}" for a, i in zip(image.axes, middle, strict=False))
-    return middle, [f"preview: only the plane {place} of {image.axes} is shown"] if middle else []
+    return tuple(0 if a == "C" else n // 2 for a, n in zip(image.axes[:-2], image.shape[:-2], strict=True))
+
+
+def _step(image: Image) -> int:
+    return max(1, math.ceil(math.sqrt(math.prod(image.shape[-2:]) / MOST_PIXELS)))
 
 
 def _every(data: Any, place: tuple[int, ...], step: int) -> NDArray[Any]:

@@ -130,6 +130,14 @@ class Server:
         return f"{self._address}/{name}"
 
 
+def is_there(place: Place, name: str) -> bool:
+    """Whether a file is there, by its first byte; OSError as `Place.part`."""
+    try:
+        return place.part(name, 0, 1) is not None
+    except ValueError:  # it is, without a byte
+        return True
+
+
 def is_refusal(error: BaseException) -> bool:
     """Whether a server said that something may not be read (401, 403)."""
     return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)

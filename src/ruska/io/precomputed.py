@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from ruska.image import Image, Meaning, Quantity
 from ruska.image.held import Held, count_held
 from ruska.io.binary import First
 from ruska.io.cache import ArrayCache
+from ruska.io.chunk_presence import check_presence
 from ruska.io.chunked import LARGEST_CHUNK, ChunkedPixels, decompress_at_most
-from ruska.io.places import Folder, Place, join, read_json, short_name, whole_numbers
+from ruska.io.places import Folder, Place, is_there, join, read_json, short_name, whole_numbers
 from ruska.io.precomputed_shards import Sharding
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class PrecomputedPixels(ChunkedPixels):
         if math.prod(self.chunks) * self.dtype.itemsize > LARGEST_CHUNK:
             raise ValueError(f"chunks of {chunk}, which are larger than {LARGEST_CHUNK >> 20} MB")
         self.path, self.place, self.key = place.address, place, _inside(str(scale["key"]))
+        self.address = place.address
         if isinstance(self.path, Path):
             self.files = (self.path / self.key,)
         shards = scale.get("sharding")
@@ -61,7 +63,7 @@ class PrecomputedPixels(ChunkedPixels):
         """The chunk at (0, z, y, x) of the grid."""
         sizes = tuple(min(c, n - i * c) for i, c, n in zip(place, self.chunks, self.shape, strict=True))
         try:
-            data = self._bytes(place, sizes)
+            data = self._bytes(place)
             return None if data is None else self._decode(data, sizes)
         except (ValueError, OSError, SyntaxError) as error:  # the last is Pillow's word for a broken PNG
             where = ", ".join(map(str, place[1:]))
@@ -70,13 +72,26 @@ class PrecomputedPixels(ChunkedPixels):
 
     def held(self) -> Held | None:
         """Of a sharded volume, whose files do not tell their chunks, only whether there are any."""
+        places = self.stored_places()
+        return None if places is None or self.sharding is not None else count_held(self.shape, self.chunks, places)
+
+    def stored_places(self) -> Iterator[tuple[int, ...] | None] | None:
+        """Of a sharded volume, the first place for every shard: which chunks are in it, its name does not tell."""
         names = self.place.names(self.key, 0)
         if names is None:
             return None
         if self.sharding is not None:
-            there = any(name[0].endswith(".shard") for name in names)
-            return None if there else count_held(self.shape, self.chunks, ())
-        return count_held(self.shape, self.chunks, map(self._place, names))
+            return ((0,) * self.ndim if name[0].endswith(".shard") else None for name in names)
+        return map(self._place, names)
+
+    def has_chunk(self, place: tuple[int, ...]) -> bool:
+        if self.sharding is not None:
+            try:
+                return self._bytes(place) is not None
+            except ValueError:  # damaged, or larger than a chunk: reading it says so
+                return True
+        name = self._file(place)
+        return is_there(self.place, name) or is_there(self.place, f"{name}.gz")
 
     def _place(self, name: tuple[str, ...]) -> tuple[int, ...] | None:
         """Where in the grid the chunk of a file is, as ``0-64_64-128_0-64`` says (x, y, z)."""
@@ -92,14 +107,19 @@ class PrecomputedPixels(ChunkedPixels):
         if not read_json(self.place, "info"):
             raise self.lost()
 
-    def _bytes(self, place: tuple[int, ...], sizes: tuple[int, ...]) -> bytes | None:
+    def _file(self, place: tuple[int, ...]) -> str:
+        """Name of the file of a chunk, which says what it covers (x, y, z)."""
+        sizes = tuple(min(c, n - i * c) for i, c, n in zip(place, self.chunks, self.shape, strict=True))
+        low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
+        return join(self.key, "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True)))
+
+    def _bytes(self, place: tuple[int, ...]) -> bytes | None:
         limit = 2 * math.prod(self.chunks) * self.dtype.itemsize + (1 << 16)  # what is encoded may be a little larger
         if self.sharding is not None:
             return self.sharding.read(self.place, self.key, (place[3], place[2], place[1]), limit, self._indices)
-        low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
-        name = "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True))
+        name = self._file(place)
         for file in (name, f"{name}.gz"):
-            data = self.place.read(join(self.key, file), limit)
+            data = self.place.read(file, limit)
             if data is not None:
                 return decompress_at_most("gzip", data, limit) if data[:2] == b"\x1f\x8b" else data
         return None
@@ -157,7 +177,8 @@ def read_at(place: Place, inner: str | None) -> Image:
     known = {a: Quantity(v, "nm") for a, v in spacing.items() if 0 < v < math.inf}
     origin = {a: Quantity(s * spacing[a], "nm") for a, s in zip("XYZ", pixels.start, strict=True) if s and a in known}
     meaning: Meaning = "labels" if info.get("type") == "segmentation" else "grey"
-    notes = ("stored as JPEG, which is lossy",) if pixels.encoding == "jpeg" else ()
+    absent = check_presence(pixels, f"scale '{pixels.key}'")
+    notes = (*(("stored as JPEG, which is lossy",) if pixels.encoding == "jpeg" else ()), *absent)
     single = pixels.shape[0] == 1
     return Image(First(pixels) if single else pixels, "ZYX" if single else "CZYX", known, origin, meaning,
                  header={"precomputed": {"info": dict(info)}}, name=short_name(path), notes=notes)  # fmt: skip

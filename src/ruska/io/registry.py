@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import math
 import os
 import re
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError, OutputError, ResourceError, RuskaError, SettingsError, did_you_mean
-from ruska.image import AXES, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.image import AXES, NO_UNIT, Image, Quantity, canonical_unit, check_axes, is_length, parse_quantity
+from ruska.io import tilts as tilt_files
 from ruska.io.formats import FORMATS, ZARR_MARKERS, Format, find_format, format_of_name
+from ruska.io.losses import Losses, unheld
 from ruska.io.names import check_plain, is_there, name_problem, shown_name
 from ruska.plain_text import one_line
 from ruska.scratch import Scratch, put_in_place, tidy
@@ -75,7 +78,8 @@ def read(
     Parameters
     ----------
     path : a file, an OME-Zarr store, a folder of slices, ``file.h5:/dataset``, or the address of a store.
-    axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says.
+    axes : what each dimension is, e.g. ``"TYX"``; overrides what the file says. A letter more than the image has keeps
+        the colours of a picture apart (``"CYX"``), or the slices that the file takes for colours (``"ZYX"``).
     voxel_size : e.g. ``"4nm"`` (all of Z, Y, X), ``"50nm,4nm,4nm"`` (Z, Y, X); overrides the file. A stack of which the
         file does not say whether it is slices or frames is slices along Z where a size for Z alone is given.
 
@@ -91,10 +95,24 @@ def read(
         raise InputError(image.name, f"holds values of type {image.dtype}, which are not grey levels",
                          "Ruska takes integers and real floating-point numbers.")  # fmt: skip
     if axes is not None:
-        image = with_axes(image, axes)
+        image = with_axes(_unmixed(path, image, axes), axes)
     if voxel_size is not None:
         image = _sized(image, voxel_size, axes_are_given=axes is not None)
     return image
+
+
+def _unmixed(path: str | os.PathLike[str], image: Image, axes: str) -> Image:
+    """``image``, or where ``axes`` have a letter more, the same with its colours as channels, if it has any."""
+    file, inner = (Path(path), None) if is_url(path) else split_inner(path)
+    if len(axes) != len(image.axes) + 1 or not file.is_file():
+        return image
+    reader = getattr(find_format(file).load(), "read_colours", None)
+    if reader is None:
+        return image
+    apart: Image = reader(file, inner)
+    if len(apart.axes) != len(axes):
+        return image
+    return replace(apart, path=image.path, name=image.name, stamp=image.stamp)
 
 
 def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_given: bool) -> Image:
@@ -113,7 +131,17 @@ def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_g
     if ignored:
         notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
     spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
-    return replace(image, spacing=spacing, notes=notes)
+    return replace(image, spacing=spacing, origin=_with_unit(image, spacing), notes=notes)
+
+
+def _with_unit(image: Image, spacing: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """The origin of ``image``, in the units of the new ``spacing`` where the file gives none for either."""
+    origin = dict(image.origin)
+    for axis, start in image.origin.items():
+        old, new = image.spacing.get(axis), spacing.get(axis)
+        if start.unit == NO_UNIT and old is not None and new is not None and new.unit != NO_UNIT:
+            origin[axis] = Quantity(start.value / old.value * new.value, new.unit)
+    return origin
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Image:
@@ -128,7 +156,7 @@ def _read_stamped(file: Path, inner: str | None) -> Image:
     find_format(file)  # says what is wrong with what cannot be read
     before = stamps.take(file) if file.is_file() else None
     image = _read_file(file, inner)
-    alone = before is not None and image.path in (None, file)
+    alone = before is not None and image.path in (None, file) and not getattr(image.data, "files", ())
     return replace(image, stamp=before if alone else stamps.take(file, image))
 
 
@@ -175,15 +203,35 @@ def _read_url(address: str) -> Image:
 
 def with_axes(image: Image, axes: str) -> Image:
     """Return ``image`` with its dimensions renamed to ``axes``; sizes of Z and T do not turn into each other."""
-    axes = axes.upper()
+    axes = axes.upper().replace("S", "C")  # for samples, as tifffile has it
+    if axes.endswith("YXC"):  # of a picture, as NumPy and others have it
+        if not image.axes.endswith("CYX") and len(image.shape) > 2 and image.shape[-1] <= image.shape[-3]:
+            image = _last_axis_first(image)
+        axes = f"{axes[:-3]}CYX"
     check_axes(axes, len(image.shape), image.name)
     renamed = dict(zip(image.axes, axes, strict=True))
 
     def follow(sizes: Mapping[str, Quantity]) -> dict[str, Quantity]:
-        return {renamed[a]: q for a, q in sizes.items() if is_length(q.unit) == (renamed[a] in "ZYX")}
+        fits = {a: q.unit == NO_UNIT or is_length(q.unit) == (renamed[a] in "ZYX") for a, q in sizes.items()}
+        return {renamed[a]: q for a, q in sizes.items() if fits[a]}
 
     names = image.channel_names if renamed.get("C") == "C" else ()
-    return replace(image, axes=axes, spacing=follow(image.spacing), origin=follow(image.origin), channel_names=names)
+    spacing = follow(image.spacing)
+    depth = image.header["mrc"].get("z_angstrom") if isinstance(image.header.get("mrc"), Mapping) else None
+    if renamed.get("Q") == "Z" and "Z" not in spacing and depth is not None:  # of a stack the file did not mean it so
+        spacing["Z"] = Quantity(float(depth), "angstrom")
+    notes = tuple(note for note in image.notes if not note.startswith(_UNKNOWN_AXES))
+    return replace(
+        image, axes=axes, spacing=spacing, origin=follow(image.origin), channel_names=names, notes=notes
+    )  # fmt: skip
+
+
+def _last_axis_first(image: Image) -> Image:
+    """``image`` with its last axis before the other two of a plane."""
+    from ruska.io.lazy import transposed
+
+    order = (*range(len(image.shape) - 3), len(image.shape) - 1, len(image.shape) - 3, len(image.shape) - 2)
+    return replace(image, data=transposed(image.data, order), mask=None)
 
 
 _UNKNOWN_AXES = "nothing says what"  # begins the notes of all formats on axes that are unknown
@@ -235,7 +283,8 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
     check_plain(target)
     if is_there(target):
         if not overwrite:
-            raise OutputError(target, "exists already", "Choose another name, or pass --overwrite.")
+            raise OutputError(target, "exists already",
+                              "Choose another name, or pass --overwrite (in Python overwrite=True).")  # fmt: skip
         if target.is_dir() and not any((target / marker).exists() for marker in ZARR_MARKERS):
             raise OutputError(target, "is a folder that is not a Zarr store", "Ruska does not replace it.")
     return known
@@ -249,6 +298,59 @@ def check_holds(path: str | os.PathLike[str], dtype: np.dtype[Any], axes: str, s
         check(Path(path), Image(np.broadcast_to(np.zeros((), dtype), shape), axes, name=Path(path).name))
 
 
+def losses(path: str | os.PathLike[str], image: Image, **options: Any) -> Losses:
+    """What of ``image`` the format that ``path`` asks for cannot hold, before it is written. Reads no pixels.
+
+    options : the format's own, as for `write`.
+    """
+    known = format_of_name(Path(path))
+    if known is None:
+        return Losses()
+    further = getattr(known.load(), "losses", None)
+    lost = unheld(image, known.holds) + Losses(tilt_files.not_beside(image))
+    return lost if further is None else lost + further(Path(path), image, **options)
+
+
+_KEEPERS = (".tif", ".ome.tif", ".mrc", ".h5", ".ome.zarr")
+_CALLED = {".tif": "a TIFF", ".ome.tif": "an OME-TIFF", ".mrc": "an MRC file", ".h5": "an HDF5 file",
+           ".ome.zarr": "an OME-Zarr"}  # fmt: skip
+
+
+def losses_sentence(path: str | os.PathLike[str], image: Image) -> str | None:
+    """What the file ``path`` will lack of ``image``, in a line with the way out; None where nothing is lost.
+
+    The record of a run does not count: it is kept beside the result.
+    """
+    target = Path(path)
+    known, lost = format_of_name(target), losses(target, image).without_record()
+    if known is None or not lost:
+        return None
+    said, file = [], _file_of(known, target)
+    if lost.things:
+        keeper = next((suffix for suffix in _KEEPERS if _keeps(suffix, target, image)), None)
+        way_out = f" Write {_CALLED[keeper]} ({keeper}) to keep everything." if keeper is not None else ""
+        said.append(f"The {file} cannot hold: {', '.join(lost.things)}.{way_out}")
+    if lost.changes:
+        said.append(f"In the {file}, {'; '.join(change.removeprefix('preview: ') for change in lost.changes)}.")
+    return " ".join(said)
+
+
+def _keeps(suffix: str, target: Path, image: Image) -> bool:
+    other = target.with_name(f"a{suffix}")
+    try:
+        check_holds(other, image.dtype, image.axes, image.shape)
+    except OutputError:
+        return False
+    return not losses(other, image).without_record().things
+
+
+def _file_of(known: Format, target: Path) -> str:
+    name = "PNG preview" if known.name == "picture" else known.name
+    if known.name == "TIFF":
+        name = "OME-TIFF" if target.name.lower().endswith((".ome.tif", ".ome.tiff")) else "TIFF"
+    return name if name.endswith(("TIFF", "preview")) else f"{name} file"
+
+
 def check_name(path: Path) -> None:
     """OutputError when a result cannot be called so."""
     if problem := name_problem(path.name):
@@ -259,32 +361,52 @@ def write(
     path: str | os.PathLike[str],
     image: Image | ArrayLike,
     *,
+    axes: str | None = None,
+    voxel_size: str | Mapping[str, Quantity] | None = None,
     overwrite: bool = False,
+    overwrite_beside: bool | None = None,
     before_placing: Callable[[tuple[str, ...]], None] | None = None,
     placing: Callable[[Path], None] | None = None,
     **options: Any,
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
-    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them.
+    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them; what
+    a masked array hides is not valid. ``axes`` and ``voxel_size`` say what it, or an image, does not, as in `read`.
     Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+    A description of its sections (``.mdoc``, ``.tlt``, ``.rawtlt``) that came with ``image`` is written beside it, and
+    replaces another one only with ``overwrite_beside`` (None: as ``overwrite``).
     ``before_placing`` is called with these lines when the file is complete but not yet under its name,
     ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
 
     Raises
     ------
     OutputError : ``path`` exists (without ``overwrite``), cannot be written, or cannot hold this image.
+    GeometryError : ``axes`` do not fit. SettingsError : an unknown option, or ``path`` is none.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise SettingsError("path", f"is a {type(path).__name__}, expected the name of a file",
+                            "The name comes first: ruska.write(path, image).")  # fmt: skip
     target = Path(path)
     image = _imaged(target, image)
+    if axes is not None:
+        image = with_axes(image, axes)
+    if voxel_size is not None:
+        image = _sized(image, voxel_size, axes_are_given=axes is not None)
     known = check_output(target, overwrite=overwrite)
+    _check_options(known, options)
+    beside = tilt_files.check_beside(
+        target, image, overwrite=overwrite if overwrite_beside is None else overwrite_beside
+    )
+    lost = losses(target, image, **options).lines
     tidy(target.absolute().parent)
     try:
         with Scratch(target.absolute().parent) as folder:
             part = folder / target.name
-            lost = _written(known, part, target, image, options)
+            lost = (*lost, *_written(known, part, target, image, options))
             if before_placing is not None:
                 before_placing(lost)
+            tilt_files.write_beside(beside)
             if placing is not None:
                 placing(part)
             put_in_place(part, target)
@@ -297,6 +419,18 @@ def write(
     return lost
 
 
+def _check_options(known: Format, options: Mapping[str, Any]) -> None:
+    """Raises SettingsError for an option that the format does not have."""
+    taken = inspect.signature(known.load().write).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        return
+    names = [parameter.name for parameter in taken if parameter.name not in ("path", "image")]
+    for name in options:
+        if name not in names:
+            raise SettingsError(name, f"is no option of writing {known.name}",
+                                did_you_mean(name, ["axes", "voxel_size", "overwrite", *names]))  # fmt: skip
+
+
 def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     """An image as it is, an array with the axes that its number of dimensions suggests; OutputError for all else."""
     if isinstance(given, Image):
@@ -304,6 +438,7 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     if isinstance(getattr(given, "image", None), Image):
         raise OutputError(target, f"was given a {type(given).__name__}, not an image", "Write its image: "
                           "ruska.write(path, result.image).")  # fmt: skip
+    hidden = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     try:
         array = np.asarray(given)
     except ValueError as error:  # lists of unequal lengths
@@ -314,7 +449,7 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     if array.ndim not in _ASSUMED_AXES:
         raise OutputError(target, f"was given an array of {array.ndim} dimensions, an image has 2 to {len(AXES)}",
                           "Cut or reshape it first.")  # fmt: skip
-    return Image(array, _ASSUMED_AXES[array.ndim], name="array")
+    return Image(array, _ASSUMED_AXES[array.ndim], name="array", mask=None if hidden is None else ~hidden)
 
 
 def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -325,29 +460,6 @@ def _written(known: Format, part: Path, target: Path, image: Image, options: Map
         if error.subject != str(part):
             raise
         raise type(error)(target, error.problem, error.fix) from error
-
-
-def not_carried(image: Image, carries: str) -> tuple[str, ...]:
-    """Say what of ``image`` a format cannot hold.
-
-    ``carries`` names, separated by spaces, what it can: ``spacing origin axes channels mask header record meaning``.
-    ``axes`` means that any axis letters are kept; a format that keeps only some checks that itself.
-    """
-    held = set(carries.split())
-    lines = []
-    for word, there, what in (
-        ("spacing", image.spacing, "voxel size"),
-        ("origin", any(q.value for q in image.origin.values()), "origin"),
-        ("axes", image.axes not in ("YX",), f"axis names {image.axes}"),
-        ("channels", image.channel_names, "channel names"),
-        ("mask", image.mask is not None, "mask of valid pixels"),
-        ("header", image.header, f"header fields of {', '.join(image.header)}"),
-        ("record", image.provenance, "run record"),
-        ("meaning", image.meaning != "grey", f"meaning of the values ({image.meaning})"),
-    ):
-        if there and word not in held:
-            lines.append(f"{what} not kept")
-    return tuple(lines)
 
 
 def to_units(sizes: Mapping[str, Quantity], axis: str, unit: str) -> float | None:

@@ -12,50 +12,116 @@ import numpy as np
 
 from ruska.errors import InputError
 from ruska.image import Image, Quantity, canonical_unit, is_length
-from ruska.io import metadata, ome_xml, tiff_imagej
-from ruska.io.grey import luminance
+from ruska.io import eer, metadata, ome_files, ome_xml, tiff_imagej
+from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
+from ruska.io.lossy import note_of_tiff
+from ruska.io.mrc_sections import pixel_size_angstrom
 from ruska.io.tiff_imagej import LARGEST_PIXEL_NM
 from ruska.io.tiff_limits import check_ome
 from ruska.io.tiff_pixels import Colour, Stored, TiffPixels
 from ruska.io.tiff_structure import Layout, check_directories, choose_series, series_number, stack_layout, stored_pages
 from ruska.io.tiff_vendors import read_vendor_fields
-from ruska.io.tiff_write import ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, write
+from ruska.io.tiff_write import COLOUR_TABLE, ORIENTATION, ORIENTATIONS, PHOTOMETRIC, RECORD_TAG, losses, write
+from ruska.io.tilts import with_beside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["read", "write"]
+__all__ = ["losses", "read", "write"]
 
 _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime", "Artist",
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
+_NAMED = 3  # missing files
 
 
 def read(path: Path, inner: str | None) -> Image:
-    """Open a TIFF lazily.
+    """Open a TIFF lazily; of a multi-file OME-TIFF, whichever file is given, the whole image.
 
     Colours become grey and samples that are no colours become a C axis; ``notes`` say so. Of several series the
     largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... where they are there.
 
     Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
     """
+    return _read(path.absolute(), inner=inner)
+
+
+def read_colours(path: Path, inner: str | None) -> Image:
+    """As `read`, with the colours of a picture as an axis C before Y and X; without transparency.
+
+    Raises InputError as `read`. What is no colour picture comes as from `read`.
+    """
+    return _read(path.absolute(), inner=inner, colours=True)
+
+
+def read_described(path: Path, xml: str, *, colours: bool = False) -> Image:
+    """As `read` or `read_colours`, of a file whose OME-XML is ``xml``, which stands in a companion file."""
+    return _read(path.absolute(), xml, colours=colours)
+
+
+def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colours: bool = False) -> Image:
     import tifffile
 
-    if inner is not None:
-        raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
-    path = path.absolute()
     check_directories(path)
-    with heard("tifffile") as words, tifffile.TiffFile(path) as file:
+    missing: list[str] = []
+    own: dict[str, Any] = {} if xml is None else {"omexml": xml, "is_ome": True}
+    with heard("tifffile") as words, tifffile.TiffFile(path, **own) as file:
         if file.is_ome and file.ome_metadata:
             check_ome(path, file.ome_metadata)
+            head = ome_files.parse_head(file.ome_metadata, path.name)
+            whole = None if head is None or xml is not None else _from_master(path, head, colours)
+            if whole is not None:
+                return whole
+            missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
+        if inner is not None and series.kind != "eer":
+            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
+                             "Leave the part after ':' out.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
+        stored = replace(stored, described=xml, colours=colours)
         image = _foreign(file, series, layout, stored, path)
+        if series.kind == "eer":
+            image = eer.opened(image, inner, path)
         record = series.keyframe.tags.valueof(RECORD_TAG)
-    image = replace(image, notes=(*image.notes, *as_notes("tifffile", words)))
-    return image if record is None else _ours(image, record, path)
+    if missing:  # tifffile says so of the first one only
+        words[:] = [word for word in words if "OME series failed to read" not in word]
+    image = replace(image, notes=(*image.notes, *_missing(missing), *as_notes("tifffile", words)))
+    image = image if record is None else _ours(image, record, path)
+    return _described(image, path) if len(image.shape) > 2 else image
+
+
+def _described(image: Image, path: Path) -> Image:
+    """With what SerialEM's and IMOD's files beside a stack say of its sections."""
+    image = with_beside(image, path)
+    if {"Y", "X"} & set(image.spacing):
+        return image
+    said = pixel_size_angstrom({}, image.header.get("mdoc", {}))
+    return replace(image, spacing={**image.spacing, **{a: Quantity(v, "angstrom") for a, v in said.items()}})
+
+
+def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | None:
+    """The image that ``path`` has some planes of, as another file describes it; None where none does, or is of use."""
+    if said.master is None or not (master := path.parent / said.master).is_file():
+        return None
+    head = ome_files.head_of(master)
+    if head is None or not head.others or head.master is not None:
+        return None
+    if not master.name.lower().endswith(ome_files.COMPANION):
+        return replace(_read(master, colours=colours), path=master)
+    xml = ome_files.text_of(master)
+    return None if xml is None else _read(path, xml, colours=colours)
+
+
+def _missing(names: list[str]) -> tuple[str, ...]:
+    """A note on the files of a multi-file image that are not there."""
+    if not names:
+        return ()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    one = len(names) == 1
+    which = "a file of this image is" if one else f"{len(names)} files of this image are"
+    return (f"{which} missing: {', '.join(names[:_NAMED])}{more} (copy {'it' if one else 'them'} beside this one)",)
 
 
 # Meaning: from tags to an Image
@@ -67,21 +133,29 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     if layout.missing:
         notes.append(f"{layout.missing} of {len(stored.pages)} planes are missing from the file: read as 0")
     files = {page.file for page in stored.pages if page is not None}
+    if series.kind != "eer" and path.suffix.lower() == ".gain":
+        notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
+                     "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
         notes.append(f"the image continues in {len(files) - 1} other files")
     notes += _as_shown(series.keyframe)[1]
+    notes += note_of_tiff(series.keyframe, stored)
+    if series.kind == "eer" and stored.transform is None:
+        stored = replace(stored, transform=eer.as_counts)
     if file.is_imagej and stored.samples == 1:
         stored = _calibrated(stored, file.imagej_metadata or {}, notes)
     colour, palette = ("channels", None) if layout.samples else _colour(file, series.keyframe, stored, notes)
     fields = _sizes_and_names(file, series, path)
-    lead = layout.lead
+    lead, samples = layout.lead, stored.samples
     steps = [math.prod(n for _, n in lead[i + 1 :]) for i in range(len(lead))]
     if colour == "channels":
         letter = layout.samples or "C"
+        if layout.samples is None and _is_colour(series.keyframe, stored):
+            samples, letter = _unmixed(series, stored, lead, notes)
         if any(a == letter for a, _ in lead):
             raise InputError(path, f"has channels and {stored.samples} samples in each pixel, which are no colours",
                              "Split the samples in Fiji first.")  # fmt: skip
-        lead = [*lead, (letter, stored.samples)]
+        lead = [*lead, (letter, samples)]
         steps.append(0)
     lead = _named_stack(lead, fields.spacing, notes)
     axes = "".join(a for a, _ in lead) + "YX"
@@ -91,7 +165,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         dtype = stored.transform(np.zeros(1, stored.dtype)).dtype
     pixels = TiffPixels(shape, stored, tuple(steps), colour, palette, dtype)
     if colour == "grey":
-        notes.append(_what_grey(pixels))
+        notes.append(_what_grey(pixels, axes))
     channels = dict(zip(axes, shape, strict=True)).get("C")
     return Image(
         data=pixels, axes=axes,
@@ -151,7 +225,9 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     photometric = int(page.photometric)
     if stored.samples == 1:
         return "single", _palette(file, page, notes, stored.path) if photometric == 3 else None
-    if photometric in (2, 6) and stored.samples >= 3:
+    if _is_colour(page, stored):
+        if stored.colours or _is_array_of_planes(page, stored):
+            return "channels", None
         if stored.samples > 3:
             notes.append("the alpha channel is left out")
         return "grey", None
@@ -162,10 +238,41 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
     return "channels", None
 
 
+def _is_colour(page: Any, stored: Stored) -> bool:
+    return int(page.photometric) in (2, 6) and stored.samples >= 3
+
+
+def _is_array_of_planes(page: Any, stored: Stored) -> bool:
+    """Whether three or four planes are called red, green, blue only because tifffile wrote an array of that shape.
+
+    It takes (3, Y, X) for colours, and (4, Y, X) for colours with transparency, where nothing else is said, and its
+    description has that shape. As slices all of them are kept; as colours they would become one.
+    """
+    return stored.shape[4] == 1 and bool(page.is_shaped) and '"axes"' not in page.description
+
+
+def _is_transparent(page: Any) -> bool:
+    """Whether the sample behind the colours is an alpha channel."""
+    return tuple(int(e) for e in page.extrasamples)[:1] in ((1,), (2,))
+
+
+def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: list[str]) -> tuple[int, str]:
+    """How many of the samples of a colour picture become an axis of their own, and its letter; and a note."""
+    page = series.keyframe
+    if stored.colours:
+        if _is_transparent(page) and stored.samples == 4:
+            notes.append("the alpha channel is left out")
+            return 3, "C"
+        return stored.samples, "C"
+    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that "
+                 "shape: taken as a stack")  # fmt: skip
+    return stored.samples, "C" if lead else "Q"
+
+
 def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any] | None:
     """Grey level per index for a colour palette; None when the indices themselves are the measurement.
 
-    That is so in ImageJ files, whose palette is only for display (labels, fire), and for palettes of greys.
+    That is so in ImageJ files, whose palette is only for display (labels, fire), and where colours are in order.
     """
     table = page.colormap
     if table is None or file.is_imagej or page.tags.get(65027) is not None:
@@ -174,16 +281,40 @@ def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any]
     if np.shape(table) != (3, 1 << bits) or page.dtype.kind not in "ui":
         raise InputError(path, f"is damaged: its palette is {np.shape(table)}, {page.dtype} of {bits} bits need "
                          f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
-    if (table[0] == table[1]).all() and (table[1] == table[2]).all():
+    if is_display_table(_bytes(table)):
+        if not _is_grey(table):
+            notes.append("its colours are a table for display: the values behind them are read")
         return None
-    notes.append("colour palette turned grey (Rec. 601 luminance)")
+    notes.append("a palette whose colours are in no order: turned grey (Rec. 601 luminance)")
     grey = luminance(table.T.astype(np.float64))
     largest = float(np.iinfo(page.dtype).max)
     scale = largest / 65535 if table.max() > 255 or page.bitspersample > 8 else 1.0
     return np.rint(grey * scale).astype(page.dtype)
 
 
-def _what_grey(pixels: TiffPixels) -> str:
+def _bytes(table: NDArray[Any]) -> NDArray[np.uint8]:
+    """A palette (3, n) of 16 bits, or of 8 bits in the files of some programs, as bytes."""
+    return (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8)
+
+
+def _is_grey(table: NDArray[Any]) -> bool:
+    return bool((table[0] == table[1]).all() and (table[1] == table[2]).all())
+
+
+def _display_table(file: Any, page: Any) -> str | None:
+    """The table of colours that an image is shown in, red, green and blue of 256 values in hexadecimal digits.
+
+    None without one, where it is the usual one of greys, and where it is a palette (`_palette`).
+    """
+    table = page.colormap
+    if int(page.photometric) != 3 or table is None or np.shape(table) != (3, 256):
+        return None
+    found = _bytes(table)
+    usual = _is_grey(found) and np.abs(found[0].astype(int) - np.arange(256)).max() <= 1
+    return None if usual or not (file.is_imagej or is_display_table(found)) else found.tobytes().hex()
+
+
+def _what_grey(pixels: TiffPixels, axes: str) -> str:
     """Whether the colours are real; looks at the first plane, or the middle of a large one."""
     height, width = pixels.shape[-2:]
     side = math.isqrt(_LOOK_PIXELS)
@@ -191,7 +322,7 @@ def _what_grey(pixels: TiffPixels) -> str:
     rgb = pixels.read_plane(0, rows, columns)[..., :3]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return "three equal colour channels read as one"
-    return "colour picture turned grey (Rec. 601 luminance, rounded)"
+    return f"colour picture turned grey (Rec. 601 luminance, rounded; --axes {axes[:-2]}CYX keeps three channels)"
 
 
 @dataclass
@@ -208,6 +339,8 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
     tags |= _as_shown(page)[0]
+    if (table := _display_table(file, page)) is not None:
+        tags[COLOUR_TABLE] = table
     found = _Fields({}, {}, (), header)
     if file.is_ome and file.ome_metadata:
         header["ome_xml"] = file.ome_metadata
@@ -220,6 +353,8 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
         found.spacing, found.origin, found.names = tiff_imagej.sizes_and_names(file.imagej_metadata, *_per_unit(page))
     maker = read_vendor_fields(file, page, path)
     header |= _jsonable(maker.header)
+    if "eer" in header and series.kind != "eer" and path.suffix.lower() == ".gain":
+        header["eer_gain"] = {"how": "divide"}
     if tags:
         header["tiff"] = tags
     found.origin = maker.origin | found.origin

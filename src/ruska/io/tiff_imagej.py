@@ -72,6 +72,16 @@ _SHOWN = {
 }  # fmt: skip
 
 
+def named(fields: Mapping[str, Any]) -> list[str]:
+    """What ImageJ's fields say beyond sizes and names, in words."""
+    shown = dict(_SHOWN)
+    if fields.get("mode") in (None, "", "grayscale"):  # which is how every program shows it
+        del shown["mode"]
+    there = [what for key, what in shown.items() if fields.get(key) not in (None, "", [], {})]
+    there += ["calibration of the grey levels"] * bool(calibration(fields)) + ["info"] * bool(fields.get("Info"))
+    return list(dict.fromkeys(there))
+
+
 def display(
     old: Mapping[str, Any], lead: Mapping[str, int], pixels: tuple[int, int, str], names: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:

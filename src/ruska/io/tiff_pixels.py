@@ -47,6 +47,7 @@ class Stored:
     raw : every page is one uncompressed run.
     decode : ``decode(bytes, index, jpegtables=...)`` of tifffile, returning (values, position, shape).
     transform : what is applied to decoded values, or None.
+    described : the OME-XML of the image, where it stands in a companion file. colours : that these were asked for.
     """
 
     path: Path
@@ -58,6 +59,13 @@ class Stored:
     whole: bool
     decode: Callable[..., Any]
     transform: Callable[..., Any] | None = None
+    described: str | None = None
+    colours: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the pages."""
+        return tuple(dict.fromkeys(page.file for page in self.pages if page is not None))
 
     @property
     def samples(self) -> int:
@@ -96,6 +104,8 @@ class TiffPixels(LazyPixels):
         super().__init__(shape, dtype)
         self.stored, self.steps, self.colour, self.palette = stored, steps, colour, palette
         self.path = stored.path
+        if len(files := stored.files) > 1 or files != (stored.path,):
+            self.files = tuple(dict.fromkeys((stored.path, *files)))
         _, rows, columns = stored.segment
         self.chunks = (
             None if stored.raw else (*(1,) * len(steps), min(rows, self.shape[-2]), min(columns, self.shape[-1]))
@@ -104,7 +114,7 @@ class TiffPixels(LazyPixels):
 
     def __reduce__(self) -> Any:
         # Decoders are closures: another process opens the file anew.
-        return _reopen, (self.stored.path,)
+        return _reopen, (self.stored.path, self.stored.described, self.stored.colours)
 
     def read_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
         out = np.empty(tuple(part.stop - part.start for part in box), self.dtype)
@@ -202,7 +212,9 @@ def read_segment(stored: Stored, page: Page, index: int) -> NDArray[Any] | None:
     return np.asarray(values)
 
 
-def _reopen(path: Path) -> Any:
-    from ruska.io.tiff import read
+def _reopen(path: Path, described: str | None, colours: bool) -> Any:
+    from ruska.io import tiff
 
-    return read(path, None).data
+    if described is not None:
+        return tiff.read_described(path, described, colours=colours).data
+    return (tiff.read_colours if colours else tiff.read)(path, None).data

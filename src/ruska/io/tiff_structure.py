@@ -132,7 +132,8 @@ def stack_layout(series: Any, notes: list[str]) -> Layout:
     pairs, samples = (pairs, None) if "S" in axes else _axis_of_samples(pairs, series.keyframe)
     if pairs[-2:] != [("Y", height), ("X", width)]:
         pairs = [("Q", len(series) * depth), ("Y", height), ("X", width)]
-    lead = [(a if a in "TCZ" else "Q", n) for a, n in pairs[:-2] if n > 1]
+    unknown = "T" if series.kind == "eer" else "Q"
+    lead = [(a if a in "TCZ" else unknown, n) for a, n in pairs[:-2] if n > 1]
     counts = Counter(a for a, _ in lead)
     if max(counts.values(), default=0) > 1:
         given = "".join(a for a, n in pairs[:-2] if n > 1)

@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ruska.image import Quantity, canonical_unit, is_length
-from ruska.io import tiff_hamamatsu
+from ruska.io import eer, tiff_hamamatsu
 from ruska.io.ome_xml import local_name
 from ruska.io.tiff_records import RECORDS, sizes_of, square
 
@@ -262,6 +262,11 @@ def _digital_micrograph(file: Any, page: Any, path: Path) -> Found:
     return Found({"digital_micrograph": {str(k): v for k, v in values.items() if v is not None}}, spacing, origin)
 
 
+def _eer(file: Any, page: Any, path: Path) -> Found:
+    said = eer.parse(raw_tag(file, page, eer.TAG)) or eer.parse(raw_tag(file, file.pages.first, eer.TAG))
+    return Found({"eer": said}, eer.sizes(said)) if said else Found()
+
+
 # What tifffile itself takes apart
 
 
@@ -280,6 +285,7 @@ _READERS: tuple[Callable[[Any, Any, Path], Found], ...] = (
     _digital_micrograph,
     _others,
     _hamamatsu,
+    _eer,
     _sidecar,
 )
 

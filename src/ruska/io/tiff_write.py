@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, pairwise, product
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ruska.errors import OutputError, SettingsError, did_you_mean
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 from ruska.image.grid import places
 from ruska.io import metadata, ome_xml, tiff_imagej
 from ruska.io.lazy import BAND, plane_parts, transposed
+from ruska.io.losses import Losses, belongings, is_shape_record
 from ruska.io.pyramid import halve, has_no_means
-from ruska.io.registry import not_carried
 from ruska.io.tiff_vendors import original_tags
 from ruska.scratch import remove
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ruska.image import Image
 
 RECORD_TAG = 65450
-PHOTOMETRIC, ORIENTATION = "PhotometricInterpretation", "Orientation"
+PHOTOMETRIC, ORIENTATION, COLOUR_TABLE = "PhotometricInterpretation", "Orientation", "ColorMap"
 """Keys in the header's ``tiff``: how programs are to show the pixels."""
 ORIENTATIONS = {
     2: "mirrored left to right", 3: "turned by 180 degrees", 4: "upside down", 5: "with rows and columns exchanged",
@@ -54,6 +54,10 @@ _IMAGEJ_PIXELS = 2**31  # of a plane, which ImageJ cannot show
 _IMAGEJ_TYPES = {"uint8", "uint16", "float32", "bool"}
 _CALIBRATED = {"uint8", "uint16"}  # ImageJ calibrates no other values
 _LABELS = 10_000
+_TEXT_TAGS = {"DocumentName": 269, "Make": 271, "Model": 272, "PageName": 285, "DateTime": 306, "Artist": 315,
+              "HostComputer": 316, "Copyright": 33432}  # fmt: skip
+_OWN = {"imagej": "imagej", "ome": "ome_xml"}
+"""The header whose fields a flavour holds. Those of microscopes and texts go into tags of every flavour."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class _Stack:
 
 
 def write(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> tuple[str, ...]:
-    """Write ``image``, some rows or tiles at a time, and return what is not carried.
+    """Write ``image``, some rows or tiles at a time. Of what is not carried, `losses` tells.
 
     Parameters
     ----------
@@ -81,12 +85,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     """
     import tifffile
 
-    codec = "none" if compression is None else compression
-    if codec not in COMPRESSIONS:
-        raise SettingsError(codec, "is no TIFF compression", did_you_mean(codec, COMPRESSIONS))
-    if flavour not in FLAVOURS:
-        raise SettingsError(flavour, "is no flavour of TIFF", did_you_mean(flavour, FLAVOURS))
-    chosen, lost = _flavour(path, image, codec, flavour)
+    codec = _codec(compression)
+    chosen, _ = _flavour(path, image, codec, flavour)
     dtype = np.dtype(np.uint8) if image.dtype == bool else image.dtype.newbyteorder("=")
     stack = _stack(image, imagej=chosen == "imagej")
     tiled = chosen != "imagej" and _plane_bytes(image) > TILED_BYTES
@@ -98,6 +98,8 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
         **({"tile": (_TILE, _TILE), "buffersize": BAND} if tiled else {}),
         **_resolution(image, chosen),
     }
+    if (table := _table(image)) is not None:
+        options |= {"photometric": "palette", "colormap": table}
     turned = _shown_as(image, ORIENTATION)
     if turned in ORIENTATIONS:
         options["extratags"] = [(274, "H", 1, turned, False)]
@@ -112,6 +114,7 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
     ):  # fmt: skip
         if chosen == "plain":
             parts = _Parts(data, dtype, kind)
+            first["description"] = (_described(image) or "").encode() or None
             for i, place in enumerate(parts.places):
                 file.write(parts.plane(place), shape=image.shape[-2:], dtype=dtype, metadata=None,
                            **(options | ({} if i else first)))  # fmt: skip
@@ -126,29 +129,64 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
                 )
                 file.write(chain.from_iterable(map(parts.plane, parts.places)), shape=here, dtype=dtype,
                            **(_coarsened(options, k) | said))  # fmt: skip
-    if _calibration(image) and not (chosen == "imagej" and _takes_calibration(image)):
-        lost += ("ImageJ's calibration of the grey levels not kept",)
     if chosen == "ome":
-        lost += _keep_ome(path, image)
-    gone = _display(image, stack)[1] if chosen == "imagej" else []
-    if gone:
-        lost += (f"ImageJ's {', '.join(gone)} not kept",)
-    return (*not_carried(image, "spacing origin axes channels header record meaning"), *lost)
+        _keep_ome(path, image)
+    return ()
 
 
-def _keep_ome(path: Path, image: Image) -> tuple[str, ...]:
-    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written; what is not kept."""
+def _codec(compression: str | None) -> str:
+    codec = "none" if compression is None else compression
+    if codec not in COMPRESSIONS:
+        raise SettingsError(codec, "is no TIFF compression", did_you_mean(codec, COMPRESSIONS))
+    return codec
+
+
+def losses(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> Losses:
+    """What other programs do not find in the file: fields of ImageJ, OME and MRC that its flavour does not have.
+
+    Ruska finds them again: they stand in its own tag.
+    """
+    chosen, changes = _flavour(path, image, _codec(compression), flavour)
+    stack = _stack(image, imagej=chosen == "imagej")
+    has = belongings(image)
+    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml")
+              if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
+    mrc = image.header.get("mrc")
+    things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
+    things += ["voxel size without a unit"] * (NO_UNIT in {size.unit for size in image.spacing.values()})
+    things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
+    if chosen == "imagej":
+        gone = _display(image, stack)[1]
+        gone += ["calibration of the grey levels"] * bool(_calibration(image) and not _takes_calibration(image))
+        things += [f"ImageJ's {', '.join(gone)}"] * bool(gone)
+    elif chosen == "ome":
+        things += [f"OME-XML's {what}" for what in _gone_of_ome(image, stack)]
+    return Losses(tuple(things), changes)
+
+
+def _gone_of_ome(image: Image, stack: _Stack) -> list[str]:
+    """What of the image's OME-XML does not go into that of a new file."""
     import tifffile
 
     old = image.header.get("ome_xml")
     if not isinstance(old, str):
-        return ()
-    made = ome_xml.merged(old, str(tifffile.tiffcomment(path)))
-    if made is None:
-        return ("OME-XML beyond voxel size, origin and channel names not kept, except for Ruska",)
-    text, gone = made
-    tifffile.tiffcomment(path, text)
-    return tuple(f"OME-XML's {what} not kept" for what in gone)
+        return []
+    shape, words = _description(image, stack, "ome")
+    new = tifffile.OmeXml()
+    dtype = np.uint8 if image.dtype == bool else image.dtype
+    new.addimage(dtype, shape, (math.prod(shape[:-2]), 1, 1, shape[-2], shape[-1], 1), **words)
+    made = ome_xml.merged(old, new.tostring(declaration=True))
+    return made[1] if made is not None else [", ".join(said)] if (said := ome_xml.beyond_pixels(old)) else []
+
+
+def _keep_ome(path: Path, image: Image) -> None:
+    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written."""
+    import tifffile
+
+    old = image.header.get("ome_xml")
+    made = ome_xml.merged(old, str(tifffile.tiffcomment(path))) if isinstance(old, str) else None
+    if made is not None:
+        tifffile.tiffcomment(path, made[0])
 
 
 @contextmanager
@@ -182,7 +220,12 @@ def _coarsened(options: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tuple[str, ...]]:
-    """The flavour to write, and what the user must know about it."""
+    """The flavour to write, and what the user must know about it.
+
+    Raises SettingsError for one that does not exist, OutputError where that which was asked for cannot hold ``image``.
+    """
+    if asked not in FLAVOURS:
+        raise SettingsError(asked, "is no flavour of TIFF", did_you_mean(asked, FLAVOURS))
     name = image.dtype.name
     named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     fits_imagej = (
@@ -196,7 +239,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
                           f"this is {name}, {image.nbytes} bytes, {codec}", "Leave the flavour to Ruska.")  # fmt: skip
     if asked == "ome" and not fits_ome:
         raise OutputError(path, f"OME-TIFF has no data type {name}", "Leave the flavour to Ruska, or write float32.")
-    lost: tuple[str, ...] = ("truth values kept as 0 and 1 of uint8 for other programs",) if name == "bool" else ()
+    lost: tuple[str, ...] = ("truth values are kept as 0 and 1 of uint8 for other programs",) if name == "bool" else ()
     if asked != "auto":
         return asked, lost
     if fits_imagej and not named_ome:
@@ -204,7 +247,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
     if fits_ome:
         return "ome", lost
     if named_ome:
-        lost += (f"OME has no data type {name}: written as a plain TIFF, whose metadata only Ruska reads",)
+        lost += (f"OME has no data type {name}: it is a plain TIFF, whose metadata only Ruska reads",)
     return "plain", lost
 
 
@@ -281,10 +324,22 @@ class _Parts:
 
 
 def _shown_as(image: Image, key: str) -> Any:
-    """How programs are to show the pixels, as the file said that they came from; None where it did not."""
+    """A tag of the file that the pixels came from, such as how programs are to show them; None without it."""
     tags = image.header.get("tiff")
     value = tags.get(key) if isinstance(tags, dict) else None
     return value if isinstance(value, int | str) else None
+
+
+def _table(image: Image) -> NDArray[np.uint16] | None:
+    """The colours (3, 256) that values of 8 bits are shown in; None without, and for images of other values."""
+    text = _shown_as(image, COLOUR_TABLE)
+    if not isinstance(text, str) or image.dtype != np.uint8 or "C" in image.axes:
+        return None
+    try:
+        table = np.frombuffer(bytes.fromhex(text), np.uint8)
+    except ValueError:
+        return None
+    return table.reshape(3, 256).astype(np.uint16) * 257 if table.size == 768 else None
 
 
 def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, bool]]:
@@ -295,17 +350,35 @@ def _extra_tags(image: Image, stack: _Stack) -> list[tuple[int, str, int, Any, b
         "planes": stack.planes,
     }
     text = json.dumps(record, allow_nan=False).encode("ascii")
-    tags = [(code, block) for code, block in original_tags(image.header, image.spacing) if block]
-    return [(code, "s", 0, block, True) for code, block in [*tags, (RECORD_TAG, text)]]
+    tags = [*_texts(image), *original_tags(image.header, image.spacing)]
+    return [(code, "s", 0, block, True) for code, block in [*tags, (RECORD_TAG, text)] if block]
+
+
+def _texts(image: Image) -> list[tuple[int, bytes]]:
+    """Texts of the file that the image came from, of which ASCII is all that TIFF allows."""
+    return [(code, str(text).encode("ascii", "replace")) for name, code in _TEXT_TAGS.items()
+            if (text := _shown_as(image, name)) is not None]  # fmt: skip
 
 
 def _description(image: Image, stack: _Stack, flavour: str) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Shape and metadata of an ImageJ or OME file, as tifffile takes them."""
     if flavour == "ome":
         words = ome_xml.metadata(image, stack.lead, "".join(stack.lead) + "YX")
+        if (said := _described(image)) is not None:
+            words["Description"] = ome_xml.legal(said)
         return (*stack.lead.values(), *image.shape[-2:]), words
     # The samples must be said: tifffile takes the columns of a picture one pixel wide for them.
     return (*(stack.lead.get(a, 1) for a in "TZC"), *image.shape[-2:], 1), _imagej_description(image, stack)
+
+
+def _described(image: Image) -> str | None:
+    """What the ImageDescription of a plain TIFF said, unless it was one of tifffile's own records; or labels of MRC."""
+    text = _shown_as(image, "ImageDescription")
+    if isinstance(text, str) and text.strip() and not is_shape_record(text):
+        return text
+    mrc = image.header.get("mrc")
+    labels = mrc.get("labels") if isinstance(mrc, Mapping) else None
+    return "\n".join(str(label).strip() for label in labels) if isinstance(labels, list) and labels else None
 
 
 def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
@@ -328,8 +401,10 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     if image.channel_names and stack.lead.get("C") == len(image.channel_names) and count <= _LABELS:
         record["Labels"] = list(image.channel_names) * (count // len(image.channel_names))
     old = image.header.get("imagej", {})
-    if isinstance(old, dict) and isinstance(old.get("Info"), str):
-        record["Info"] = old["Info"]
+    info = old.get("Info") if isinstance(old, dict) else None
+    info = info if isinstance(info, str) else _described(image)
+    if info is not None:
+        record["Info"] = info
     record |= _display(image, stack)[0]
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ruska.errors import InputError
 from ruska.image.held import MOST_LOOKED_AT
 from ruska.io.chunk_files import zarr_names, zarr_places
+from ruska.io.chunk_presence import asked_of_a_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,35 +17,59 @@ if TYPE_CHECKING:
     from ruska.io.chunk_files import Name
 
 
-def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> None:
-    """InputError when no chunk of ``array`` has the name that its metadata give it. Stores on servers are not asked.
+def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> tuple[str, ...]:
+    """InputError when no chunk of ``array`` has the name that its metadata give it; notes where a server has none of
+    those it was asked for (see `asked_of_a_server`).
 
     may_be_empty : it is an array of ours, in which chunks of nothing but zeros are left out; names are still compared.
     Only as many names are looked at as it takes to find one chunk.
     """
     if 0 in array.shape:
-        return
+        return ()
     names = zarr_names(array.store, array.path, array.ndim)
     if names is None:
-        return
+        notes = () if may_be_empty else asked_of_a_server(_grid(array), lambda place: _has_chunk(array, place))
+        if notes is None:
+            raise _none(path, array)
+        return notes
     other: tuple[str, str] | None = None
     for found, expected in _chunks(names, array):
         if found == expected:
-            return
+            return ()
         other = other or (found, expected)
-    what = f"array '{array.path}'" if array.path else "the array"
     if other is not None:
-        raise InputError(path, f"the chunks of {what} are named like {other[0]}, its metadata say {other[1]}: "
+        raise InputError(path, f"the chunks of {_named(array)} are named like {other[0]}, its metadata say {other[1]}: "
                          "none would be found, and all of it be read as zeros", _rename(array, *other))  # fmt: skip
     if not may_be_empty:
-        raise InputError(path, f"has none of the chunks of {what} ({' x '.join(map(str, array.shape))}), which would "
-                         "be read as zeros", "Copy the whole store again, with all its folders and files.")  # fmt: skip
+        raise _none(path, array)
+    return ()
+
+
+def _named(array: Any) -> str:
+    return f"array '{array.path}'" if array.path else "the array"
+
+
+def _none(path: Path | str, array: Any) -> InputError:
+    shape = " x ".join(map(str, array.shape))
+    return InputError(path, f"has none of the chunks of {_named(array)} ({shape}), which would be read as zeros",
+                      "Copy the whole store again, with all its folders and files.")  # fmt: skip
+
+
+def _grid(array: Any) -> list[int]:
+    """How many files there are along each axis."""
+    return [-(-n // g) for n, g in zip(array.shape, array.shards or array.chunks, strict=True)]
+
+
+def _has_chunk(array: Any, place: tuple[int, ...]) -> bool:
+    from zarr.core.sync import sync
+
+    key = array.metadata.encode_chunk_key(place)
+    return bool(sync(array.store.exists(f"{array.path}/{key}" if array.path else key)))
 
 
 def _chunks(names: Iterator[Name], array: Any) -> Iterator[tuple[str, str]]:
     """Of the files that are chunks by their numbers: the name, and what the metadata call that chunk."""
-    grain = array.shards or array.chunks
-    grid = [-(-n // g) for n, g in zip(array.shape, grain, strict=True)]
+    grid = _grid(array)
     for name in islice(names, MOST_LOOKED_AT):
         place = next(zarr_places([name], array.ndim))
         if place is not None and all(i < n for i, n in zip(place, grid, strict=True)):

@@ -18,6 +18,7 @@ from ruska.io.chunk_files import zarr_names, zarr_places
 from ruska.io.lazy import LazyPixels, transposed
 from ruska.io.places import short_name
 from ruska.io.registry import assumed_axes
+from ruska.io.stated_sizes import axes_of, note_of, stated
 from ruska.io.zarr_presence import check_presence
 
 if TYPE_CHECKING:
@@ -70,11 +71,12 @@ class ZarrPixels(LazyPixels):
         return values
 
 
-def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> ZarrPixels:
-    """The pixels of an array; InputError where they cannot be read, or its chunks are not there (`zarr_presence`)."""
+def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tuple[ZarrPixels, tuple[str, ...]]:
+    """The pixels of an array, and notes; InputError where they cannot be read, or its chunks are not there
+    (`zarr_presence`).
+    """
     pixels = ZarrPixels(path, array)
-    check_presence(path, pixels.array, may_be_empty=may_be_empty)
-    return pixels
+    return pixels, check_presence(path, pixels.array, may_be_empty=may_be_empty)
 
 
 def end_the_rest() -> None:
@@ -177,17 +179,25 @@ def _images_in(group: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _array_image(path: Path | str, array: Any) -> Image:
-    """A plain array, with the axis names that Zarr 3, or xarray in Zarr 2, may give it."""
+    """A plain array, with the axis names of Zarr 3, or xarray's in Zarr 2, and the size in its attributes."""
     names = getattr(array.metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
-    pixels = _present(path, array)
-    try:
-        letters = ngff.axis_letters(names, array.ndim) if names and None not in names else None
-    except ValueError:
-        letters = None
-    if letters is None:
-        axes, notes = assumed_axes(array.ndim, path)
-        return Image(pixels, axes, name=short_name(path), notes=notes)
-    return Image(*_yx_last(pixels, letters), name=short_name(path))
+    labels = [str(name or "") for name in names] if isinstance(names, list | tuple) else []
+    pixels, absent = _present(path, array)
+    letters = axes_of(labels) if len(labels) == array.ndim else None
+    notes = (*note_of(labels, letters), *absent)
+    size = stated(_attributes(array).get, letters)
+    sizes = dict(size.sizes) if size is not None else {}
+    if letters is not None:
+        pixels, axes = _yx_last(pixels, letters)
+    elif array.ndim == 3 and "Z" in sizes:
+        axes = "ZYX"
+    else:
+        axes, assumed = assumed_axes(array.ndim, path)
+        notes = (*assumed, *notes)
+    words = any(len(label) > 1 for label in labels)
+    header = {"zarr": {"dimension_names": labels}} if words else {}
+    return Image(pixels, axes, {a: q for a, q in sizes.items() if a in axes}, header=header, name=short_name(path),
+                 notes=notes)  # fmt: skip
 
 
 def _yx_last(pixels: Any, letters: str) -> tuple[Any, str]:
@@ -211,11 +221,12 @@ def _group_image(path: Path | str, group: Any) -> Image:
     if RECORD in group.attrs:
         return _our_image(path, group, array)
     said = ngff.understand(path, ome["multiscales"], array.ndim)
-    pixels, axes = _yx_last(_present(path, array), said["letters"])
+    found, absent = _present(path, array)
+    pixels, axes = _yx_last(found, said["letters"])
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=short_name(path), notes=said["notes"])  # fmt: skip
+                 name=short_name(path), notes=(*said["notes"], *absent))  # fmt: skip
 
 
 def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
@@ -234,7 +245,7 @@ def _our_image(path: Path | str, group: Any, array: Any) -> Image:
     if len(letters) != array.ndim:
         raise InputError(path, f"its Ruska record has axes {fields['axes']}, its array {array.ndim} dimensions",
                          f"Open the array itself: {short_name(path)}:/{array.path}.")  # fmt: skip
-    pixels = transposed(_present(path, array, may_be_empty=True), inverse(ngff.stored_order(letters)))
+    pixels = transposed(_present(path, array, may_be_empty=True)[0], inverse(ngff.stored_order(letters)))
     mask = ZarrPixels(path, group[MASK]) if MASK in group else None
     if mask is not None and mask.dtype != np.bool_:
         raise InputError(path, f"its mask has values of type {mask.dtype}, not true and false",

@@ -1,7 +1,7 @@
-"""Requests run in processes of their own: started, watched, cancelled and resumed; workflows of several; a warm worker.
+"""Runs requests, or workflows of several, in separate processes: start, watch, cancel, resume; and a warm worker.
 
-A job is a folder (see `jobs.folder`), and what is on the disk is all that is known of it: any number of processes may
-look at it, and none of them has to live for it to go on.
+A job is a folder (see `jobs.folder`), and its whole state is on disk: any number of processes may watch it, and it
+goes on without them.
 """
 
 from ruska.jobs.control import Job, cancel, resume, submit, watch

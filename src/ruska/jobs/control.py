@@ -1,4 +1,4 @@
-"""Starting jobs from Python, and watching, cancelling, resuming and listing them: all through their folders."""
+"""Starts jobs from Python, and watches, cancels, resumes and lists them, all through their folders."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from ruska.pipeline.request import Request, checked
 from ruska.scratch import Owner
 
 _LOOK_EVERY = 0.05
-"""Seconds between two looks of somebody who watches."""
+"""Seconds between two polls of a watcher."""
 Asked = Request | Sequence[Request] | Mapping[str, Request]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A folder in which a request is run, was run, or will be."""
+    """A folder in which a request runs, has run, or will run."""
 
     folder: Path
 
@@ -54,12 +54,12 @@ class Job:
 
     @property
     def state(self) -> State:
-        """As it stands now: what is on the disk, and whether its process lives."""
+        """The current state, from the disk and from whether its process is alive."""
         return state_of(self.folder)
 
     @property
     def status(self) -> str:
-        """queued, running, done, failed, cancelled, or dead: its process ended without a word."""
+        """queued, running, done, failed, cancelled, or dead: its process ended unexpectedly."""
         return self.state.status
 
     @property
@@ -68,7 +68,7 @@ class Job:
         return read_object(self.folder / RECORD)
 
     def wait(self) -> State:
-        """Return when the job has ended, however."""
+        """Return once the job has ended, in whatever state."""
         while not (state := self.state).ended:
             time.sleep(_LOOK_EVERY)
         return state
@@ -82,14 +82,14 @@ def submit(
     memory_bytes: int | None = None,
     workers: int | None = None,
 ) -> Job:
-    """Start a request in a process of its own, which goes on when this one ends.
+    """Start a request in a separate process, which goes on when this one ends.
 
-    request : one; or several that name each other's outputs (``Input(step="@restore.mean")``), as a dict by name, or as
-        a list (``step1``, ``step2``, ...). Relative paths start in the current folder.
-    folder : new or empty; else one of its own is made in ``root`` (none: RUSKA_JOBS, or the user's cache).
-    memory_bytes, workers : limits that no request may pass.
+    request : one; or several that use each other's outputs (``Input(step="@restore.mean")``), as a dict by name, or as
+        a list (``step1``, ``step2``, ...). Relative paths are relative to the current folder.
+    folder : new or empty; when None, a new one is made in ``root`` (None: RUSKA_JOBS, or the user's cache).
+    memory_bytes, workers : limits that no request may exceed.
 
-    Raises SettingsError before anything is started where a request is not valid, OutputError where the folder cannot be
+    Raises SettingsError if a request is not valid, before anything is started; OutputError if the folder cannot be
     written.
     """
     job = make(request, folder, root=root, memory_bytes=memory_bytes, workers=workers)
@@ -105,7 +105,7 @@ def make(
     memory_bytes: int | None = None,
     workers: int | None = None,
 ) -> Job:
-    """The folder of a job that is not started. See `submit`."""
+    """Make the folder of a job without starting it. See `submit`."""
     steps = checked_steps(_named(request))
     limits = {"directory": os.getcwd(), "memory_bytes": memory_bytes, "workers": workers}
     terms: Terms = checked(Terms, limits, "limits")
@@ -113,7 +113,7 @@ def make(
     try:
         place.mkdir(0o700, parents=True, exist_ok=True)
         if place.is_symlink() or any(place.iterdir()):
-            raise OutputError(place, "is a link, or is not empty", "Choose another folder, or resume what is in it.")
+            raise OutputError(place, "is a link, or is not empty", "Choose another folder, or resume the job in it.")
         write_json(place / TERMS, terms.model_dump(exclude_none=True))
         write_state(place, "queued")
         write_steps(place, steps)
@@ -137,8 +137,8 @@ def _new_folder(root: str | os.PathLike[str] | None) -> Path:
 
 
 def start(job: Job) -> None:
-    """Start the process of a queued job, and leave it to itself."""
-    words = [sys.executable, "-P", "-m", "ruska.jobs", str(job.folder)]  # -P: nothing is imported from where it stands
+    """Start the process of a queued job, without waiting for it."""
+    words = [sys.executable, "-P", "-m", "ruska.jobs", str(job.folder)]  # -P: no import from this folder
     try:
         with (job.folder / LOG).open("ab") as log:
             process = subprocess.Popen(
@@ -147,32 +147,32 @@ def start(job: Job) -> None:
     except OSError as error:
         raise OutputError(job.folder, f"its process cannot be started ({error.strerror or error})") from error
     note_process(job, Owner.of(process.pid))
-    threading.Thread(target=process.wait, daemon=True, name="ruska-job").start()  # asks how it ended, so that it may
+    threading.Thread(target=process.wait, daemon=True, name="ruska-job").start()  # reaps the process
 
 
 def detached() -> dict[str, Any]:
-    """For `subprocess`: a process that Ctrl-C and the end of this one do not reach."""
+    """For `subprocess`: a process that survives Ctrl-C and the end of this one."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
 
 
 def note_process(job: Job, owner: Owner) -> None:
-    """Who is to work on the queued job: when that process is no more, nobody will."""
+    """Note which process will run the queued job: once that process is gone, the job is dead."""
     try:
         write_json(job.folder / PROCESS, {"owner": str(owner)})
     except OSError:
-        return  # a full disk; the process says so itself
+        return  # a full disk; the process reports it itself
 
 
 def watch(job: Job) -> Iterator[Event]:
-    """Events from the first one on, and as they come, until the job ends; several may watch.
+    """Yield all events, from the first one, as they come, until the job ends. Several processes may watch.
 
-    The last one is the end itself: its stage is done, failed, cancelled or dead, its note what there is to say.
+    The last event is the end itself: its stage is done, failed, cancelled or dead, and its note is the message.
     """
     offset = 0
     while True:
-        state = job.state  # before the events are read: when it has ended, none comes after them
+        state = job.state  # before the events are read: once it has ended, no more will come
         events, offset = read_events(job.folder / EVENTS, offset)
         yield from events
         if events:
@@ -184,7 +184,7 @@ def watch(job: Job) -> Iterator[Event]:
 
 
 def cancel(job: Job) -> None:
-    """Ask for its end, which comes within a block. What is done is kept, and `resume` goes on there."""
+    """Ask the job to stop, which it does within a block. Finished work is kept, and `resume` continues it."""
     if job.state.ended:
         return
     try:
@@ -194,7 +194,7 @@ def cancel(job: Job) -> None:
 
 
 def resume(job: Job) -> Job:
-    """Go on with a job that failed, died or was cancelled; the result has the bytes it would have had at once.
+    """Continue a job that failed, died or was cancelled; the result is the same, byte for byte, as without the stop.
 
     A job that is done stays as it is. Raises JobBusyError while it runs.
     """
@@ -204,7 +204,7 @@ def resume(job: Job) -> Job:
 
 
 def ready_again(job: Job) -> bool:
-    """Make a job that ended queued once more; False where it is done."""
+    """Queue a job again that has ended; False if it is done."""
     check_folder(job.folder)
     state = job.state
     if state.status == "done":
@@ -222,7 +222,7 @@ def ready_again(job: Job) -> bool:
 
 
 def list_jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
-    """The jobs in ``root`` (none: as in `submit`), the oldest first. Links are left out."""
+    """The jobs in ``root`` (None: as in `submit`), oldest first. Links are skipped."""
     parent = jobs_folder() if root is None else Path(root).absolute()
     try:
         folders = sorted(entry.path for entry in os.scandir(parent) if entry.is_dir(follow_symlinks=False))

@@ -1,4 +1,4 @@
-"""events.jsonl: how far a job is, one line each; written by its process, followed by any number of others."""
+"""events.jsonl: the progress of a job, one event a line, written by its process and read by any number of others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from threading import Lock
 from typing import Any
 
 EVERY = 0.25
-"""Seconds between two events of one stage; its first and its last are always written."""
+"""Least seconds between two events of one stage; its first and last are always written."""
 _MOST_READ = 1 << 20
 _STAGES = 1000
 
 
 @dataclass(frozen=True)
 class Event:
-    """time : seconds of Unix time. step : of a workflow, else empty."""
+    """One step of progress. time : Unix time in seconds. step : of a workflow, else empty."""
 
     time: float
     stage: str
@@ -30,7 +30,7 @@ class Event:
 
 
 class EventLog:
-    """Writes events; a full disk loses some of them, and nothing else."""
+    """Writes events; a full disk only loses some of them."""
 
     def __init__(self, file: Path, step: str = "") -> None:
         self._file, self._step, self._lock = file, step, Lock()
@@ -51,7 +51,7 @@ class EventLog:
                 self._waiting = now
 
     def close(self) -> None:
-        """What was held back is written."""
+        """Write events that were held back."""
         with self._lock:
             if self._waiting is not None:
                 self._write(self._waiting)
@@ -68,9 +68,9 @@ class EventLog:
 
 
 def read_events(file: Path, offset: int) -> tuple[list[Event], int]:
-    """The whole lines from ``offset`` on, and where the next ones begin; lines that are no events are left out."""
+    """The complete lines from ``offset`` on, and the offset of the next; lines that are not events are skipped."""
     try:
-        if file.stat().st_size < offset:  # begun anew
+        if file.stat().st_size < offset:  # started afresh
             offset = 0
         with file.open("rb") as lines:
             lines.seek(offset)

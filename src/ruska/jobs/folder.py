@@ -1,8 +1,8 @@
-"""The folder of a job: which files are in it, reading them warily, writing them whole.
+"""The folder of a job: which files it holds, and how they are read with care and written whole.
 
-request.json or workflow.json : what is asked for. terms.json : where relative paths start, and the limits.
-state.json, events.jsonl, record.json, log.txt : what became of it. cancel : is there when nobody wants it any more.
-steps/ : what is known of each step. results/ : outputs that were given no name.
+request.json or workflow.json : the request. terms.json : the folder that relative paths start from, and the limits.
+state.json, events.jsonl, record.json, log.txt : what happened. cancel : exists once the job is to be cancelled.
+steps/ : the state of each step. results/ : outputs without a name of their own.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ STATE, EVENTS, RECORD, LOG, CANCEL, PROCESS = (
 STEPS, RESULTS = "steps", "results"
 _LOCK = "job.lock"
 _LARGEST = 16 << 20
-"""Bytes of a JSON file that are read."""
+"""Most bytes of a JSON file that are read."""
 _PATIENCE = 2.0
-"""Seconds for which Windows is asked again: a file that somebody reads cannot be replaced there."""
+"""Seconds for which to retry on Windows, where a file cannot be replaced while somebody reads it."""
 _T = TypeVar("_T")
 
 
 def jobs_folder() -> Path:
-    """Where jobs go that are given no folder: RUSKA_JOBS, else where this system keeps what can be had again."""
+    """Where jobs go by default: RUSKA_JOBS, or the user's cache folder on this system."""
     if given := os.environ.get("RUSKA_JOBS"):
         return Path(given).expanduser().absolute()
     if sys.platform == "win32":
@@ -46,39 +46,39 @@ def jobs_folder() -> Path:
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file of the folder holds; InputError where it is missing, a link, too large or no JSON."""
+    """The contents of a JSON file in the folder; InputError if it is missing, a link, too large or not JSON."""
     try:
         found = patiently(file.lstat)
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(file, "is not a file, but a link, a folder or a device", "Put the file itself there.")
+            raise InputError(file, "is a link, a folder or a device, expected a file", "Put the file itself there.")
         if found.st_size > _LARGEST:
             raise InputError(file, f"has {found.st_size / 1e6:,.0f} MB, expected at most {_LARGEST / 1e6:.0f}",
-                             "It is not what Ruska writes.")  # fmt: skip
+                             "Ruska does not write such files.")  # fmt: skip
         return json.loads(patiently(file.read_bytes))
     except FileNotFoundError as error:
         raise InputError(file, "does not exist") from error
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror or error})", "Check its permissions.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(file, f"is no JSON ({error})", "It may be cut off: write it again.") from error
+        raise InputError(file, f"is not JSON ({error})", "It may be truncated: write it again.") from error
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """As `read_json`, of a file that holds an object."""
+    """As `read_json`, for a file that holds an object."""
     found = read_json(file)
     if not isinstance(found, dict):
-        raise InputError(file, f"holds a {type(found).__name__}, expected an object", "It begins with {.")
+        raise InputError(file, f"holds a {type(found).__name__}, expected a JSON object", "It begins with {.")
     return found
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file that appears whole or not at all. Raises OSError, such as a full disk."""
+    """Write a JSON file that appears whole or not at all. Raises OSError, e.g. for a full disk."""
     text = (json.dumps(content, indent=2) + "\n").encode()
     patiently(lambda: write_whole(file, text))
 
 
 def patiently(work: Callable[[], _T]) -> _T:
-    """``work``, once more for two seconds where Windows says that another process has the file."""
+    """Do ``work``, retrying for two seconds while Windows says that another process has the file open."""
     until = time.monotonic() + (_PATIENCE if sys.platform == "win32" else 0.0)
     while True:
         try:
@@ -90,7 +90,7 @@ def patiently(work: Callable[[], _T]) -> _T:
 
 
 def check_folder(folder: Path) -> None:
-    """InputError unless ``folder`` is a folder and no link, with nothing in it that leads elsewhere."""
+    """Raise InputError unless ``folder`` is a real folder, without links in it that lead elsewhere."""
     from ruska.io.names import check_plain
 
     try:
@@ -100,14 +100,14 @@ def check_folder(folder: Path) -> None:
             what = "is not a folder" if folder.exists() else "does not exist"
             raise InputError(folder, what, "Give the folder of a job, with a request.json.")
         for child in folder.iterdir():
-            check_plain(child)  # what is written into would be written elsewhere
+            check_plain(child)  # a link would lead writes elsewhere
     except OSError as error:
         raise InputError(folder, f"cannot be read ({error.strerror or error})", "Check its permissions.") from error
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder for this process alone; JobBusyError where another one works in it, OutputError where nobody can."""
+    """Lock the folder for this process; JobBusyError if another one works in it, OutputError if it is not writable."""
     from filelock import FileLock, Timeout
 
     check_folder(folder)
@@ -115,7 +115,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise JobBusyError(folder, "another process works on this job", "Wait for it, or cancel it.") from error
+        raise JobBusyError(folder, "another process is working on this job", "Wait for it, or cancel it.") from error
     except (OSError, NotImplementedError) as error:
         raise OutputError(folder, f"cannot be written ({getattr(error, 'strerror', None) or error})",
                           "Check free space and permissions.") from error  # fmt: skip

@@ -1,4 +1,4 @@
-"""The process of a job: takes its folder, does what is asked, and leaves there what became of it."""
+"""The process of a job: locks its folder, runs the request, and writes the outcome there."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from ruska.scratch import Owner
 
 _CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGBREAK": 130}
 _LOOK_EVERY = 0.2
-"""Seconds between two looks for the cancel file."""
+"""Seconds between two checks for the cancel file."""
 
 
 class Terms(BaseModel):
-    """How a job is run. directory : where relative paths start; None: where the process is.
+    """How a job is run. directory : where relative paths start; None: the current folder of the process.
 
-    memory_bytes, workers : limits that no request may pass.
+    memory_bytes, workers : limits that no request may exceed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class Terms(BaseModel):
 
 @dataclass
 class Stop:
-    """Why the process is to end. signal : name of the first one that came. asked : by its parent, without a signal."""
+    """Why the process is to end. signal : name of the first one received. asked : by the parent, without a signal."""
 
     signal: str | None = None
     asked: bool = False
@@ -72,7 +72,7 @@ class Stop:
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Make the first signal a `KeyboardInterrupt` while a job runs; the second ends the process, whose work resumes."""
+    """Make the first signal a `KeyboardInterrupt` while a job runs; the second ends the process. Work can resume."""
     stop, before = Stop(), {}
 
     def take(number: int, _: FrameType | None) -> None:
@@ -95,7 +95,7 @@ def signals() -> Iterator[Stop]:
 
 @dataclass
 class JobContext:
-    """What a run is told and asked from outside, when the outside is a folder. See `pipeline.Context`."""
+    """The `pipeline.Context` of a run whose outside is a job folder."""
 
     folder: Path
     log: EventLog
@@ -118,9 +118,9 @@ class JobContext:
 
 
 def work(folder: Path, stop: Stop) -> int:
-    """Do what the job in ``folder`` asks, and return the exit code, as the command line has it.
+    """Run the job in ``folder`` and return the exit code, the same as the command line's.
 
-    One line on the error stream says what went wrong; state.json says it too, unless the folder cannot be had.
+    One line on the error stream says what went wrong; so does state.json, unless the folder is in use or unwritable.
     """
     try:
         with claimed(folder):
@@ -130,13 +130,13 @@ def work(folder: Path, stop: Stop) -> int:
         return error.exit_code
     except OSError as error:
         failed = OutputError(folder, f"cannot be written ({error.strerror or error})",
-                             "Check free space and permissions; the job goes on when it is resumed.")  # fmt: skip
+                             "Check free space and permissions, then resume the job.")  # fmt: skip
         complain(failed)
         return failed.exit_code
 
 
 def _attended(folder: Path, stop: Stop) -> int:
-    """Run it, and write how it ended. Raises OSError where that it runs cannot be written."""
+    """Run the job, and write how it ended. Raises OSError if its running state cannot be written."""
     if (folder / RECORD).exists():
         return 0
     write_state(folder, "running", owner=Owner.here())
@@ -160,7 +160,7 @@ def _attended(folder: Path, stop: Stop) -> int:
 
 
 def _end(folder: Path, stop: Stop, error: BaseException | None) -> int:
-    """Write the last state; the exit code."""
+    """Write the final state and return the exit code."""
     if error is None or (folder / RECORD).exists():
         with suppress(OSError):  # the record says it, too
             write_state(folder, "done")
@@ -168,7 +168,7 @@ def _end(folder: Path, stop: Stop, error: BaseException | None) -> int:
     if isinstance(error, KeyboardInterrupt | JobCancelledError):
         with suppress(OSError):
             patiently(lambda: (folder / CANCEL).unlink(missing_ok=True))
-            write_state(folder, "cancelled", message="it goes on when it is resumed", exit_code=stop.code)
+            write_state(folder, "cancelled", message="resume it to continue", exit_code=stop.code)
         return stop.code
     code = error.exit_code if isinstance(error, RuskaError) else 5 if isinstance(error, MemoryError) else 1
     write_failure(folder, error, code)
@@ -186,7 +186,7 @@ def _run(folder: Path, stop: Stop) -> None:
         write_json(folder / RECORD, records[ONLY] if set(records) == {ONLY} else {"steps": records})
     except OSError as error:
         raise OutputError(folder / RECORD, f"could not be written ({error.strerror or error})",
-                          "Check free space; the job goes on when it is resumed.") from error  # fmt: skip
+                          "Check free space, then resume the job.") from error  # fmt: skip
 
 
 def _run_steps(folder: Path, steps: tuple[Step, ...], terms: Terms, stop: Stop) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _run_steps(folder: Path, steps: tuple[Step, ...], terms: Terms, stop: Stop) 
 
 
 def _made(folder: Path, name: str, key: str, request: Request, context: JobContext) -> Made:
-    """What a step makes, or has made before."""
+    """What a step makes, or has already made."""
     from ruska import pipeline
 
     begun = is_begun(folder, name, key)
@@ -213,7 +213,7 @@ def _made(folder: Path, name: str, key: str, request: Request, context: JobConte
     if before is not None:
         return before
     if context.cancelled():
-        raise JobCancelledError("the job", "was cancelled", "It goes on when it is resumed.")
+        raise JobCancelledError("the job", "was cancelled", "Resume it to continue.")
     try:
         if request.output is not None:
             target = Path(request.output)
@@ -221,19 +221,19 @@ def _made(folder: Path, name: str, key: str, request: Request, context: JobConte
                 target.parent.mkdir(exist_ok=True)
             if not begun and not os.path.lexists(target):
                 note_begun(folder, name, key)
-            elif begun and request.task in ("evaluate", "noise"):  # what is there is of the process that was ended
+            elif begun and request.task in ("evaluate", "noise"):  # existing files are from the process that was ended
                 request = request.model_copy(update={"run": request.run.model_copy(update={"overwrite": True})})
         made = made_of(pipeline.run(request, context))
         note_done(folder, name, key, made)
     except OSError as error:
         raise OutputError(folder, f"cannot be written ({error.strerror or error})",
-                          "Check free space and permissions; the job resumes.") from error  # fmt: skip
+                          "Check free space and permissions, then resume the job.") from error  # fmt: skip
     return made
 
 
 @contextmanager
 def _standing_in(directory: str | None) -> Iterator[None]:
-    """Relative paths start there."""
+    """Make relative paths start in ``directory``."""
     if directory is None:
         yield
         return
@@ -242,7 +242,7 @@ def _standing_in(directory: str | None) -> Iterator[None]:
         os.chdir(directory)
     except (OSError, ValueError) as error:
         raise InputError(directory, f"cannot be entered ({getattr(error, 'strerror', None) or error})",
-                         "Relative paths of the job start there.") from error  # fmt: skip
+                         "The job's relative paths start there.") from error  # fmt: skip
     try:
         yield
     finally:
@@ -252,7 +252,7 @@ def _standing_in(directory: str | None) -> Iterator[None]:
 
 @contextmanager
 def logged(file: Path) -> Iterator[bool]:
-    """Lead what is printed into ``file``; whether the error stream led elsewhere before."""
+    """Redirect everything printed to ``file``; yields whether the error stream went elsewhere before."""
     log = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     is_elsewhere = not _is_open_as(2, log)
     kept = {number: os.dup(number) for number in (1, 2)}
@@ -286,7 +286,7 @@ def _say(error: BaseException, *, trace: bool = True) -> None:
     if isinstance(error, RuskaError):
         complain(error)
     elif isinstance(error, KeyboardInterrupt):
-        complain("interrupted. The job goes on when it is resumed.")
+        complain("interrupted. Resume the job to continue.")
     else:
         if trace:
             with suppress(OSError, ValueError):
@@ -295,14 +295,14 @@ def _say(error: BaseException, *, trace: bool = True) -> None:
 
 
 def complain(problem: object) -> None:
-    """One line on the error stream as it leads now, whatever stands in for it in this program."""
+    """Write one line to the real error stream, even if the program has replaced `sys.stderr`."""
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     with suppress(OSError, ValueError):
         os.write(2, f"ruska: {one_line(problem)}\n".encode(encoding, "backslashreplace"))
 
 
 def leave(code: int, stop: Stop) -> None:
-    """End at once after an interruption: threads of libraries would abort an ordinary end."""
+    """Exit at once after an interruption: threads of libraries would abort a normal exit."""
     if stop.signal is not None or stop.asked:
         _flush()
         os._exit(code)

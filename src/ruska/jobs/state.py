@@ -1,4 +1,4 @@
-"""How a job stands: what its folder says, and whether the process that works on it still lives."""
+"""The state of a job: what its folder says, and whether its process is still alive."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ENDED = ("done", "failed", "cancelled", "dead")
 
 
 class State(BaseModel):
-    """What state.json says.
+    """The contents of state.json.
 
-    status : ``dead`` is never written: it is what a job is whose process is no more. since : seconds of Unix time.
-    pid, host, process_start : of the process that works on it, as `scratch.Owner` tells processes apart.
+    status : ``dead`` is never written: it means that the job's process is gone. since : Unix time in seconds.
+    pid, host, process_start : identify the process that runs it, as in `scratch.Owner`.
     kind, message, exit_code : of a failure.
     """
 
@@ -49,29 +49,29 @@ class State(BaseModel):
 
 
 def write_state(folder: Path, status: Status, *, owner: Owner | None = None, **more: Any) -> None:
-    """Replace state.json. Raises OSError, such as a full disk."""
+    """Replace state.json. Raises OSError, e.g. for a full disk."""
     who = {} if owner is None else {"pid": owner.pid, "host": owner.host, "process_start": owner.start}
     state = State(status=status, since=round(time.time(), 3), **who, **more)
     write_json(folder / STATE, state.model_dump(exclude_none=True))
 
 
 def write_failure(folder: Path, error: BaseException, exit_code: int) -> None:
-    """The job failed; nothing where even that cannot be written: `state_of` says then that its process is no more."""
+    """Write that the job failed. If even that cannot be written, `state_of` later reports that its process is gone."""
     with suppress(OSError):
         write_state(folder, "failed", kind=type(error).__name__, message=str(error) or type(error).__name__,
                     exit_code=exit_code)  # fmt: skip
 
 
 def state_of(folder: Path) -> State:
-    """How the job in ``folder`` stands now. A record that is there means that it is done, whatever else is."""
+    """The current state of the job in ``folder``. If its record exists, it is done, whatever else is there."""
     first = _written(folder)
     if first.ended or not _is_abandoned(folder, first):
         return first
-    last = _written(folder)  # it may have ended between the two looks
+    last = _written(folder)  # it may have ended between the two checks
     if last != first:
         return state_of(folder)
     return State(status="dead", since=first.since, pid=first.pid, host=first.host,
-                 message="its process ended without a word; it goes on when it is resumed")  # fmt: skip
+                 message="its process ended unexpectedly; resume it to continue")  # fmt: skip
 
 
 def _written(folder: Path) -> State:
@@ -82,12 +82,12 @@ def _written(folder: Path) -> State:
         return found
     except (RuskaError, OSError) as error:
         if isinstance(error, InputError) and isinstance(error.__cause__, FileNotFoundError):
-            return State(status="queued")  # a request that was written by hand, and is still to be run
+            return State(status="queued")  # a request written by hand, not yet run
         return State(status="dead", message=str(error))
 
 
 def _is_abandoned(folder: Path, state: State) -> bool:
-    """Whether the process that works on it, or that was started to, is surely no more."""
+    """Whether the process that runs the job, or was started to run it, is certainly gone."""
     if state.status == "running":
         return state.owner is None or state.owner.is_dead()
     try:

@@ -1,7 +1,7 @@
-"""``python -m ruska.jobs.warm``: the process of a `Worker`. Lines of JSON in, one line out for each.
+"""``python -m ruska.jobs.warm``: the process of a `Worker`. It reads lines of JSON, and answers each with one line.
 
-In: ``{"run": FOLDER}``. Out: ``{"ran": FOLDER, "code": EXIT CODE}``. It ends with its standard input, which ends with
-the process that started it; a job that it is at has a few seconds then to end like one that is cancelled.
+In: ``{"run": FOLDER}``. Out: ``{"ran": FOLDER, "code": EXIT CODE}``. It ends when its standard input closes, which
+happens when the process that started it ends; a running job then has a few seconds to stop as if cancelled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ruska.jobs.process import Stop, signals, work
 from ruska.streams import stand_on_open_streams
 
 _GRACE = 8.0
-"""Seconds that a job has to end when the parent is no more."""
+"""Seconds that a job has to end once the parent is gone."""
 _LONGEST = 1 << 16
 
 
@@ -28,7 +28,7 @@ def main() -> NoReturn:
     """Entry point."""
     stand_on_open_streams()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what others print is no answer
+    os.dup2(2, 1)  # printed text must not pass for an answer
     with signals() as stop:
         folders: SimpleQueue[str | None] = SimpleQueue()
         listener = threading.Thread(target=_listen, args=(sys.stdin.buffer, folders, stop), daemon=True)
@@ -44,7 +44,7 @@ def main() -> NoReturn:
 
 
 def _listen(questions: BinaryIO, folders: SimpleQueue[str | None], stop: Stop) -> None:
-    """Pass on what is asked; when nobody is there any more, end what runs."""
+    """Pass on requests; when the parent is gone, end what runs."""
     while line := questions.readline(_LONGEST):
         try:
             folder = json.loads(line)["run"]
@@ -58,7 +58,7 @@ def _listen(questions: BinaryIO, folders: SimpleQueue[str | None], stop: Stop) -
 
 
 def _warm_up() -> None:
-    """Import what the first job would import, and keep the network that a job leaves for the next one."""
+    """Import what the first job would import, and keep a job's network for the next job."""
     import scipy.ndimage
     import tifffile
     import torch  # noqa: F401
@@ -71,7 +71,7 @@ def _warm_up() -> None:
 
 
 def _tidy() -> None:
-    """Networks have freed memory stay in this process, once one has run; between jobs it is given back."""
+    """Give freed memory back between jobs: once a network has run, the process keeps it otherwise."""
     from ruska.engine.allocator import give_back_freed_memory
 
     give_back_freed_memory()

@@ -1,6 +1,6 @@
-"""A warm worker: one process that keeps torch, Ruska and the last network loaded, and runs one job after the other.
+"""A warm worker: one process that keeps torch, Ruska and the last network loaded, and runs jobs one after another.
 
-It is spoken to in lines of JSON over its standard streams. When it dies, the next job gets a new one.
+It receives lines of JSON over its standard streams. If it dies, the next job gets a new process.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ruska.jobs.control import Asked, Job, detached, make, note_process, ready_a
 from ruska.scratch import Owner
 
 _GRACE = 10.0
-"""Seconds that a process is given to end by itself."""
+"""Seconds that a process has to end by itself."""
 
 
 class Worker:
-    """Runs jobs in the order in which they come: ``with Worker() as worker: job = worker.submit(request)``.
+    """Runs jobs in the order of submission: ``with Worker() as worker: job = worker.submit(request)``.
 
-    Their folders are those of `jobs.submit`: anybody may watch and cancel them. The process is started at once; it ends
-    with `close`, or when this process does; a job that it is at is cancelled then, and can be resumed.
+    Jobs have folders as with `jobs.submit`: anybody may watch and cancel them. The process starts at once and ends with
+    `close`, or when this process ends; a running job is then cancelled, and can be resumed.
     """
 
     def __init__(self) -> None:
@@ -47,18 +47,18 @@ class Worker:
         memory_bytes: int | None = None,
         workers: int | None = None,
     ) -> Job:
-        """Put a request at the end of the queue. As `jobs.submit` otherwise."""
+        """Queue a request; otherwise as `jobs.submit`."""
         self._check_open()
         job = make(request, folder, root=root, memory_bytes=memory_bytes, workers=workers)
         return self._queued(job)
 
     def resume(self, job: Job) -> Job:
-        """`jobs.resume`, at the end of the queue."""
+        """Queue a job to be resumed; otherwise as `jobs.resume`."""
         self._check_open()
         return self._queued(job) if ready_again(job) else job
 
     def close(self) -> None:
-        """End the process; jobs that wait stay queued, and can be resumed."""
+        """End the process; waiting jobs stay queued, and can be resumed."""
         with self._lock:
             if self._closed:
                 return
@@ -88,18 +88,18 @@ class Worker:
         _end(self._process)
 
     def _run(self, job: Job) -> None:
-        """One job, to its end or to that of the process; `state_of` tells which."""
+        """Run one job until it or the process ends; `state_of` tells which."""
         for _ in range(2):  # the process may have died between two jobs
             process = self._begin()
             if process is None or _ask(process, {"run": str(job.folder)}) is not None:
                 return
-            _end(process)  # only then is it known to be no more
+            _end(process)  # only then is it certain that it is gone
             if job.state.ended:
                 self._begin()
                 return
 
     def _begin(self) -> subprocess.Popen[str] | None:
-        """The process; a new one where there is none any more. None when the worker is closed."""
+        """The process, restarted if it is gone; None when the worker is closed."""
         with self._lock:
             if self._closed:
                 return None
@@ -113,7 +113,7 @@ class Worker:
 
 
 def _ask(process: subprocess.Popen[str], question: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer, or None when the process is no more."""
+    """The answer, or None if the process is gone."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -127,7 +127,7 @@ def _ask(process: subprocess.Popen[str], question: dict[str, Any]) -> dict[str, 
 
 
 def _hang_up(process: subprocess.Popen[str] | None) -> None:
-    """What tells it to end; also what it gets when this process dies."""
+    """Close its input, which tells it to end; the same happens when this process dies."""
     if process is not None and process.stdin is not None:
         try:
             process.stdin.close()

@@ -1,4 +1,4 @@
-"""Requests that name each other's outputs: checked before anything is run, run in order, resumed where one is missing.
+"""Requests that use each other's outputs: checked before any runs, run in order, resumed where one is missing.
 
 A single request is a workflow of one step, called ``result``.
 """
@@ -35,7 +35,7 @@ _IN_FOLDERS = ("noise", methods.TRAIN)
 
 @dataclass(frozen=True)
 class Step:
-    """A request with the name that others know it by."""
+    """A request, with the name by which others refer to it."""
 
     name: str
     request: Request
@@ -43,9 +43,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Made:
-    """What a finished step left.
+    """What a finished step made.
 
-    first : name of what is in the output itself. further : names of what is beside it.
+    first : name of the image in the output itself. further : names of those beside it.
     """
 
     record: Mapping[str, Any]
@@ -57,7 +57,7 @@ class Made:
 
 
 def read_steps(folder: Path) -> tuple[Step, ...]:
-    """What the job in ``folder`` asks for, checked. Raises InputError (no JSON), SettingsError (not valid)."""
+    """The steps of the job in ``folder``, checked. Raises InputError (not JSON), SettingsError (not valid)."""
     if not (folder / WORKFLOW).exists():
         return checked_steps([Step(ONLY, Request.of(read_object(folder / REQUEST)))])
     found = read_object(folder / WORKFLOW)
@@ -83,14 +83,14 @@ def write_steps(folder: Path, steps: Sequence[Step]) -> None:
 
 
 def checked_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """``steps``, when each can be run after those before it; else SettingsError says which cannot, and why."""
+    """``steps``, if each can run after those before it; otherwise SettingsError says which cannot, and why."""
     before: dict[str, Step] = {}
     names = [step.name for step in steps]
     for step in steps:
         if not _NAME.fullmatch(step.name):
-            raise SettingsError("step", f"'{step.name}' is no name", "Use letters, digits, - and _; a letter first.")
-        if step.name.lower() in map(str.lower, before):  # files of theirs would be the same on some disks
-            raise SettingsError("step", f"'{step.name}' is there twice", "Give each step a name of its own.")
+            raise SettingsError("step", f"'{step.name}' is not a name", "Use letters, digits, - and _; a letter first.")
+        if step.name.lower() in map(str.lower, before):  # their files would collide on some disks
+            raise SettingsError("step", f"'{step.name}' appears twice", "Give each step its own name.")
         try:
             _check_alone(step.request)
             for role, name, output in _references(step.request):
@@ -103,16 +103,16 @@ def checked_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _check_alone(request: Request) -> None:
-    """What is wrong with a request whatever its files hold."""
+    """Raise SettingsError for a request that is wrong, whatever its files hold."""
     for role in request.inputs:
         if any(one.array is not None for one in request.each(role)):
-            raise SettingsError(f"inputs.{role}", "is an array of this process, which a job has no part in",
+            raise SettingsError(f"inputs.{role}", "is an array in this process, which a job cannot see",
                                 "Write it to a file, and give its path.")  # fmt: skip
     if request.task == methods.TRAIN or request.task in TOOLS:
         roles = {"data"} if request.task == methods.TRAIN else TOOLS[request.task].roles
         for role in request.inputs:
             if role not in roles:
-                raise SettingsError(f"inputs.{role}", f"is no input of {request.task}", did_you_mean(role, roles))
+                raise SettingsError(f"inputs.{role}", f"is not an input of {request.task}", did_you_mean(role, roles))
         return
     known = with_model(request)
     check_request(known)
@@ -136,17 +136,17 @@ def _check_reference(subject: str, name: str, output: str, before: Mapping[str, 
     reference = f"@{name}.{output}"
     if name not in before:
         if name in names:
-            raise SettingsError(subject, f"names {reference}, but '{name}' is run later", "Change the order.")
+            raise SettingsError(subject, f"names {reference}, but '{name}' runs later", "Change the order.")
         hint = did_you_mean(name, before) if before else "There is no step before it."
         raise SettingsError(subject, f"names {reference}, but there is no step '{name}'", hint)
     valid = outputs_of(before[name].request)
     if valid is not None and output not in valid:
-        hint = did_you_mean(output, valid) if valid else f"A step that can {before[name].request.task} makes no image."
+        hint = did_you_mean(output, valid) if valid else f"A step with task {before[name].request.task} makes no image."
         raise SettingsError(subject, f"names {reference}, but '{name}' has no output '{output}'", hint)
 
 
 def outputs_of(request: Request) -> tuple[str, ...] | None:
-    """Names of the images that a request makes; None where only the run of a method from elsewhere can tell."""
+    """Names of the images that a request makes; None where only running another package's method can tell."""
     if request.task == methods.TRAIN or request.task in TOOLS:
         return ("mean",) if request.task == "register" else ()
     known = with_model(request).method
@@ -162,7 +162,7 @@ def outputs_of(request: Request) -> tuple[str, ...] | None:
 
 
 def placed(folder: Path, step: Step) -> Request:
-    """The request with an output: its own, or one in the job's folder, which the job may replace."""
+    """The request with an output: its own, or one in the job's folder, which may then be overwritten."""
     own = step.request
     if own.output is not None or own.task == "evaluate":
         return own
@@ -191,7 +191,7 @@ def file_of(request: Request, made: Made, output: str, name: str) -> str:
     if output == made.first:
         return str(target)
     if output not in made.further:
-        raise SettingsError(f"@{name}.{output}", f"is no output of '{name}'",
+        raise SettingsError(f"@{name}.{output}", f"is not an output of '{name}'",
                             did_you_mean(output, [made.first, *made.further]))  # fmt: skip
     file = companion(beside(target, whole=request.run.whole_names), output)
     if target not in file.parents:
@@ -204,20 +204,20 @@ def file_of(request: Request, made: Made, output: str, name: str) -> str:
 
 
 def key_of(step: Step, keys: Mapping[str, str]) -> str:
-    """What tells a step from any other: its request, and those that it builds on."""
+    """Identifies a step by its request and those it depends on."""
     builds_on = sorted({name: keys[name] for _, name, _ in _references(step.request)}.items())
     facts = [ruska.__version__, step.request.to_json(), builds_on]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def note_begun(folder: Path, name: str, key: str) -> None:
-    """The step begins, and nothing has the name of its output yet. Raises OSError."""
+    """Note that the step begins, while nothing has the name of its output. Raises OSError."""
     (folder / STEPS).mkdir(exist_ok=True)
     write_json(folder / STEPS / f"{name}.begun.json", {"key": key})
 
 
 def is_begun(folder: Path, name: str, key: str) -> bool:
-    """Whether an earlier process began this very step, so that what is there under its name is its own."""
+    """Whether an earlier process began this very step, so that files under its output's name are its own."""
     try:
         return bool(read_object(folder / STEPS / f"{name}.begun.json").get("key") == key)
     except InputError:
@@ -225,14 +225,14 @@ def is_begun(folder: Path, name: str, key: str) -> bool:
 
 
 def note_done(folder: Path, name: str, key: str, made: Made) -> None:
-    """The step is done. Raises OSError."""
-    (folder / STEPS).mkdir(exist_ok=True)  # what replaces a file was not noted as begun
+    """Note that the step is done. Raises OSError."""
+    (folder / STEPS).mkdir(exist_ok=True)  # a step that replaces a file was not noted as begun
     content = {"key": key, "first": made.first, "further": list(made.further), "record": dict(made.record)}
     write_json(folder / STEPS / f"{name}.json", content)
 
 
 def done_before(folder: Path, name: str, key: str, request: Request) -> Made | None:
-    """What an earlier process made of this very step, where its output is still there."""
+    """What an earlier process made in this very step, if its output still exists."""
     try:
         found = read_object(folder / STEPS / f"{name}.json")
         if found.get("key") != key or (request.output is not None and not is_there(Path(request.output))):
@@ -243,7 +243,7 @@ def done_before(folder: Path, name: str, key: str, request: Request) -> Made | N
 
 
 def delivered(request: Request) -> Made | None:
-    """What a process left that was killed when the output was in place and nothing but the job's own files was not."""
+    """What a process made that was killed after its output was in place, before it wrote the job's own files."""
     from ruska.engine.ledger import clear_delivered
 
     if request.output is None or request.task in (*_IN_FOLDERS, "evaluate"):
@@ -260,7 +260,7 @@ def delivered(request: Request) -> Made | None:
 
 
 def made_of(result: Any) -> Made:
-    """What is to be known of a result when it is in its files."""
+    """What to remember about a result that is written to its files."""
     record = record_of(result)
     if not isinstance(result, Result):
         return Made(record)

@@ -54,7 +54,7 @@ class Found:
     def __str__(self) -> str:
         if self.shape is None:
             return "No blur was found, and the image was left as it is; `ruska denoise` removes its noise."
-        lines = f"The blur was estimated: {self.shape}, its width to about ± {100 * self.error:.0f} %."
+        lines = f"The blur was estimated: {self.shape}, its width known to about ± {100 * self.error:.0f} %."
         if self.shape.family == "free":
             middle = self.shape.psf()[self.shape.psf().shape[0] // 2]
             lines += " Weights along its middle row: " + " ".join(f"{v:.3f}" for v in middle) + "."
@@ -130,7 +130,7 @@ class _Counted:
 
 @dataclass
 class Trial:
-    """Holds kernels against one plane.
+    """Compares kernels with one plane.
 
     trust : weight of the prior with which the plane was predicted best so far.
     """
@@ -241,5 +241,5 @@ def _least_squares(clean: Tensor, y: Tensor, std: float) -> NDArray[Any]:
 
 
 def unchanged(method: PosteriorMethod, notes: tuple[str, ...]) -> SliceMethod:
-    """Gives back what it gets."""
+    """Returns its input."""
     return SliceMethod(as_it_is, (0, 0), 4.0, method.settings, domain="raw", notes=notes)

@@ -41,19 +41,19 @@ class BlindSpotSettings(Settings):
     basic: ClassVar[tuple[str, ...]] = ("steps", "minutes", "spot", "frames", "model")
     spot: str | None = Field(None, description="Hidden rectangle, rows x columns, odd, up to 11: 1x1, 1x5, 3x3; "
                              "none: as wide as the noise is correlated.")  # fmt: skip
-    frames: int = Field(1, ge=1, le=9, description="Frames or slices looked at together, odd, 1 to 9.")
+    frames: int = Field(1, ge=1, le=9, description="Neighbouring frames or slices used together: odd, 1 to 9.")
     steps: int = Field(1000, ge=1, le=1_000_000, description="Training steps.")
     minutes: float | None = Field(None, gt=0, description="Stop training after this long; none: after all steps.")
     batch: int | None = Field(None, ge=1, le=256, description="Patches per step, 1 to 256; none: about 65 000 pixels.")
     patch: int = Field(256, ge=32, le=1024, description="Edge of the patches in pixels, 32 to 1024.")
-    learning_rate: float = Field(3e-3, gt=0, le=0.1, description="Of Adam, at its highest.")
+    learning_rate: float = Field(3e-3, gt=0, le=0.1, description="Highest learning rate (of Adam).")
     decay: Literal["cosine", "flat"] = Field("cosine", description="How the learning rate ends: cosine (low) or flat.")
     loss: Losses = Field("l2", description="l2 (mean), l1 (median), charbonnier, or poisson-gaussian (likelihood).")
-    precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Of the training: bf16 (faster), fp16 "
-                                                       "(older GPUs) or fp32.")  # fmt: skip
-    fold: bool = Field(True, description="Put back what the pixels inside the spot say.")
+    precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Precision of the training: bf16 "
+                                                       "(faster), fp16 (older GPUs) or fp32.")  # fmt: skip
+    fold: bool = Field(True, description="Fold the values of the hidden pixels back in.")
     flips: bool = Field(True, description="Average the result over the four flips of the image.")
-    seed: int = Field(0, ge=0, description="Of the weights at the start and the choice of patches.")
+    seed: int = Field(0, ge=0, description="Random seed, for the starting weights and the choice of patches.")
     model: FileRef | None = Field(None, description="Folder of a trained model; none: train on the file itself.")
     start: FileRef | None = Field(None, description="Folder of a trained model to start the training from.")
 
@@ -73,22 +73,22 @@ class BlindSpotSettings(Settings):
 
 
 class ShineSettings(BlindSpotSettings):
-    """Settings of `Shine`: as its authors' scripts have them, but for the spot, which is measured."""
+    """Settings of `Shine`, as in its authors' scripts, except for the spot, which is measured."""
 
     batch: int | None = Field(8, ge=1, le=256, description="Patches per step, 1 to 256.")
     patch: int = Field(128, ge=32, le=1024, description="Edge of the patches in pixels, 32 to 1024.")
-    learning_rate: float = Field(1e-3, gt=0, le=0.1, description="Of Adam, at its highest.")
+    learning_rate: float = Field(1e-3, gt=0, le=0.1, description="Highest learning rate (of Adam).")
     decay: Literal["cosine", "flat"] = Field("flat", description="How the learning rate ends: cosine (low) or flat.")
     loss: Literal["l2", "l1", "charbonnier"] = Field("l2", description="l2 (mean), l1 (median) or charbonnier.")
-    fold: bool = Field(False, description="Put back what the pixels inside the spot say.")
+    fold: bool = Field(False, description="Fold the values of the hidden pixels back in.")
     flips: bool = Field(False, description="Average the result over the four flips of the image.")
 
 
 class UdvdSettings(ShineSettings):
     """Settings of `Udvd`."""
 
-    frames: int = Field(5, ge=1, le=9, description="Frames or slices looked at together, odd, 1 to 9.")
-    learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Of Adam, at its highest.")
+    frames: int = Field(5, ge=1, le=9, description="Neighbouring frames or slices used together: odd, 1 to 9.")
+    learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Highest learning rate (of Adam).")
 
 
 class Noise2VoidSettings(ShineSettings):
@@ -98,7 +98,7 @@ class Noise2VoidSettings(ShineSettings):
                              "noise is correlated.")  # fmt: skip
     batch: int | None = Field(16, ge=1, le=256, description="Patches per step, 1 to 256.")
     patch: int = Field(64, ge=32, le=1024, description="Edge of the patches in pixels, 32 to 1024.")
-    learning_rate: float = Field(4e-4, gt=0, le=0.1, description="Of Adam, at its highest.")
+    learning_rate: float = Field(4e-4, gt=0, le=0.1, description="Highest learning rate (of Adam).")
 
 
 def parse_spot(text: str) -> tuple[int, int]:

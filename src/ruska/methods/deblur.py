@@ -31,9 +31,10 @@ class DeblurSettings(PosteriorSettings):
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
                                 "20; none: another blur is given.")  # fmt: skip
     psf: FileRef | None = Field(None, description="File of a measured point spread function, odd sizes.")
-    blind: Family | None = Field(None, description="Family of an unknown blur that is to be found: gaussian, defocus, "
-                                 "astigmatic or free.")  # fmt: skip
-    radius: float | None = Field(None, gt=0, le=40, description="Of an even disc in pixels, 0 to 40: defocus.")
+    blind: Family | None = Field(None, description="Find an unknown blur of this family: gaussian, defocus, astigmatic "
+                                 "or free.")  # fmt: skip
+    radius: float | None = Field(None, gt=0, le=40,
+                                 description="Radius of a defocus blur (an even disc) in pixels, 0 to 40.")  # fmt: skip
     astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
                                     "in pixels, and degrees from X towards Y.")  # fmt: skip
     kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
@@ -76,7 +77,7 @@ class Deblur:
         return ready(operator, (max(operator.psf.shape) // 2 + HALO,) * 2, self.settings, source, 2)
 
     def _find(self, source: Readable, budget: Workplace) -> PosteriorMethod | SliceMethod:
-        """Look at a typical slice for the blur of all."""
+        """Find the blur of all slices on a typical one."""
         from ruska.methods.blind import find_blur, unchanged
 
         assert self.settings.blind is not None
@@ -126,6 +127,6 @@ def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
 
 
 DEBLUR_ABOUT = About(
-    "deblur", DEBLUR, "Undo a blur, known or to be found, with the prior; a few passes.",
+    "deblur", DEBLUR, "Undo a blur that is known, or found, with the prior; a few passes.",
     DeblurSettings, Deblur, learns=True, prior=True, each=True,
 )  # fmt: skip

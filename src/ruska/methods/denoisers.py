@@ -73,12 +73,14 @@ class BM3DSettings(Settings):
 
     basic: ClassVar[tuple[str, ...]] = ("strength",)
     noise_std: float | None = Field(None, gt=0, le=2, description=_NOISE)
-    strength: float = Field(1.1, gt=0, le=10, description="Noise level BM3D is told, in noise levels, 0 to 10.")
+    strength: float = Field(
+        1.1, gt=0, le=10, description="Noise level BM3D is told, as a multiple of the measured one, 0 to 10."
+    )
 
 
 @dataclass(frozen=True)
 class _Same:
-    """A filter that gives back the type it was given."""
+    """A filter that returns the type it was given."""
 
     function: Callable[[NDArray[Any]], NDArray[Any]]
 

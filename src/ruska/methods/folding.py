@@ -1,4 +1,4 @@
-"""What the hidden pixels say, put back into a blind-spot prediction.
+"""Folding the values of the hidden pixels back into a blind-spot prediction.
 
 The prediction of a blind-spot network never saw the pixels inside the spot, so they hold news: a linear
 minimum-mean-square-error estimate of the prediction's error from the difference between image and prediction there.

@@ -1,4 +1,4 @@
-"""Isotropic voxels with the prior: undoing that a slice is the mean over its thickness."""
+"""Isotropic voxels with the prior: undoing the averaging over the thickness of each slice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class IsotropicSettings(PosteriorSettings):
 
 @dataclass(frozen=True)
 class Isotropic:
-    """As many slices as the pixel size asks for: undo that a slice is the mean over its thickness."""
+    """As many slices as the pixel size asks for: undo the averaging over the thickness of each slice."""
 
     settings: IsotropicSettings
 
@@ -55,7 +55,7 @@ def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
     found = Fraction(sizes["Z"] / sizes["X"]).limit_denominator(_FINEST)
     if found <= 1:
         raise GeometryError(name, f"has slices {sizes['Z']:.3g} nm apart and pixels of {sizes['X']:.3g} nm",
-                            "There is nothing to be made isotropic; for finer pixels: `ruska superres`.")  # fmt: skip
+                            "Its voxels are isotropic already. For finer pixels, use `ruska superres`.")  # fmt: skip
     return found
 
 

@@ -1,4 +1,4 @@
-"""How strong the noise most likely is, asked of the prior: it knows texture from noise where statistics do not."""
+"""How strong the noise most likely is, by the prior, which can tell texture from noise where statistics cannot."""
 
 from __future__ import annotations
 

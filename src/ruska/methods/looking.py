@@ -222,7 +222,7 @@ def _estimated(source: Readable) -> _Typical | None:
 
 
 def tell_noise(source: Readable, noise: NoiseEstimate, level: NoiseLevel) -> None:
-    """Let every method that looks at ``source`` know its noise from elsewhere, as of repeated frames."""
+    """Tell every method that looks at ``source`` a noise level from elsewhere, such as repeated frames."""
     found = _estimated(source)
     box = found.box if found is not None else _boxes(source, count=1)[0]
     key = id(source)

@@ -1,4 +1,4 @@
-"""What networks take on the processor: arrays that live at once, and what lies unused between them.
+"""Memory of networks on the processor: arrays in use at once, and what lies unused between them.
 
 glibc takes arrays of 32 MB from the system and gives them back at once. Smaller ones, and on the command line all (see
 `engine.allocator`), lie on a heap, where PyTorch asks for aligned arrays: of the same size, one does not fit where

@@ -59,7 +59,7 @@ class PerPlane:
 
     @property
     def first(self) -> Any:
-        """The part that says what the whole is like: one whose blocks have to be blended, if any."""
+        """The part that says what the whole is like: one with blocks that must be blended, if any."""
         return next((part for part in self.parts if part.locality == "approximate"), self.parts[0])
 
     @property

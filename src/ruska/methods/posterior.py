@@ -81,7 +81,7 @@ class PosteriorSettings(PriorSettings):
 def ready(
     operator: Operator, halo: tuple[int, ...], settings: PosteriorSettings, source: Readable, dimensions: int
 ) -> PosteriorMethod:
-    """The method that undoes ``operator``, told of the noise of ``source``."""
+    """The method that undoes ``operator``, given the noise of ``source``."""
     from ruska.diffusion.half_quadratic import TRUST, TRUST_COARSE
 
     network, about = load(settings.model)
@@ -92,7 +92,7 @@ def ready(
         if coarse or told.texture > _BLURRED_TEXTURE:
             told = likelier(network, told, source) or without_texture(told)
         told = told.stronger(_COARSE if coarse else _BLURRED)
-        note += f" Without texture, and to be safe, it was taken for {told.std:.3g} (--set noise_std=.. if known)."
+        note += f" Without texture, and to be safe, {told.std:.3g} was used (if you know better: --set noise_std=..)."
     trust = TRUST_COARSE if coarse else TRUST
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions, trust=trust)
 

@@ -1,4 +1,4 @@
-"""Denoising with the prior: one pass of a network that was trained to take noise of any known kind off micrographs.
+"""Denoising with the prior: one pass of a network trained to remove noise of any known kind from micrographs.
 
 What the network is told is measured on the image itself: how strong the noise is and how it grows with the signal, how
 much of it neighbours along a scan line share, and how strong the signal is.
@@ -60,22 +60,24 @@ _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is t
 
 
 class PriorSettings(Settings):
-    """Settings of all that use a prior."""
+    """Settings that all methods with a prior share."""
 
     model: FileRef | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
     noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
                                     "intensity range; none: estimated from the data.")  # fmt: skip
-    strength: float = Field(1.0, gt=0, le=10, description="Noise the prior is told, in noise levels, 0 to 10.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the network: fp32, or bf16 (faster where the "
-                                               "processor or GPU has it).")  # fmt: skip
+    strength: float = Field(
+        1.0, gt=0, le=10, description="Noise level the prior is told, as a multiple of the measured one, 0 to 10."
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of the network: fp32, or bf16 (faster "
+                                               "where the processor or GPU supports it).")  # fmt: skip
 
 
 class OnePassSettings(PriorSettings):
     """Settings of `Prior`."""
 
     basic: ClassVar[tuple[str, ...]] = ("noise_std", "strength", "model")
-    ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; their "
-                          "mean is 0.02 to 0.1 dB better, and takes as many times as long.")  # fmt: skip
+    ensemble: int = Field(1, ge=1, le=8, description="Orientations in which the network sees the image, 1 to 8; the "
+                          "mean of 8 is 0.02 to 0.1 dB better and takes 8 times as long.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ class PriorMethod:
 
 
 def look(source: Readable, settings: PriorSettings, *, by_statistics: bool = False) -> tuple[Told, str]:
-    """What the prior has to be told of ``source``, and a sentence for the user.
+    """What to tell the prior about ``source``, and a sentence for the user.
 
     by_statistics : without the network that reads noise, see `looking.statistical_noise`.
     """
@@ -240,7 +242,7 @@ def look(source: Readable, settings: PriorSettings, *, by_statistics: bool = Fal
     told = Told(mean, _signal(variance, std), std, level, _lags(found), max(0.0, min(found.lag1)))
     note = f"noise {given or std:.3g} of the intensity range{_form(level)}"
     if given is not None:
-        return told.stronger(given / std), f"{note}. That was given: of the estimate only its form was taken."
+        return told.stronger(given / std), f"{note}. This level was given; only its form comes from the estimate."
     return told, f"{note}. {found.reason}"
 
 
@@ -282,7 +284,7 @@ def counts_kept(method: PriorMethod, source: Readable) -> tuple[float, float]:
 
 
 def _form(level: NoiseLevel | None) -> str:
-    """How the noise goes with the grey level, as the end of a note."""
+    """How the noise changes with the grey level, as the end of a note."""
     if level is None:
         return ""
     if level.counted:
@@ -291,7 +293,7 @@ def _form(level: NoiseLevel | None) -> str:
 
 
 def doubts(told: Told) -> tuple[str, ...]:
-    """What to say of an image that hardly speaks for itself."""
+    """The warning for an image with much more noise than signal."""
     if told.std <= _WEAK * told.signal:
         return ()
     return (f"The noise is {told.std / told.signal:.1f} times as strong as the signal: much of what the result shows "
@@ -383,7 +385,7 @@ def keep_network() -> None:
 
 @contextmanager
 def one_network() -> Iterator[None]:
-    """Keep the network that is loaded last until the end: for an image whose parts are prepared one by one."""
+    """Keep the network that was loaded last until the end, for an image with parts that are prepared one by one."""
     global _kept
     before = _kept
     keep_network()
@@ -394,7 +396,7 @@ def one_network() -> Iterator[None]:
 
 
 def _state_of(folder: Path) -> tuple[object, ...] | None:
-    """What differs when the files of a model were changed, or are others; None where they cannot be looked at."""
+    """Changes when the files of a model change; None where they cannot be read."""
     try:
         found = [(folder / name).stat() for name in ("weights.safetensors", "card.json")]
     except OSError:

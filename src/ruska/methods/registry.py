@@ -62,7 +62,7 @@ def register(about: About) -> About:
     """
     known, place = (trainings(), _added_trainings) if about.task == TRAIN else (names(), _added)
     if about.name in known or about.name == "auto":
-        raise SettingsError("method", f"'{about.name}' is there already", "Choose another name.")
+        raise SettingsError("method", f"'{about.name}' exists already", "Choose another name.")
     if (fault := _fault(about, about.name, train=about.task == TRAIN)) is not None:
         raise SettingsError(f"method '{about.name}'", fault, "See docs/extending.md.")
     place[about.name] = about
@@ -177,14 +177,14 @@ def _elsewhere(group: str) -> dict[str, About]:
 def _fault(about: Any, name: str, *, train: bool) -> str | None:
     """Why something cannot stand in the registry under ``name``; None where it can."""
     if not isinstance(about, About):
-        return f"is no ruska.methods.About but {type(about).__name__}"
+        return f"is not a ruska.methods.About but a {type(about).__name__}"
     if about.name != name:
         return f"calls itself '{about.name}', the entry point '{name}'"
     for word in (about.name, about.task):
         if not isinstance(word, str) or not _WORD.match(word):
             return f"has the name or task {word!r}, expected small letters, digits, - and _"
     if not (isinstance(about.record, type) and issubclass(about.record, Settings)):
-        return "has settings that are no ruska.methods.Settings"
+        return "has settings that are not ruska.methods.Settings"
     if (about.task == TRAIN) != train:
         return f"is for '{about.task}', so it belongs to the other group: ruska.methods, or ruska.trainings for 'train'"
     about.schema()  # which fails where a setting has a type that JSON has no word for
@@ -198,7 +198,7 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Any:
 
 
 def learns(name: str) -> bool:
-    """Whether the method trains or runs a network; ``auto`` is no method yet."""
+    """Whether the method trains or runs a network; ``auto`` is not a method yet."""
     return name != "auto" and about(name).learns
 
 

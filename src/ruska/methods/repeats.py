@@ -51,15 +51,15 @@ class Repeats:
     def note(self) -> str:
         """Where the noise is from, for the user."""
         pairs = f"{self.pairs} pair{'s' * (self.pairs > 1)}"
-        return f"its noise is that of the differences between {pairs} of neighbouring frames"
+        return f"its noise comes from the differences between {pairs} of neighbouring frames"
 
     @property
     def warning(self) -> str | None:
-        """What speaks against it."""
+        """The objection to it, if any."""
         if self.drift_px <= _DRIFT:
             return None
-        return (f"neighbouring frames lie about {self.drift_px:.2g} pixels apart, and their differences may hold some "
-                "structure: register them first (ruska register)")  # fmt: skip
+        return (f"neighbouring frames are shifted by about {self.drift_px:.2g} pixels, so their differences may "
+                "contain some structure: register them first (ruska register)")  # fmt: skip
 
 
 def tell_repeats(source: Readable, name: str) -> Repeats:
@@ -69,11 +69,11 @@ def tell_repeats(source: Readable, name: str) -> Repeats:
     """
     found = noise_of_repeats(source)
     if found is None:
-        raise GeometryError(name, "has no two frames, 64 pixels each way, that could be repeats of one place",
+        raise GeometryError(name, "has no two frames of at least 64 x 64 pixels that could be repeats of one place",
                             "Leave out --repeated-frames, or give a movie (TYX).")  # fmt: skip
     if found.drift_px > _FAR:
-        raise GeometryError(name, f"has frames about {found.drift_px:.2g} pixels apart, too far for their difference "
-                            "to be noise", "Register them first: ruska register.")  # fmt: skip
+        raise GeometryError(name, f"has frames shifted by about {found.drift_px:.2g} pixels, too far for their "
+                            "differences to be noise", "Register them first: ruska register.")  # fmt: skip
     tell_noise(source, found.noise, found.level)
     return found
 
@@ -148,7 +148,7 @@ def _overlap(a: Plane, b: Plane, shift: tuple[int, int]) -> tuple[Plane, Plane]:
 
 
 def _change(a: Plane, b: Plane) -> tuple[Plane, tuple[float, float]]:
-    """What changed from ``a`` to ``b`` that is no noise: brightness, contrast, and a drift of less than a pixel.
+    """What changed from ``a`` to ``b`` besides the noise: brightness, contrast, and a drift of less than a pixel.
 
     The best fit of the smoothed specimen and its slopes; four numbers, which take no noise away. The drift is that of
     ``b``, down and right.

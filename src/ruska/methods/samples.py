@@ -1,4 +1,4 @@
-"""Posterior samples: images that the measurement and the prior allow equally, whose spread says what is not known.
+"""Posterior samples: images that the measurement and the prior allow equally. Their spread shows what is not known.
 
 The method's own result is the mean of all of them, as well as it can be computed; samples are drawn by a chain of
 passes that ends somewhere else with other noise. The noise belongs to places, so blocks of any size see the same.
@@ -159,7 +159,7 @@ def samples_of(method: object, source: Readable, count: int) -> tuple[SampleMeth
     if not isinstance(method, PriorMethod | PosteriorMethod):
         return ()
     if isinstance(method, PosteriorMethod) and method.own.sampler is not None:
-        raise SettingsError("samples", f"are Ruska's own, not those of sampler {method.own.sampler}",
+        raise SettingsError("samples", f"need Ruska's own sampler, not {method.own.sampler}",
                             "Leave one of the two out.")  # fmt: skip
     spreads = _spreads(method, source)
     return tuple(SampleMethod(method, number, spreads) for number in range(count))

@@ -85,7 +85,7 @@ def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
     given = {k: None if isinstance(v, str) and v.lower() in ("none", "auto") else v for k, v in values.items()}
     for name in given:
         if name not in record.model_fields:
-            raise SettingsError(f"{method}.{name}", "is no setting", did_you_mean(name, record.model_fields))
+            raise SettingsError(f"{method}.{name}", "is not a setting", did_you_mean(name, record.model_fields))
     try:
         return record.model_validate(given)
     except ValidationError as error:
@@ -96,7 +96,7 @@ def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
 
 
 def refused(name: str, first: Any, fix: str = "") -> SettingsError:
-    """The first of pydantic's errors in our words; for a word that is none of those allowed, the nearest one."""
+    """The first of pydantic's errors in plain words; for an unknown word, the nearest one that is allowed."""
     if first["type"] == "literal_error":
         return SettingsError(name, f"{first['input']!r:.80} is unknown",
                              did_you_mean(str(first["input"]), _QUOTED.findall(first["ctx"]["expected"])))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Finer pixels with the prior: undoing that a pixel is the mean over its area."""
+"""Finer pixels with the prior: undoing the averaging over the area of each pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SuperresSettings(PosteriorSettings):
 
 @dataclass(frozen=True)
 class Superres:
-    """Finer pixels: undo that a pixel is the mean over its area."""
+    """Finer pixels: undo the averaging over the area of each pixel."""
 
     settings: SuperresSettings
 
@@ -37,6 +37,6 @@ class Superres:
 
 
 SUPERRES_ABOUT = About(
-    "superres", SUPERRES, "Finer pixels in every slice with the prior; a few passes.",
+    "superres", SUPERRES, "Make pixels finer in every slice with the prior; a few passes.",
     SuperresSettings, Superres, learns=True, prior=True, each=True,
 )  # fmt: skip

@@ -39,7 +39,7 @@ class Survey:
 
     planes : their numbers, in raster order over the axes before Y. levels : of each; -1 where it cannot be told, 0
     where there is no noise.
-    error : own standard error of the logarithm of a level. count : of all planes, also those not looked at.
+    error : own standard error of the logarithm of a level. count : of all planes, also those not examined.
     """
 
     planes: tuple[int, ...]
@@ -67,12 +67,12 @@ class Survey:
     def kinds(self) -> NDArray[np.int64]:
         """For each of all planes a number, the same for those of about one level; 0 for those like the median.
 
-        Planes that were not looked at are taken for as the nearest that was.
+        Planes that were not examined are treated like the nearest one that was.
         """
         return self._seen()[np.searchsorted(_middles(self.planes), np.arange(self.count))]
 
     def _seen(self) -> NDArray[np.int64]:
-        """`kinds` of the planes that were looked at."""
+        """`kinds` of the planes that were examined."""
         levels = np.array(self.levels)
         seen, told = np.zeros(len(levels), np.int64), levels > 0
         if np.count_nonzero(told) > 1:

@@ -44,7 +44,7 @@ def gmsd(result: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
 
     Agrees with human ratings about as well as distances between network features, and needs no weights.
     Source: Xue, Zhang, Mou & Bovik (2014), IEEE Trans. Image Process. 23, 684, eq. 1-6. Differs: data range as given
-    instead of 255; no 2 x 2 averaging before, because micrographs are looked at pixel by pixel.
+    instead of 255; no 2 x 2 averaging before, because micrographs are viewed pixel by pixel.
     """
     from scipy.ndimage import prewitt
 

@@ -1,4 +1,4 @@
-"""What is in an image at each spatial frequency: power, correlation of neighbours, Fourier ring correlation."""
+"""An image by spatial frequency: power, correlation of neighbours, Fourier ring correlation."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def frc(a: NDArray[Any], b: NDArray[Any], threshold: float = 1 / 7) -> FourierRi
     Raises GeometryError when the shapes differ or are not 2D.
     Source: van Heel and Schatz (2005), Journal of Structural Biology 151, 250, eq. 2. Differs: the threshold is the
     fixed 1/7 in use for independent light and electron micrographs, not their half-bit curve; the curve is
-    smoothed over three rings before the crossing is looked for.
+    smoothed over three rings before the crossing is found.
     """
     if a.shape != b.shape or a.ndim != 2:
         raise GeometryError("FRC", f"got shapes {a.shape} and {b.shape}, expected two 2D images of one shape")

@@ -1,1 +1,1 @@
-"""Networks: ``nn.Module``s only, local (nothing mixes statistics over the whole tile). They neither train nor load."""
+"""Networks: ``nn.Module``s only, and local (no statistics over the whole tile). They neither train nor load."""

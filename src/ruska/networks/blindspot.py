@@ -1,12 +1,12 @@
 """A blind-spot network: the output at a pixel never depends on the input inside a rectangle around that pixel.
 
-Four branches each see one half plane (above, below, left, right), beyond the rectangle; together they see everything
-but the rectangle. Each branch is a U-Net whose convolutions look one way only, so the context grows by scales and
-costs little, whatever the size of the spot.
+Four branches each see one half plane (above, below, left, right) beyond the rectangle; together they see everything
+but the rectangle. Each branch is a U-Net whose convolutions look one way only, so the context grows with the scales
+and costs little, whatever the size of the spot.
 
 Source: Laine, Karras, Lehtinen & Aila (2019), "High-quality self-supervised deep image denoising", NeurIPS, fig. 1.
 Differs: any odd rectangle instead of one pixel; separate weights for the vertical and the horizontal pair, because
-scan-line noise is not the same both ways; frames beside the centre one are also seen inside the rectangle.
+scan-line noise differs between the two directions; neighbouring frames are also seen inside the rectangle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 
 def check_odd(spot: tuple[int, int], frames: int) -> None:
-    """ValueError unless the spot has a middle and the frames one, too."""
+    """Raise ValueError unless spot and frames have a middle."""
     if any(n < 1 or n % 2 == 0 for n in (*spot, frames)):
         raise ValueError(f"spot {spot} and frames {frames} must be odd and positive")
 
@@ -66,7 +66,7 @@ class UpwardUNet(nn.Module):
         skips = []
         for level, block in enumerate(self.down):
             if level:
-                # One row down first: a pooled row must not hold the row below the upper of its two pixels.
+                # Shift down by one row first: a pooled row must not hold the row below the upper of its two pixels.
                 x = functional.avg_pool2d(shift_down(x, 1), 2)
             x = block(x)
             skips.append(x)
@@ -81,8 +81,8 @@ class BlindSpotNet(nn.Module):
 
     Parameters
     ----------
-    spot : (rows, columns), odd: the hidden rectangle; None: nothing is hidden, the same network for clean targets.
-    frames : how many frames (or slices) are looked at, odd; the middle one is predicted, and hidden.
+    spot : (rows, columns), odd: the hidden rectangle; None: nothing is hidden, for training on clean targets.
+    frames : number of frames (or slices) in the input, odd; the middle one is predicted, and hidden.
     outputs : channels of the output.
     widths : channels of the branches at each scale; one scale more doubles the context.
 

@@ -1,4 +1,4 @@
-"""A denoiser for additive noise of known strength, from any network: the form in which every prior is used."""
+"""A denoiser for additive noise of known strength, made from any network: the form in which every prior is used."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from ruska.networks.unet import UNet
 
-TOLD = 7  # numbers a pixel: log of sigma; correlation 1 and 2 pixels further along X, and along Y; spread along Y, X
+TOLD = 7  # numbers per pixel: log of sigma; correlation at 1 and 2 pixels along X, and along Y; spread along Y, X
 _LAGS = 4
 
-FAINTEST = 0.08  # noise that the network is told of at least
-_OFF = 1.5  # times the variance of the noise, as which no image with noise of that level is further off
+FAINTEST = 0.08  # lowest noise level that is passed to the network
+_OFF = 1.5  # times the variance of the noise: no image with noise of that level is further off
 _MOST = 5.0  # standard deviations of the noise by which a pixel may be off
 
 
 class Coordinates(Protocol):
-    """Another way to show the network a noisy image and to read what it says: `diffusion.coordinates`."""
+    """Another form of the network's input and output: see `diffusion.coordinates`."""
 
     def seen(self, y: Tensor, sigma: Tensor) -> Tensor: ...
     def clean(self, said: Tensor, y: Tensor, sigma: Tensor) -> Tensor: ...
@@ -29,15 +29,15 @@ class Coordinates(Protocol):
 class Denoiser(nn.Module):
     """Mean of the clean image given y = x + noise, where x has mean near 0 and standard deviation near 1.
 
-    The network sees the image at unit variance and says the part that is neither the image nor nothing: where there
-    is hardly any noise its say is small, where there is hardly anything else, so is the image's.
+    The network sees the image at unit variance, and its output is mixed with the input: with little noise, the output
+    has a small weight; with little else than noise, the input has.
 
     Source: Karras et al. (2022), EDM, arXiv 2206.00364, eq. 7 and table 1 with sigma_data = 1. Differs: sigma is a
-    map, and the noise may be correlated: then the network is also told its correlation (b, 4, 1, 1) at x + 1, x + 2,
-    y + 1, y + 2. Between the passes of a restoration errors are no noise: then it is told over how many pixels the
-    instrument averaged along Y and X (b, 2, 1, 1), as `physics.operators.spread` has it.
+    map, and the noise may be correlated: then the network also receives its correlation (b, 4, 1, 1) at x + 1, x + 2,
+    y + 1, y + 2. Between the passes of a restoration, errors are not noise: then it receives the number of pixels that
+    the instrument averaged along Y and X (b, 2, 1, 1), as in `physics.operators.spread`.
 
-    coordinates : of another path or prediction; what goes in and comes out of this module is the same.
+    coordinates : of another path or prediction; input and output of this module stay the same.
     """
 
     def __init__(self, coordinates: Coordinates | None = None, **network: Any) -> None:
@@ -61,9 +61,9 @@ class Denoiser(nn.Module):
     def forward(self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None) -> Tensor:
         """y : (b, 1, Y, X). sigma : (b, 1, Y, X) or (b, 1, 1, 1), above 0. Returns (b, 1, Y, X), dtype of y.
 
-        Below sigma 0.08, which training sees seldom, what is taken away is that at 0.08 times the ratio of variances:
+        Below sigma 0.08, which is rare in training, the change is that at 0.08 times the ratio of the variances:
         Tweedie's formula with the same score. No pixel is changed by more than five standard deviations of the noise
-        and what the image itself can be: a guard against inputs unlike all in training.
+        and of images themselves: a guard against inputs unlike any in training.
         """
         known = sigma.clamp(min=FAINTEST)
         said, total = self.say(y, known, lags, spread)
@@ -74,7 +74,7 @@ class Denoiser(nn.Module):
     def say(
         self, y: Tensor, sigma: Tensor, lags: Tensor | None = None, spread: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the network says, as EDM reads it, and the square root of 1 + sigma^2."""
+        """The network's output as defined in EDM, and the square root of 1 + sigma^2."""
         total = torch.sqrt(1 + sigma**2)
         if self.coordinates is None:
             return self._said(y / total, sigma, lags, spread), total
@@ -97,10 +97,10 @@ class Denoiser(nn.Module):
         return self.losses(y, sigma, lags, x, spread).mean()
 
     def losses(self, y: Tensor, sigma: Tensor, lags: Tensor | None, x: Tensor, spread: Tensor | None = None) -> Tensor:
-        """Squared error in what the network says, (b,): that of the image, over what is at best left of the noise.
+        """Squared error of the network's output, (b,): that of the image, over the least noise that can be left.
 
-        Images that are further off than ``sigma`` count by how much less they are off afterwards: between the passes of
-        a restoration some are off by ten times as much, and would be all that is learned from.
+        Images with errors larger than ``sigma`` are weighted down accordingly: between the passes of a restoration some
+        errors are ten times as large, and would otherwise dominate the loss.
         """
         if self.coordinates is None:
             said, total = self.say(y, sigma, lags, spread)

@@ -1,4 +1,4 @@
-"""A deeper network that begins where a shallower one ended."""
+"""A deeper network that starts from the weights of a shallower one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from itertools import groupby
 
 from torch import Tensor, nn
 
-_WAYS = {"down": 1, "up": 0}  # and scales more than there are steps between scales
-_WIDTH = ".first.bias"  # of a block: as long as the block is wide
+_WAYS = {"down": 1, "up": 0}  # and how many more scales there are than steps between scales
+_WIDTH = ".first.bias"  # of a block: its length is the width of the block
 
 
 def deepened(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
     """Weights for a new ``network`` (see `UNet`), from one of the same widths with fewer blocks at some scales.
 
-    Blocks that are new come last at their scale and change nothing, as every new `Modulated` block, so the network
-    computes what the shallower one did. None where it is no deeper one, or neighbouring scales are equally wide.
+    New blocks come last at their scale and change nothing, like every new `Modulated` block, so the network computes
+    the same as the shallower one. None if it is not deeper, or if neighbouring scales are equally wide.
 
     Source: Chen et al. (2016), Net2Net, arXiv 1511.05641 (deeper by blocks that are the identity).
     """
@@ -43,7 +43,7 @@ def _moved(weights: Mapping[str, Tensor], source: str, place: str) -> dict[str, 
 
 
 def _places(weights: Mapping[str, Tensor], way: str) -> list[list[str]]:
-    """Names of the blocks on the ``way``, by scale."""
+    """Names of the blocks on the way down or up, by scale."""
     names = [name.removesuffix(_WIDTH) for name in weights if f".{way}." in name and name.endswith(_WIDTH)]
     names.sort(key=lambda name: int(name.rpartition(".")[2]))
     return [list(run) for _, run in groupby(names, key=lambda name: len(weights[name + _WIDTH]))]

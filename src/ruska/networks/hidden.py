@@ -1,4 +1,4 @@
-"""The networks that hide from themselves the pixel they predict, by the kind a card names."""
+"""The networks that do not see the pixel they predict, by the kind named in a card."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ KINDS = ("halfplane", "shine", "udvd", "noise2void")
 
 
 def hidden_network(kind: str, spot: tuple[int, int], frames: int, outputs: int, widths: Sequence[int]) -> Any:
-    """The untrained network of this ``kind``. ``outputs`` and ``widths`` are those of halfplane, the others have one.
+    """The untrained network of this ``kind``. ``outputs`` and ``widths`` are for halfplane; the others have one output.
 
-    Raises ValueError for another kind, or where ``spot`` and ``frames`` are not odd.
+    Raises ValueError for an unknown kind, or if ``spot`` and ``frames`` are not odd.
     """
     if kind == "halfplane":
         from ruska.networks.blindspot import BlindSpotNet

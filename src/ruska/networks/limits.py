@@ -1,4 +1,4 @@
-"""How large a network may be that a card or a setting asks for. Far beyond what any training here makes."""
+"""Limits on the size of a network in a card or a setting, far beyond any training here."""
 
 WIDEST = 4096  # channels at one scale
 MOST_SCALES = 8

@@ -1,4 +1,4 @@
-"""The plain U-Net of Noise2Void, the baseline: it sees everything, so it must be trained on masked pixels."""
+"""The plain U-Net of Noise2Void, a baseline: it sees everything, so it must be trained on masked pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ruska.networks.blindspot import check_odd
 class Noise2VoidNet(nn.Module):
     """U-Net of two poolings, 32 channels at the first scale.
 
-    frames : channels of the input, odd; the middle one is predicted. ``spot`` is only carried along, for the masks.
+    frames : channels of the input, odd; the middle one is predicted. ``spot`` is only stored, for the masks.
     Called with (b, frames, Y, X), sizes multiples of 4; returns (b, 1, Y, X).
 
     Source: Krull, Buchholz & Jug (2019), "Noise2Void", CVPR, section 4. Differs: no batch normalisation.

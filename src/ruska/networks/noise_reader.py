@@ -1,8 +1,8 @@
-"""A network that reads how strong the noise of a micrograph is, where, and how sure that is.
+"""A network that reads the noise level of a micrograph, by brightness, and how certain it is.
 
-It looks at how strong each spatial frequency is in small squares (energies of the discrete cosine transform, at three
-scales), decides from the squares and what is around them which are free of structure, and takes the mean energies of
-those, in groups by brightness. What it says is on the scale of the image's own fine detail, so it knows no grey levels.
+It measures the strength of each spatial frequency in small squares (energies of the discrete cosine transform, at three
+scales), decides from the squares and their surroundings which are free of structure, and averages the energies of
+those, in groups by brightness. Its output is relative to the image's own fine detail, so it needs no grey levels.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SQUARE, STEP = 8, 4  # pixels of a square, and from one to the next
-COARSE = 4  # the lowest frequencies, each way, that are looked at in binned images
+COARSE = 4  # lowest frequencies, along each axis, that are used in binned images
 BINNINGS = (2, 4)
 RANKS = (0.1, 0.35, 0.65, 0.9)  # groups of squares by how many are darker
 LEVELS = (0.1, 0.35, 0.65, 0.9)  # groups by grey level, between the 1 % and the 99.5 % quantile
 _WIDE = 0.12  # standard deviation of a group, in either
 _DARKEST, _BRIGHTEST = 0.01, 0.995
-_FAINT = 0.02  # energy, relative to that of the fine detail, that is not told from none
+_FAINT = 0.02  # energy, relative to that of the fine detail, that counts as none
 _HEADS = 3  # choices of squares
 LAGS = 4
 GROUPS = len(RANKS) + len(LEVELS)
 BANDS = SQUARE**2 - 1 + len(BINNINGS) * (COARSE**2 - 1)
-ENERGIES = SQUARE**2 - 1  # of them, those of the image itself
-_SURE, _UNSURE = -4.0, 2.0  # logarithm of the error that is told
+ENERGIES = SQUARE**2 - 1  # number of energies of the image itself
+_SURE, _UNSURE = -4.0, 2.0  # limits of the logarithm of the error
 
 
 class Reading(NamedTuple):
-    """What the network says. Standard deviations are logarithms; each is followed by the logarithm of its usual error.
+    """The network's output. Standard deviations are logarithms; each comes with the logarithm of its typical error.
 
-    group, group_error : (b, groups) of the noise in each group. whole, whole_error : (b,) of all, root mean square.
-    lags, lags_error : (b, 4) correlation at x + 1, x + 2, y + 1, y + 2. brightness : (b, groups) mean grey level of
-    the squares that were taken. shares : (b, groups, squares) how much each square counted in a group.
+    group, group_error : (b, groups), noise in each group. whole, whole_error : (b,), noise of all, root mean square.
+    lags, lags_error : (b, 4), correlation at x + 1, x + 2, y + 1, y + 2. brightness : (b, groups), mean grey level of
+    the chosen squares. shares : (b, groups, squares), weight of each square in a group.
     """
 
     group: Tensor
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 class Squares(NamedTuple):
     """energies (b, bands, h, w), relative to the image's fine detail. mean (b, h, w) and ``scale`` (b,) in grey levels.
 
-    flat : (b, 2, h, w) share of pixels that equal their right neighbour, and that are at an end of the range.
+    flat : (b, 2, h, w), share of pixels equal to their right neighbour, and of pixels at an end of the range.
     """
 
     energies: Tensor
@@ -61,7 +61,7 @@ class Squares(NamedTuple):
 
 
 def cosines(square: int, lowest: int) -> Tensor:
-    """The ``lowest`` frequencies each way but the mean: (lowest^2 - 1, 1, square, square), each of unit energy."""
+    """The ``lowest`` frequencies along each axis, without the mean: (lowest^2 - 1, 1, square, square), unit energy."""
     k, n = torch.arange(lowest, dtype=torch.float64), torch.arange(square, dtype=torch.float64)
     basis = torch.cos(math.pi * (n[None] + 0.5) * k[:, None] / square) * math.sqrt(2 / square)
     basis[0] /= math.sqrt(2)
@@ -70,7 +70,7 @@ def cosines(square: int, lowest: int) -> Tensor:
 
 
 def squares_of(images: Tensor) -> Squares:
-    """Of ``images`` (b, 1, Y, X), float32, Y and X multiples of 16 and at least 64."""
+    """The squares of ``images`` (b, 1, Y, X), float32, Y and X multiples of 16 and at least 64."""
     lowest, highest = (f(images, (2, 3), keepdim=True) for f in (torch.amin, torch.amax))
     centred = images - images.mean((2, 3), keepdim=True)
     fine = functional.conv2d(centred, cosines(SQUARE, SQUARE).to(images), stride=STEP)
@@ -78,7 +78,7 @@ def squares_of(images: Tensor) -> Squares:
     energies = [fine.square()]
     for binning in BINNINGS:
         binned = functional.avg_pool2d(centred, binning) * binning  # white noise keeps its strength
-        reach = SQUARE - SQUARE // binning  # so that squares of all scales have one middle
+        reach = SQUARE - SQUARE // binning  # so that squares of all scales share their centres
         binned = functional.pad(binned, (reach // 2, reach - reach // 2) * 2, mode="reflect")
         coarse = functional.conv2d(binned, cosines(SQUARE, COARSE).to(images), stride=STEP // binning)
         energies.append(coarse.square()[..., :height, :width])
@@ -94,7 +94,7 @@ def squares_of(images: Tensor) -> Squares:
 
 
 def memberships(mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithm of how much each square (b, n) belongs to each group (b, groups, n); its places (b, 2, n), 0 to 1."""
+    """Logarithm of how much each square (b, n) belongs to each group (b, groups, n); its ranks (b, 2, n), 0 to 1."""
     count = mean.shape[1]
     order = mean.argsort(dim=1, stable=True)
     rank = torch.empty_like(mean).scatter_(1, order, torch.linspace(0, 1, count, device=mean.device).expand_as(mean))
@@ -107,7 +107,7 @@ def memberships(mean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class NoiseReader(nn.Module):
-    """See the module. width : channels of what looks at the squares; hidden : of what judges the groups."""
+    """See the module. width : channels of the part that examines squares; hidden : of the part that judges groups."""
 
     def __init__(self, width: int = 64, hidden: int = 128) -> None:
         super().__init__()
@@ -122,8 +122,8 @@ class NoiseReader(nn.Module):
         self.tell_whole = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 + 2 * LAGS))
         for layer in (self.tell_group, self.tell_whole[2]):
             assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.bias)
-            if not layer.weight.is_meta:  # where PyTorch would import its compiler for it, for seconds
+            if not layer.weight.is_meta:  # where there are shapes alone, `normal_` imports torch's compiler: a second
+                nn.init.zeros_(layer.bias)
                 nn.init.normal_(layer.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Reading:
@@ -153,11 +153,11 @@ class NoiseReader(nn.Module):
         features: Tensor, liking: Tensor,
     ) -> Reading:  # fmt: skip
         chosen = torch.softmax(liking[:, :, None] + member[:, None], -1)  # (b, heads, groups, squares)
-        # of all squares in the group, how large a share was taken, by each head
+        # share of the squares in the group that each head chose
         few = -torch.log(chosen.square().sum(-1)).transpose(1, 2) / 5  # (b, groups, heads)
         taken = torch.einsum("bhgn,bcn->bghc", chosen, energies)
         bands = torch.log(taken + 1e-3)  # (b, groups, heads, bands)
-        # noise is as strong everywhere, structure is not: the mean logarithm against the logarithm of the mean
+        # noise is equally strong everywhere, structure is not: the mean logarithm against the logarithm of the mean
         steady = torch.einsum("bgn,bcn->bgc", chosen[:, 0], logs) - bands[:, :, 0]
         seen = torch.einsum("bgn,bcn->bgc", chosen[:, 0], features)
         where = torch.einsum("bgn,bcn->bgc", chosen[:, 0], place)

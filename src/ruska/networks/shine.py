@@ -1,11 +1,11 @@
-"""SHINE's blind-spot network, the baseline: every layer at full width, blindness by dilated kernels without a centre.
+"""SHINE's blind-spot network, a baseline: all layers at full width, blind through dilated kernels without a centre.
 
-Ordinary 3 x 3 convolutions see r pixels around a place; a kernel without its centre, dilated by more than r plus the
-spot's half width, then looks past everything the spot hides.
+Ordinary 3 x 3 convolutions see r pixels around a position; a kernel without its centre, dilated by more than r plus the
+spot's half width, then sees past everything that the spot hides.
 
 Source: rebuilt from a description of the public SHINE system (its code is MIT; none of it is used). Differs: the spot
-may be any rectangle, one dilation an axis; frames may be any odd number; the output is not stretched to the input's
-extremes.
+may be any rectangle, with one dilation per axis; frames may be any odd number; the output is not stretched to the
+input's extremes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _conv(inside: int, outside: int, edge: int) -> nn.Conv2d:
 
 
 class _Pair(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut: sees two pixels around."""
+    """Two 3 x 3 convolutions with a shortcut: sees two pixels in each direction."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def dilations(half: int) -> list[tuple[int, int]]:
 
 
 class ShineNet(nn.Module):
-    """Predict each pixel from everything but a rectangle around it; the frames beside are seen there too.
+    """Predict each pixel from everything but a rectangle around it; neighbouring frames are seen there, too.
 
     spot, frames : as for `BlindSpotNet`. Called with (b, frames, Y, X), sizes multiples of 8; returns (b, 1, Y, X).
     """
@@ -93,7 +93,7 @@ class ShineNet(nn.Module):
         """How far away, in pixels, an input can matter; measured 159 for the largest dilations of one-pixel spots."""
         deepest = max(d[1] for d in (dilations(n // 2)[-1] for n in self.spot))
         scale = 2 ** (_SCALES - 1)
-        # pairs see 4 pixels a scale; the donut of the last; pooling and upsampling up to two of its pixels
+        # pairs see 4 pixels per scale; then the donut of the last; pooling and upsampling, up to two of its pixels
         return sum(4 * 2**s for s in range(_SCALES)) + scale * deepest + 2 * scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""UDVD, the baseline for movies: one half-plane network turned four ways, over triplets of frames.
+"""UDVD, a baseline for movies: one half-plane network, rotated four ways, over triplets of frames.
 
 Source: Sheth, Mohan, Vincent et al. (2021), "Unsupervised deep video denoising", ICCV, fig. 2. Differs: any rectangular
 spot instead of one pixel; any odd number of frames; 48 channels also on the way up.
@@ -39,7 +39,7 @@ class UdvdNet(nn.Module):
         return max(self.spot) // 2 + 1 + self.first.reach + (self.second.reach if self.second is not None else 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A quarter turn exchanges rows and columns, so how far to look past the spot depends on the turn.
+        # A quarter turn swaps rows and columns, so how far to look past the spot depends on the rotation.
         past = [self.spot[turn % 2] // 2 + 1 for turn in range(4)]
         seen = [shift_down(self._above(x.rot90(turn, (2, 3))), past[turn]).rot90(-turn, (2, 3)) for turn in range(4)]
         return self.head(torch.cat(seen, 1))

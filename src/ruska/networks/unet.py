@@ -1,8 +1,8 @@
 """The U-Net behind the priors: local, without norms over space, so that a block with its halo equals the whole.
 
-Made for throughput on processors and GPUs alike: the image is folded 2 x 2 into channels before the first
-convolution, all convolutions are dense 3 x 3 (what matrix units are fast at), and what the network is told of the
-noise enters through 1 x 1 convolutions on maps that stay one pixel large where the noise is the same everywhere.
+Made for throughput on CPUs and GPUs alike: the image is folded 2 x 2 into channels before the first convolution, all
+convolutions are dense 3 x 3 (which matrix units do fast), and the description of the noise enters through 1 x 1
+convolutions on maps that stay one pixel large if the noise is the same everywhere.
 
 Sources: Ronneberger et al. (2015), arXiv 1505.04597 (shape); Zhang et al. (2018), FFDNet, arXiv 1710.04026 (noise map,
 folding into channels); Zhang et al. (2021), DRUNet, arXiv 2008.13751 (residual blocks without norms, strided
@@ -26,13 +26,13 @@ _LEAST, _MOST = 1.0, 256.0  # of a limit; what was trained well needs 2 to 100
 
 
 class Modulated(nn.Module):
-    """Residual block: two 3 x 3 convolutions; what is known of the noise scales and shifts the middle.
+    """Residual block: two 3 x 3 convolutions; the description of the noise scales and shifts the values in between.
 
-    limit : largest value in the middle, infinite at first. Without norms, an image unlike all in training can otherwise
-        make blocks drive each other to values a hundred times as large; and so can one step of a training, whatever
-        the image: all weights of a wide block move by the learning rate at once, and what each of several blocks in a
-        row gains multiplies. So the limit follows, slowly, twice the largest value of the batches that are learned
-        from. `Bounds` sets it once more, by what a trained network needs.
+    limit : largest value in between, infinite at first. Without norms, an image unlike any in training could otherwise
+        make blocks drive each other to values a hundred times as large. So could one step of a training, whatever the
+        image: all weights of a wide block move by the learning rate at once, and the gains of several blocks in a row
+        multiply. So the limit slowly follows twice the largest value of the batches that are learned from. `Bounds`
+        sets it once more, by what a trained network needs.
     """
 
     limit: Tensor
@@ -65,9 +65,9 @@ class Modulated(nn.Module):
 
 
 class Bounds:
-    """Sets the limits of all blocks from what passes through them between ``with`` and its end.
+    """Sets the limits of all blocks from the values that pass through them inside the ``with`` statement.
 
-    Each is ``slack`` times the value that ``share`` of the passes stay below.
+    Each limit is ``slack`` times the value that a ``share`` of the passes stays below.
     """
 
     def __init__(self, network: nn.Module, slack: float = 1.5, share: float = 0.98) -> None:
@@ -75,7 +75,7 @@ class Bounds:
         self.slack, self.share = slack, share
 
     def lift(self) -> None:
-        """Without limits, as before the first training."""
+        """Remove all limits, as before the first training."""
         for block in self.blocks:
             block.limit.fill_(torch.inf)
 
@@ -97,14 +97,14 @@ class Bounds:
 
 
 class UNet(nn.Module):
-    """Image in, image out, told about the noise at every pixel.
+    """Image in, image out, with a description of the noise at every pixel.
 
     Parameters
     ----------
     inputs, outputs : channels of the image (with image conditions beside it) and of the result.
     told : channels of the map that describes the noise (or time).
     widths : channels at each scale, from 1/2 resolution downwards.
-    blocks : residual blocks at each scale, on the way down and again on the way up (the last scale has them once).
+    blocks : residual blocks at each scale, on the way down and again on the way up (once at the last scale).
 
     Called with x (b, inputs, Y, X), sizes multiples of ``multiple``, and a map (b, told, Y, X) or, where it is the
     same everywhere, (b, told, 1, 1). Returns (b, outputs, Y, X).
@@ -133,7 +133,7 @@ class UNet(nn.Module):
     @property
     def reach(self) -> int:
         """How far away, in pixels, an input can matter."""
-        reach = 2 * 2 * _FOLD  # the convolutions at both ends, and the pixels of one fold
+        reach = 2 * 2 * _FOLD  # the convolutions at both ends, and the pixels in one fold
         for level, count in enumerate(self.blocks):
             ways = 1 if level == len(self.blocks) - 1 else 2
             reach += _FOLD * 2**level * (2 * count * ways + ways)

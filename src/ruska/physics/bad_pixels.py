@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BadPixels:
-    """Pixels of the detector that always say the same, in every frame at the same places.
+    """Pixels of the detector that always have the same value, at the same places in every frame.
 
     hot, dead : share of the pixels, 0 to 1, together at most 1.
     hot_value, dead_value : what they say, on the scale of the image.

@@ -192,7 +192,7 @@ def _typical_level(planes: Sequence[NDArray[Any]]) -> NoiseLevel | None:
 
 
 def _within_reach(plane: NDArray[Any]) -> NDArray[Any]:
-    """NaN where a value is no grey level, as what was never written: a line through it would tell of nothing else."""
+    """NaN where a value is not a grey level, as where nothing was ever written: it would dominate a fitted line."""
     if plane.dtype.kind != "f":
         return plane
     low, middle, high = np.nanpercentile(plane, (1, 50, 99))

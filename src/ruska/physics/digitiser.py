@@ -1,4 +1,4 @@
-"""The analogue-to-digital converter: whole grey levels, and a range that ends."""
+"""The analogue-to-digital converter: whole grey levels within a limited range."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class Interference:
 
 
 def find_interference(plane: NDArray[Any] | Plane) -> Interference:
-    """Find the periodic interference of one whole plane (Y, X), rows scanned along X; nothing where it is not sure.
+    """Find the periodic interference of one whole plane (Y, X), rows scanned along X; nothing where it is uncertain.
 
     plane : at least 128 pixels each way, else nothing is found; any real dtype; NaN and infinite pixels are left out.
     Read in strips of rows, so it may be larger than memory. Raises GeometryError unless it is 2D.
@@ -540,7 +540,7 @@ def _ringed(power: Real) -> Real:
 def _extent(profile: _Profile, wave: Wave) -> tuple[int, int]:
     """First row of a wave and the one past its last: where taking it away begins and ends to leave less.
 
-    All rows unless what lies beyond speaks against it clearly, and is a small part: an information bar.
+    All rows, unless those beyond clearly differ and are a small part: a data bar.
     """
     cells = profile.of_wave(wave)
     gain = (profile.weights * (2 * profile.steps * cells - np.square(cells))).sum(1)

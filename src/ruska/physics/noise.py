@@ -1,4 +1,4 @@
-"""Noise models that can be simulated and whose variance is known."""
+"""Noise models that can be simulated, with a known variance."""
 
 from __future__ import annotations
 

@@ -73,10 +73,10 @@ class NoiseEstimate:
         if not self.correlated:
             return "The noise is independent from pixel to pixel."
         if abs(x - y) < _ANISOTROPY:
-            return ("Neighbours share noise along rows and columns alike, as after smoothing or resampling: a denoiser "
-                    f"must work as if against white noise of about {self.white_equivalent_std:.3g}.")  # fmt: skip
+            return ("Neighbours share noise along rows and columns alike, as after smoothing or resampling: to a "
+                    f"denoiser it is like white noise of about {self.white_equivalent_std:.3g}.")  # fmt: skip
         axis, lag = ("row", x) if x > y else ("column", y)
-        return (f"Neighbours in a {axis} share noise (correlation {lag:.2f}): a denoiser must work as if against white "
+        return (f"Neighbours in a {axis} share noise (correlation {lag:.2f}): to a denoiser it is like white "
                 f"noise {self.white_equivalent_std / max(self.std, 1e-30):.1f} times as strong.")  # fmt: skip
 
     def scaled(self, factor: float) -> NoiseEstimate:

@@ -93,7 +93,7 @@ class _Canvas:
         self.taken = np.zeros(self.size, dtype=bool)  # where an organelle lies already
 
     def smooth_field(self, scale_nm: float, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """Gaussian random field of unit variance whose grain is ``scale_nm`` wide."""
+        """Gaussian random field of unit variance with grains ``scale_nm`` wide."""
         from scipy.ndimage import gaussian_filter, zoom
 
         size = size or self.size

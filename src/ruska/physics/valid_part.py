@@ -1,4 +1,4 @@
-"""The part of a plane that can be looked at whole: no empty border in it, single invalid pixels mended."""
+"""The part of a plane without its empty border, with single invalid pixels mended."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Joins source, recipe, method, engine and sinks. Every user interface makes a `Request` and calls `run`.
 
-Everything is imported when it is first used, so that the help of a command is immediate. What a shell needs of the
-rooms below, it is handed here: the registry of ``methods``, and how memory and JSON are written.
+Everything is imported on first use, so that the help of a command is immediate. A user interface gets what it needs
+from the packages below here: the registry of ``methods``, and the text form of memory sizes and JSON.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from ruska.engine.memory import format_bytes
     from ruska.pipeline.calls import deblur, denoise, evaluate, isotropic, register, superres, train
     from ruska.pipeline.context import Context, Here, progress_of
+    from ruska.pipeline.detector import correct_detector
     from ruska.pipeline.door import TOOLS, Tool, record_of, run
     from ruska.pipeline.evaluating import Evaluation
     from ruska.pipeline.inspect import describe, foresee, predict_job
-    from ruska.pipeline.opening import as_image, correct_detector, open_input, open_inputs
+    from ruska.pipeline.opening import as_image, open_input, open_inputs
     from ruska.pipeline.prepare import Prepared
     from ruska.pipeline.request import Blank, Input, Request, RunOptions
     from ruska.pipeline.restore import Result
@@ -36,7 +37,7 @@ _HOMES = {
     "TOOLS": "door",
     "Tool": "door",
     "as_image": "opening",
-    "correct_detector": "opening",
+    "correct_detector": "detector",
     "deblur": "calls",
     "denoise": "calls",
     "describe": "inspect",

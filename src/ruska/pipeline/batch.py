@@ -1,166 +1,298 @@
-"""What results are called: of one image, and of a folder of them so that no two share a file."""
+"""Many images one after the other in one process: the same request for each, and a bad one does not stop the others.
+
+batch = plan(request, ["day1/*.tif", "b.mrc"], Path("out"))
+for outcome in run(batch):
+    print(outcome.file, outcome.state)
+"""
 
 from __future__ import annotations
 
+import errno
+import gc
+import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-from unicodedata import normalize
+from time import perf_counter
+from typing import Any, Literal
 
-from ruska.errors import OutputError
+from ruska import methods
+from ruska.engine.allocator import give_back_freed_memory
+from ruska.errors import JobCancelledError, OutputError, RuskaError
+from ruska.methods.settings import parse
+from ruska.pipeline.context import Context, Here, progress_of
+from ruska.pipeline.gathering import Found, gather
+from ruska.pipeline.output_names import Named, default_output, name_key, named_apart, named_folder, said, with_its_name
+from ruska.pipeline.request import Input, Request
 
-if TYPE_CHECKING:
-    from ruska.pipeline.request import Request
-
-_MOST_NAMED = 5
-_MARKS = {"denoise": "denoised", "deblur": "deblurred"}
+State = Literal["done", "skipped", "failed", "foreseen"]
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @dataclass(frozen=True)
-class Named:
-    """An image and the name of its result.
+class Batch:
+    """What is to be done, in order.
 
-    usual : what the result of this image alone is called. whole : files beside it begin with its whole name.
+    each : every image as it is opened, and its request with the output. folder : of the results, None where they go
+    beside the images. notes : what was left out, and what is called otherwise than usual.
     """
 
-    file: Path
-    usual: str
-    output: str
-    whole: bool = False
+    each: tuple[tuple[str, Request], ...]
+    folder: Path | None
+    notes: tuple[str, ...] = ()
 
 
-def named_apart(files: Sequence[Path], samples: int = 0) -> list[Named]:
-    """A name for the result of each of ``files``, which lie in one folder.
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
 
-    The usual one (``img.tif`` of ``img.tif``, and of ``img.tif.gz`` alone), unless two images have the same: then it
-    goes to the one that is called so itself, or else to the first in the order of their letters, and the others add a
-    suffix to their whole name (``img.tif.gz.tif``). Where records, reports or ``samples`` would have one name, they
-    begin with the whole name of the result (``a.mrc.record.json`` and ``a.tif.record.json``).
-
-    Upper and lower case, and the ways to compose a letter, count as one: some disks do not tell them apart. The order
-    of ``files`` does not matter. Raises OutputError where even so two would share a file.
+    state : done; skipped, as it was done before; failed; or foreseen by a dry run. record : of its run, also where that
+    was earlier; of a dry run what `inspect.foresee` tells. report : HTML. seconds : it took now, opening included.
+    error : why it failed.
     """
-    found = _outputs(files)
-    while shared := _sharing(found, samples):
-        if all(one.whole for one in shared):
-            names = ", ".join(one.file.name for one in shared[:_MOST_NAMED])
-            raise OutputError(shared[0].file.parent, f"holds {names}, whose results would share a file",
-                              "Keep them in folders of their own.")  # fmt: skip
-        found = [replace(one, whole=True) if one in shared else one for one in found]
-    return found
+
+    file: str
+    output: Path
+    state: State
+    record: Mapping[str, Any] = field(default_factory=dict)
+    report: Path | None = None
+    seconds: float = 0.0
+    error: Exception | None = None
 
 
-def _outputs(files: Sequence[Path]) -> list[Named]:
-    from ruska.report import Beside
+def plan(
+    request: Request, words: Sequence[str], output: Path | None = None, *, folders: bool = False,
+    recursive: bool = False,
+) -> Batch:  # fmt: skip
+    """A request for each image that ``words`` name, with outputs that share no file. Nothing is opened or written.
 
-    usual = {file: default_output(str(file)).name for file in files}
-    ordered = sorted(files, key=lambda file: file.name)
-    owner: dict[str, Path] = {}
-    for file in sorted(ordered, key=lambda file: usual[file] != file.name):
-        owner.setdefault(_key(usual[file]), file)
-    taken = {_key(name) for file in files for name in (usual[file], file.name)}
-    other: dict[Path, str] = {}
-    for file in ordered:
-        if owner[_key(usual[file])] is not file:
-            other[file] = _free(file.name, Beside(Path(usual[file])).suffix, taken)
-            taken.add(_key(other[file]))
-    return [Named(file, usual[file], other.get(file, usual[file])) for file in files]
+    request : without an image, or with any as its input, whose axes and voxel size hold for all. words, folders,
+    recursive : see `gathering.gather`. output : folder for the results, which go beside their images where it is None;
+    those of the images of a whole folder into one beside that folder.
 
-
-def _free(name: str, suffix: str, taken: set[str]) -> str:
-    """``name`` with ``suffix``, and a number where that is taken."""
-    wanted, number = name + suffix, 2
-    while _key(wanted) in taken:
-        wanted, number = f"{name}.{number}{suffix}", number + 1
-    return wanted
-
-
-def _sharing(found: Sequence[Named], samples: int) -> list[Named]:
-    """Those that would write a file of another's name: the results may go where the images are."""
-    written = [_files(one, samples) for one in found]
-    count = Counter(key for keys in written for key in keys)
-    images = {_key(one.file.name) for one in found}
-    return [
-        one
-        for one, keys in zip(found, written, strict=True)
-        if any(count[key] > 1 for key in keys) or keys & (images - {_key(one.file.name)})
-    ]
-
-
-def _files(one: Named, samples: int) -> set[str]:
-    """All that would be written for an image."""
-    from ruska.pipeline.samples import companions
-    from ruska.report import Beside
-
-    names = Beside(Path(one.output), one.whole)
-    return {_key(file.name) for file in (names.target, names.record, *names.reports, *companions(names, samples))}
-
-
-def _key(name: str) -> str:
-    """Equal for names that one disk or another takes for the same."""
-    return normalize("NFC", normalize("NFD", name).casefold())
-
-
-def default_output(file: str, task: str | None = None) -> Path:
-    """Beside the input (here, when that is on a server), same format where Ruska writes it, TIFF otherwise.
-
-    Its name ends as the task says; without one it is the input's own.
+    Images of one name from different folders keep these folders in ``output``. Raises SettingsError for what would be
+    wrong with every image, InputError for a pattern without matches or a folder without images, OutputError where
+    ``output`` can be no folder, or names cannot be told apart.
     """
-    from ruska.io import is_url, split_inner
+    if not request.each("image"):
+        request = request.model_copy(update={"inputs": {"image": Input(path="any"), **request.inputs}})
+    _check(request)
+    if output is not None:
+        _check_folder(output)
+    found, notes = gather(words, request.task, folders=folders, recursive=recursive, skip=output)
+    images = dict(zip(_labels(found), found, strict=True))
+    into = _folders(images, request.task, output)
+    named: dict[Path, Named] = {}
+    for folder in dict.fromkeys(into.values()):
+        own = [label for label in images if into[label] == folder]
+        apart = named_apart(own, request.run.samples, request.task if _is_beside(images[own[0]], output) else None)
+        named |= dict(zip(own, apart, strict=True))
+        notes += [line] if (line := said(apart)) else []
+    each = tuple(
+        (one.source, _request_of(request, one.source, into[label] / named[label].output, named[label].whole))
+        for label, one in images.items()
+    )
+    homes = {named_folder(one.home, request.task) for one in images.values() if one.home is not None}
+    alone = homes.pop() if len(homes) == 1 and all(one.home is not None for one in found) else None
+    return Batch(each, output or alone, tuple(notes))
+
+
+def _check(request: Request) -> None:
+    """Raise now what every image would be refused for."""
+    from ruska.pipeline.restore import check_request, with_model
+
+    request = with_model(request)
+    check_request(request)
+    if request.method != "auto":
+        parse(methods.about(request.method).record, request.method, request.settings)
+
+
+def _check_folder(output: Path) -> None:
+    from ruska.io.folder import is_store
     from ruska.io.registry import format_of_name
 
-    path, _ = split_inner(file)
-    if is_url(file):
-        path = Path(path.name.partition("?")[0])
-    known = format_of_name(path)
-    suffix, stem = ".tif", path.name if path.is_dir() else path.stem
-    if known is not None:
-        found = max((s for s in known.suffixes if path.name.lower().endswith(s)), key=len)
-        stem = path.name[: -len(found)]
-        if known.writes and known.name != "picture":
-            suffix = path.name[-len(found) :]
-    return path.with_name(stem + _mark(task) + suffix)
+    there = os.path.isdir(output)
+    if there and is_store(output):
+        raise OutputError(output, "is an image store, not a folder for results", "Choose another folder.")
+    if not there and (os.path.exists(output) or format_of_name(output) is not None):
+        raise OutputError(output, "is the name of one file, and the results of a batch go into a folder",
+                          "Name a folder: -o results/.")  # fmt: skip
 
 
-def named_folder(folder: Path, task: str) -> Path:
-    """Where the results of a folder of images go, unless told otherwise."""
-    return folder.with_name(folder.name + _mark(task))
-
-
-def _mark(task: str | None) -> str:
-    return "" if task is None else f"_{_MARKS.get(task, task)}"
-
-
-def requests_of(request: Request, folder: Path) -> tuple[list[tuple[Named, Request]], str | None]:
-    """A request for every image of ``folder``, with outputs that share no file; and a line on what is named apart.
-
-    ``request`` : of any image of them; its output is the folder for the results.
-    """
-    from ruska.io.folder import members
-
-    assert request.output is not None
-    found = named_apart(members(folder, every_format=True), request.run.samples)
-    made = []
+def _labels(found: Sequence[Found]) -> list[Path]:
+    """A path for each image, no two alike, by which its result is named: its own, where it is a file or a folder."""
+    several = Counter(one.file for one in found)
+    labels: list[Path] = []
     for one in found:
-        image = request.each("image")[0].model_copy(update={"path": str(one.file)})
-        run = request.run.model_copy(update={"whole_names": one.whole})
-        changes = {"inputs": {**request.inputs, "image": image}, "run": run,
-                   "output": str(Path(request.output) / one.output)}  # fmt: skip
-        made.append((one, request.model_copy(update=changes)))
-    return made, said(found)
+        label = _label(one, several[one.file] > 1)
+        number = 2
+        while label in labels:
+            label, number = label.with_name(f"{number}_{label.name}"), number + 1
+        labels.append(label)
+    return labels
 
 
-def said(found: Sequence[Named]) -> str | None:
-    """In a line, what is called otherwise than usual; None where nothing is."""
-    renamed = [f"{one.file.name} -> {one.output}" for one in found if one.output != one.usual]
-    whole = [one.output for one in found if one.whole]
-    parts = [_some(renamed)] if renamed else []
-    parts += [f"records and reports by their whole names: {_some(whole)}"] if whole else []
-    return f"Named apart: {'; '.join(parts)}." if parts else None
+def _label(one: Found, several: bool) -> Path:
+    """several : other images lie in the same file, so that what is inside tells them apart."""
+    if one.file is None:
+        return Path(default_output(one.source).name)
+    path = with_its_name(one.file)
+    inner = one.source[len(str(one.file)) :].strip(":/") if several else ""
+    return path.with_name("_".join([path.stem, *inner.split("/")]) + path.suffix) if inner else path
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join([*names[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
+def _is_beside(one: Found, output: Path | None) -> bool:
+    """Whether the result goes beside its image."""
+    return output is None and one.home is None
+
+
+def _folders(images: Mapping[Path, Found], task: str, output: Path | None) -> dict[Path, Path]:
+    """The folder for the result of every image."""
+    into = {}
+    for label, one in images.items():
+        home = output or (label.parent if one.home is None else named_folder(one.home, task))
+        into[label] = home / one.place
+    if output is None or not _names_clash(into):
+        return into
+    parents = {label: os.path.abspath(label.parent) for label in images}
+    try:
+        common = os.path.commonpath(list(parents.values()))
+    except ValueError:  # drives of Windows
+        common = ""
+    return {label: output / (os.path.relpath(parent, common) if common else _without_anchor(parent))
+            for label, parent in parents.items()}  # fmt: skip
+
+
+def _without_anchor(parent: str) -> Path:
+    path = Path(parent)
+    return Path(path.drive.strip(":\\/").replace("\\", "_"), *path.parts[1:])
+
+
+def _names_clash(into: Mapping[Path, Path]) -> bool:
+    """Whether images of different folders would give results of one name in one folder."""
+    owners: dict[tuple[Path, str], str] = {}
+    for label, folder in into.items():
+        parent = os.path.abspath(label.parent)
+        if owners.setdefault((folder, name_key(default_output(str(label)).name)), parent) != parent:
+            return True
+    return False
+
+
+def _request_of(request: Request, source: str, target: Path, whole_names: bool) -> Request:
+    image = request.each("image")[0].model_copy(update={"path": source})
+    run = request.run.model_copy(update={"whole_names": whole_names})
+    return request.model_copy(update={"inputs": {**request.inputs, "image": image}, "run": run, "output": str(target)})
+
+
+def run(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
+    """Restore one image after the other; what was done before is skipped, and what an interrupted run began is resumed.
+
+    An image that fails is told as its outcome. When the disk is full, the rest is not begun; when ``context`` cancels,
+    or Ctrl-C does, that is raised. The same batch goes on where it stopped.
+    """
+    from ruska.pipeline.opening import open_inputs
+    from ruska.pipeline.restore import restore
+
+    def one(file: str, request: Request, told: Context) -> Outcome:
+        images = open_inputs(request)
+        if (before := _skipped(file, request, images)) is not None:
+            return before
+        _make_folder(Path(str(request.output)).parent)
+        result = restore(request, images, told)
+        return Outcome(file, Path(str(request.output)), "done", {**result.record}, result.report)
+
+    return _one_by_one(batch, context or Here(), one)
+
+
+def foresee(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
+    """What `run` would do with each image, without doing or writing anything."""
+    from ruska.pipeline.inspect import foresee as foresee_one
+    from ruska.pipeline.opening import open_inputs
+
+    def one(file: str, request: Request, told: Context) -> Outcome:
+        before = _skipped(file, request, open_inputs(request))
+        return before or Outcome(file, Path(str(request.output)), "foreseen",
+                                 foresee_one(request, told, makes_folder=True))  # fmt: skip
+
+    return _one_by_one(batch, context or Here(), one)
+
+
+def _one_by_one(batch: Batch, context: Context, act: Callable[[str, Request, Context], Outcome]) -> Iterator[Outcome]:
+    with _network_kept(batch, context):
+        yield from _each(batch, context, act)
+
+
+def _network_kept(batch: Batch, context: Context) -> AbstractContextManager[None]:
+    """Where this process is the batch's own, the network of the prior is loaded once for all images."""
+    method = batch.each[0][1].method if batch.each else None
+    if not context.own_process or method is None or not (method == "auto" or methods.takes_prior(method)):
+        return nullcontext()
+    from ruska.methods.prior import one_network
+
+    return one_network()
+
+
+def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context], Outcome]) -> Iterator[Outcome]:
+    for number, (file, request) in enumerate(batch.each, 1):
+        started = perf_counter()
+        told = _numbered(context, f"file {number} of {len(batch.each)}")
+        try:
+            progress_of(told)("opening", 0, 1)
+            outcome = act(file, request, told)
+        except JobCancelledError:
+            raise
+        except Exception as error:  # of any kind: the others shall not wait for somebody who mends it
+            outcome = Outcome(file, Path(str(request.output)), "failed", error=_light(error))
+        if outcome.report is not None and outcome.state == "done":
+            _let_go()
+        yield replace(outcome, seconds=perf_counter() - started)
+        if outcome.error is not None and _disk_is_full(outcome.error):
+            return
+
+
+def _let_go() -> None:
+    """Of an image, before the next: figures of reports are circles of references, and 12 MB each would pile up."""
+    gc.collect()
+    give_back_freed_memory()
+
+
+def _numbered(context: Context, which: str) -> Here:
+    """``context``, told which image it is."""
+
+    def event(stage: str, done: int, total: int, note: str = "") -> None:
+        context.event(f"{which}: {stage}", done, total, note)
+
+    return Here(event, context.cancelled, context.folder, context.memory_bytes, context.workers, context.own_process)
+
+
+def _skipped(file: str, request: Request, images: Mapping[str, Any]) -> Outcome | None:
+    from ruska.pipeline.earlier import finished_before
+    from ruska.pipeline.restore import with_model
+
+    before = finished_before(with_model(request), images)
+    if before is None:
+        return None
+    return Outcome(file, before.names.target, "skipped", before.record, before.report)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+
+
+def _light(error: Exception) -> Exception:
+    """An error without its traceback, which would keep an image in memory; of a fault it tells where."""
+    found: BaseException | None = error
+    while isinstance(error, RuskaError) and found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error
+
+
+def _disk_is_full(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, RuskaError) else error
+    return isinstance(cause, OSError) and cause.errno in _FULL

@@ -48,7 +48,7 @@ def denoise(
 
     Raises
     ------
-    RuskaError : one of its kinds, naming the file or setting, what was found and the way out.
+    RuskaError : of some kind; it names the file or setting, what was found and the way out.
     """
     return _restored("denoise", image, output, method, settings, progress, options)
 
@@ -68,10 +68,10 @@ def deblur(
 ) -> Result:
     """Undo a blur of ``sigma`` pixels (Gaussian), or of the point spread function in the file ``psf``, in every slice.
 
-    blind : the blur is not known, and to be found within a family: ``gaussian``, ``defocus`` (an even disc),
-        ``astigmatic`` (an elliptic Gaussian) or ``free``. The record's settings and notes say what was found; an image
-        in which no blur is found comes back as it was.
-    operator : an instrument of your own, ``path/to/file.py:Name``: see docs/extending.md. The file is run.
+    blind : estimate an unknown blur within a family: ``gaussian``, ``defocus`` (a uniform disc), ``astigmatic`` (an
+        elliptic Gaussian) or ``free``. The record's settings and notes say what was found; an image in which no blur
+        is found is returned unchanged.
+    operator : your own forward model, ``path/to/file.py:Name``: see docs/extending.md. The file is executed.
     method : ``deblur`` (the prior), or ``richardson-lucy``. settings : of the method (see `docs/methods.md`); the rest
         as for `denoise`.
     """
@@ -89,7 +89,7 @@ def superres(
     progress: Progress | None = None,
     **options: Any,
 ) -> Result:
-    """Pixels ``scale`` times finer along Y and X; pixel size and origin follow. The rest as for `denoise`."""
+    """Make pixels ``scale`` times finer along Y and X; pixel size and origin follow. The rest as for `denoise`."""
     given = {**(settings or {}), "scale": str(scale)}
     return _restored("superres", image, output, "superres", given, progress, options)
 
@@ -103,11 +103,11 @@ def isotropic(
     progress: Progress | None = None,
     **options: Any,
 ) -> Result:
-    """As many slices as make voxels as deep as they are wide.
+    """Add slices until voxels are isotropic.
 
-    factor : slice distance over pixel size; told from the voxel size when None. The rest as for `denoise`.
+    factor : slice distance over pixel size; taken from the voxel size when None. The rest as for `denoise`.
 
-    Raises GeometryError where the voxel size does not tell, or says that the voxels are isotropic already.
+    Raises GeometryError where the voxel size is unknown, or the voxels are isotropic already.
     """
     given = {**(settings or {}), **({} if factor is None else {"factor": str(factor)})}
     return _restored("isotropic", image, output, "isotropic", given, progress, options)
@@ -128,7 +128,7 @@ def register(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, put the slices of a stack in order.
+    """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, align the slices of a stack.
 
     See `pipeline.registering.register` for the parameters.
     """
@@ -151,7 +151,7 @@ def evaluate(
     apart: int | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
-    """Score a restored image against the truth, against the noisy image it came from, or by itself.
+    """Score a restored image against the truth or its noisy input, or on its own.
 
     See `pipeline.evaluating.evaluate` for the parameters.
     """
@@ -168,12 +168,13 @@ def train(
     *,
     method: str = "blindspot",
     settings: Mapping[str, Any] | None = None,
+    memory: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelCard | None:
     """Train ``method`` on all ``images`` (or files, or folders of them) and write the model into the folder ``output``.
 
-    See `pipeline.training.train` for what becomes of it.
+    See `pipeline.training.train` for what the folder holds, and how to resume.
     """
     given, data = {}, []
     for k, image in enumerate(images):
@@ -183,20 +184,20 @@ def train(
             given[f"data{k}"] = as_image(image)
             data.append(Input(array=f"data{k}"))
     request = Request(task="train", method=method, settings=as_json(settings or {}), inputs={"data": tuple(data)},
-                      output=os.fspath(output), run=RunOptions(overwrite=overwrite))  # fmt: skip
+                      output=os.fspath(output), run=RunOptions(memory=memory, overwrite=overwrite))  # fmt: skip
     found: ModelCard | None = run(request, watched_by(progress), given=given)
     return found
 
 
 def watched_by(progress: Progress | None) -> Context:
-    """A context of this process that tells a function."""
+    """A context in this process that reports to ``progress``."""
     if progress is None:
         return Here()
     return Here(event=lambda stage, done, total, note="": progress(stage, done, total))
 
 
 def as_json(value: Any) -> Any:
-    """What Python callers give (paths, fractions, numbers of NumPy) as JSON has it."""
+    """Convert what Python callers pass (paths, fractions, NumPy numbers) to JSON types."""
     if isinstance(value, Mapping):
         return {str(name): as_json(inner) for name, inner in value.items()}
     if isinstance(value, tuple | list | np.ndarray):

@@ -1,4 +1,4 @@
-"""Files that claim far more than they hold: what to say of them, and what is not begun."""
+"""Nearly empty files, which declare far more pixels than they store: how they are reported, and refused as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST_REGION = 1 << 32  # voxels
 
 
 def claim(image: Image) -> str | None:
-    """What ``image`` claims and holds, in a sentence; None unless it is little more than a claim."""
+    """What ``image`` declares and stores, in a sentence; None unless it is nearly empty."""
     found = _found(image)
     return None if found is None else _sentence(image, found)
 
@@ -27,21 +27,25 @@ def _found(image: Image) -> Held | None:
 
 def _sentence(image: Image, found: Held) -> str:
     shape = " x ".join(map(str, image.shape))
-    return f"the file claims {shape} {image.dtype} pixels and holds {_count(found)}"
+    return f"the file declares {shape} {image.dtype} pixels but stores {_count(found)}"
 
 
 def _count(found: Held) -> str:
     if found.chunks == 1:
         return "none of them"
-    return f"{found.count or 'none'} of the {found.chunks} chunks that they take"
+    return f"{found.count or 'none'} of their {found.chunks} chunks"
 
 
 def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Mapping[str, slice] | None]:
-    """``image`` and region as they are; of a file that is little more than a claim, the region as an image of its own.
+    """``image`` and ``roi`` unchanged; of a nearly empty file, the region cropped to an image of its own.
 
-    Raises InputError where such a file would have to be gone through as a whole.
+    So is a region of a frame whose detector references cover that region only.
+
+    Raises InputError where a nearly empty file would have to be read as a whole.
     """
     found = _found(image)
+    if found is None and roi and getattr(image.data, "covers", None) is not None:
+        return crop(image, roi), None
     if found is None:
         return image, roi
     part = crop(replace(image, mask=None), roi) if roi else image
@@ -49,12 +53,12 @@ def worked_on(image: Image, roi: Mapping[str, slice] | None) -> tuple[Image, Map
         box = found.boxes[0] if found.boxes else tuple(slice(0, min(n, 64)) for n in image.shape)
         region = ",".join(f"{a}={part.start}:{part.stop}" for a, part in zip(image.axes, box, strict=True))
         raise InputError(image.name, f"is nearly empty: {_sentence(image, found)}",
-                         f"Name the part that you want, e.g. --roi {region}.")  # fmt: skip
+                         f"Choose the region that you want, e.g. --roi {region}.")  # fmt: skip
     return (crop(image, roi) if roi else image), None
 
 
 def refuse_claim(image: Image) -> None:
-    """Raises InputError for a file that is little more than a claim."""
+    """Raise InputError for a file that is nearly empty."""
     said = claim(image)
     if said is not None:
-        raise InputError(image.name, f"is nearly empty: {said}", "Copy the part that is there to a file of its own.")
+        raise InputError(image.name, f"is nearly empty: {said}", "Copy the stored part to a file of its own.")

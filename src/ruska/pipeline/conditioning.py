@@ -1,6 +1,6 @@
-"""What is mended of an image before it is restored: pixels that are far off from all around them, and interference.
+"""What is corrected in an image before it is restored: pixels far off from their neighbours, and interference.
 
-A hot pixel or an X-ray hit is no noise of the kind that a denoiser expects, and becomes a star with rings.
+A hot pixel or an X-ray hit is not the noise that a denoiser expects: it would become a star with rings.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     Box = tuple[slice, ...]
 
 _MARGIN = OUTLIER_REACH + REPAIR_REACH
-_STRIP = 1 << 18  # pixels that are looked at at once
+_STRIP = 1 << 18  # pixels examined at once
 _PLANES, _MOST_PLANES = 5, 15  # of a channel whose noise is measured, and of all channels together
 
 
 @dataclass
 class Tally:
-    """How many outliers there are, once they were counted.
+    """How many outliers were counted.
 
-    hot, dead : far brighter, and far darker, than all around. of : pixels that were looked at. whole : all there are.
+    hot, dead : far brighter, and far darker, than all around. of : pixels examined so far. whole : pixels in all.
     """
 
     whole: int
@@ -60,18 +60,18 @@ class Tally:
 
     @property
     def clean(self) -> bool:
-        """Whether every pixel was looked at, and none is an outlier."""
+        """Whether every pixel was examined and none is an outlier."""
         return self.of >= self.whole and not self.found
 
 
 @dataclass(frozen=True, eq=False)
 class MendedArray(ChangedArray):
-    """An array (.., Y, X) in which outliers are the median of their neighbours, found in what is read.
+    """An array (.., Y, X) that replaces outliers by the median of their neighbours as it is read.
 
-    It reads a few pixels more on each side, so what it gives does not depend on how the array is cut into boxes.
+    It reads a few more pixels on each side, so the values do not depend on how the array is cut into boxes.
 
-    limits : what outliers must pass, by channel; None: none are looked for there. channel_axis : of the array,
-    None where it has one channel. mask : True where a pixel is valid, of the array's shape or broadcast to it, or None.
+    limits : what outliers must exceed, by channel; None: the channel is left alone. channel_axis : of the array, None
+    where it has one channel. mask : True where a pixel is valid, of the array's shape or broadcast to it, or None.
     """
 
     limits: tuple[OutlierLimits | None, ...]
@@ -92,7 +92,7 @@ class MendedArray(ChangedArray):
             both = strip.hot | strip.dead
             if not both[strip.core].any():
                 continue
-            if not mended:  # what was read may be the array of somebody else
+            if not mended:  # what was read may be somebody else's array
                 values, mended = values.copy(), True
             changed = strip.values.copy()
             mend_outliers(changed, both, strip.valid)
@@ -108,7 +108,7 @@ class MendedArray(ChangedArray):
         return found
 
     def _read(self, box: Box) -> tuple[NDArray[Any], tuple[slice, slice]]:
-        """What is stored in a box and around it, and where in it, along Y and X, the box lies."""
+        """The stored values of a box and its margin, and where in them, along Y and X, the box lies."""
         wide, inner = self._wide(box)
         return np.asarray(self.array[wide]), inner
 
@@ -122,7 +122,7 @@ class MendedArray(ChangedArray):
         return tuple(wide), (inner[0], inner[1])
 
     def _strips(self, box: Box, raw: NDArray[Any], inner: tuple[slice, slice]) -> Iterator[_Strip]:
-        """Rows of one plane after the other, each with what surrounds it, so that little memory is taken at once."""
+        """Strips of rows, plane by plane, each with its margin, so that little memory is used at once."""
         valid = None if self.mask is None else BroadcastMask(self.mask, self.shape)[self._wide(box)[0]]
         rows, columns = inner
         step = max(1, _STRIP // raw.shape[-1])
@@ -143,7 +143,7 @@ class MendedArray(ChangedArray):
 
 @dataclass(frozen=True, eq=False)
 class _Strip:
-    """Some rows of a plane and what surrounds them.
+    """Some rows of a plane, with their margin.
 
     target : where the rows lie in the box. core : where they lie in ``values``. valid : None where everything is.
     """
@@ -158,7 +158,7 @@ class _Strip:
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """True where a pixel of ``array`` is an outlier, found when it is read."""
+    """True where a pixel of ``array`` is an outlier, worked out as it is read."""
 
     array: MendedArray
 
@@ -202,7 +202,7 @@ class ValidArray:
 
 
 class _CountingSource(ArraySource):
-    """A mended source that counts what is mended in it, as it is read from one end to the other."""
+    """A mended source that counts the outliers while it is read from one end to the other."""
 
     def read(self, box: Box) -> NDArray[Any]:
         cleaned = self.array if isinstance(self.array, CleanedArray) else None
@@ -216,10 +216,10 @@ class _CountingSource(ArraySource):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What was done to an image before it is restored.
+    """What was corrected in an image before it is restored.
 
-    asked : of `RunOptions.outliers`. mended : the array that mends; None where outliers are left, or not looked for.
-    cleaned : the array that takes periodic interference away; None where it is left.
+    asked : the value of `RunOptions.outliers`. mended : the array without outliers; None where they are left, or not
+    looked for. cleaned : the array without periodic interference; None where it is left.
     """
 
     asked: str = "mend"
@@ -227,7 +227,7 @@ class Conditions:
     cleaned: CleanedArray | None = None
 
     def counting(self, source: ArraySource) -> ArraySource:
-        """``source``, of the conditioned image, which counts while every pixel of it is read once."""
+        """``source``, of the conditioned image, counting outliers while every pixel is read once."""
         return source if self.mended is None else _CountingSource(source.array, source.axes)
 
     def facts(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class Conditions:
         return {"found": tally.found, "of": tally.of, "hot": tally.hot, "dead": tally.dead, "mended": True}
 
     def sentences(self) -> tuple[str, ...]:
-        """For the user: mostly nothing."""
+        """What to tell the user; usually nothing."""
         return (*self._of_outliers(), *(() if self.cleaned is None else (sentence_of(self.cleaned.found),)))
 
     def _of_outliers(self) -> tuple[str, ...]:
@@ -250,10 +250,10 @@ class Conditions:
             return ()
         tally = self.mended.tally
         kinds = [f"{count} {name}" for count, name in ((tally.hot, "hot"), (tally.dead, "dead")) if count]
-        of = f"{tally.of}" if tally.of >= tally.whole else f"the {tally.of} that were looked at"
-        are, were = ("pixels stand", "were") if tally.found > 1 else ("pixel stands", "was")
-        return (f"{' and '.join(kinds)} {are} out far from all around (of {of}) and {were} mended before restoring; "
-                "--keep-outliers leaves them",)  # fmt: skip
+        of = f"{tally.of}" if tally.of >= tally.whole else f"the {tally.of} examined"
+        noun, were = ("pixels", "were") if tally.found > 1 else ("pixel", "was")
+        return (f"{' and '.join(kinds)} {noun} (of {of}) {were} replaced by the median of the neighbours before "
+                "restoring; pass --keep-outliers to leave them",)  # fmt: skip
 
     def remembered(self) -> dict[str, Any] | None:
         """What a resumed run needs to know, JSON-like."""
@@ -266,7 +266,7 @@ class Conditions:
         return kept or None
 
     def marks(self, part: Image) -> LazyArray | None:
-        """True where a pixel of the conditioned image, or of a region of it, was mended; None where none was."""
+        """True where a pixel of the conditioned image, or of a region of it, was mended; None if none was."""
         if self.mended is None or not self.mended.tally.found:
             return None
         marks = Marks(self.mended)
@@ -276,12 +276,12 @@ class Conditions:
 def conditioned(
     image: Image, options: RunOptions, remembered: Mapping[str, Any] | None = None
 ) -> tuple[Image, Conditions]:
-    """The image as it is to be restored, read lazily, and what was done to it.
+    """The image ready to be restored, read lazily, and what was corrected in it.
 
-    remembered : of the same job, which was interrupted.
+    remembered : `Conditions.remembered` of the same job, when it resumes.
 
-    Outliers are mended in pictures of at least 64 x 64 pixels in which there is noise; labels and masks stay. Then
-    periodic interference is taken away, where that was asked for.
+    Outliers are mended in images of at least 64 x 64 pixels that have noise; labels and masks stay as they are. Then
+    periodic interference is removed, where that was asked for.
     """
     image, conditions = _mended(image, options, remembered)
     if options.interference == "remove":

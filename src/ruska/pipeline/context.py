@@ -1,4 +1,4 @@
-"""`Context`: what a run is given from outside. It tells how far it is, and asks whether to go on."""
+"""`Context`: what a run is given from outside. Through it, a run reports progress and asks whether to go on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Context(Protocol):
-    """Asked between blocks, between the steps of a training, and while a result is written.
+    """Called between blocks, between training steps, and while a result is written.
 
-    folder : where a job keeps its files, None where it has none. memory_bytes, workers : limits that no request may
-    pass, None where there are none. own_process : nothing else runs in this process, so freed memory may stay in it.
+    folder : where a job keeps its files, or None. memory_bytes, workers : limits that no request may exceed, or None.
+    own_process : nothing else runs in this process, so freed memory may stay in it.
     """
 
     @property
@@ -42,7 +42,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Here:
-    """A run in this process, watched by a function."""
+    """A run in this process, which reports to a function."""
 
     event: Callable[..., None] = _nothing
     cancelled: Callable[[], bool] = _never
@@ -53,11 +53,11 @@ class Here:
 
 
 def progress_of(context: Context) -> Progress:
-    """Tells ``context`` how far the run is, and ends it with `JobCancelledError` where nobody wants it any more."""
+    """Report progress to ``context``, and end the run with `JobCancelledError` once it is cancelled."""
 
     def progress(stage: str, done: int, total: int) -> None:
         context.event(stage, done, total)
         if context.cancelled():
-            raise JobCancelledError("the run", "was cancelled", "The same request goes on where it stopped.")
+            raise JobCancelledError("the run", "was cancelled", "The same request resumes where it stopped.")
 
     return progress

@@ -1,4 +1,4 @@
-"""The one door: a request in, a result out. Every user interface goes through here."""
+"""The one entry point: a request in, a result out. Every user interface goes through here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Opened = Mapping[str, "Image"]
 
 @dataclass(frozen=True)
 class Tool:
-    """A task that is no method run over blocks. roles : inputs it takes."""
+    """A task other than running a method over blocks. roles : the inputs it takes."""
 
     task: str
     summary: str
@@ -41,12 +41,12 @@ class Tool:
 
 
 def run(request: Request, context: Context | None = None, *, given: Opened | None = None) -> Any:
-    """Do what is asked for.
+    """Run a request.
 
-    given : arrays that inputs name, in this process.
+    given : arrays of this process that inputs name.
 
-    Returns a `Result` of a restoration or registration, an `Evaluation`, a dict of the noise, or the `ModelCard` of a
-    training; `record_of` gives what goes into a record of each. Raises a RuskaError, JobCancelledError among them.
+    Returns the `Result` of a restoration or registration, an `Evaluation`, a dict about the noise, or the `ModelCard`
+    of a training; `record_of` makes the record of each. Raises a RuskaError, such as JobCancelledError.
     """
     context = context or Here()
     if request.task == methods.TRAIN:
@@ -58,7 +58,7 @@ def run(request: Request, context: Context | None = None, *, given: Opened | Non
     tool = TOOLS[request.task]
     for role in request.inputs:
         if role not in tool.roles:
-            raise SettingsError(f"inputs.{role}", f"is no input of {tool.task}",
+            raise SettingsError(f"inputs.{role}", f"is not an input of {tool.task}",
                                 f"Valid: {', '.join(sorted(tool.roles))}.")  # fmt: skip
     if "image" not in request.inputs:
         raise SettingsError("inputs.image", "is missing", "Give the image.")
@@ -67,7 +67,7 @@ def run(request: Request, context: Context | None = None, *, given: Opened | Non
 
 
 def record_of(result: Any) -> dict[str, Any]:
-    """What a run leaves as its record, JSON-like."""
+    """The record of a run, JSON-like."""
     if isinstance(result, Result):
         return dict(result.record)
     if isinstance(result, Mapping):
@@ -82,13 +82,13 @@ class RegisterSettings(Settings):
 
     basic = ("transform", "reach")
 
-    transform: Model = Field("shift", description="How an image may move: shift, rigid, affine or drift (changing "
-                             "along Y).")  # fmt: skip
-    reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter.")
-    neighbours: int = Field(3, ge=1, description="Of a stack: compare slices up to this many apart.")
-    trend: Trend = Field("correct", description="Of a stack: correct a steady drift, or keep it.")
-    crop: bool = Field(False, description="Of a stack: keep what all slices show.")
-    whole_pixels: bool = Field(False, description="Of a stack: do not interpolate.")
+    transform: Model = Field("shift", description="How the image may move: shift, rigid, affine or drift (a shift "
+                             "varying along Y).")  # fmt: skip
+    reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter of the shorter edge.")
+    neighbours: int = Field(3, ge=1, description="Stack: compare slices up to this many apart.")
+    trend: Trend = Field("correct", description="Stack: correct a steady drift, or keep it.")
+    crop: bool = Field(False, description="Stack: keep only the area that all slices show.")
+    whole_pixels: bool = Field(False, description="Stack: do not interpolate.")
 
 
 class EvaluateSettings(Settings):
@@ -96,11 +96,11 @@ class EvaluateSettings(Settings):
 
     basic = ("transform",)
 
-    transform: Model | None = Field(None, description="Put the truth in place first: shift, rigid, affine or drift; "
-                                    "none: it lies there.")  # fmt: skip
+    transform: Model | None = Field(None, description="Align the truth first, by shift, rigid, affine or drift; none: "
+                                    "it is aligned already.")  # fmt: skip
     frames: bool = Field(False, description="The image is a stack of repeated frames, to be compared with each other.")
-    apart: int | None = Field(None, ge=1, description="Of frames: distance of those that are compared; none: as far as "
-                              "they share no input.")  # fmt: skip
+    apart: int | None = Field(None, ge=1, description="Frames: distance of those compared; none: far enough apart to "
+                              "share no input.")  # fmt: skip
 
 
 class NoSettings(Settings):
@@ -112,7 +112,8 @@ def _register(request: Request, images: Opened, own: RegisterSettings, context: 
 
     dtype = "same" if request.run.dtype == "auto" else request.run.dtype  # moving pixels restores nothing
     return register(images["image"], images.get("fixed"), request.output, dtype=dtype,
-                    overwrite=request.run.overwrite, progress=progress_of(context), **own.model_dump())  # fmt: skip
+                    overwrite=request.run.overwrite, progress=progress_of(context),
+                    tell=lambda said: context.event("checking the output", 0, 0, said), **own.model_dump())  # fmt: skip
 
 
 def _evaluate(request: Request, images: Opened, own: EvaluateSettings, context: Context) -> Any:
@@ -126,20 +127,18 @@ def _evaluate(request: Request, images: Opened, own: EvaluateSettings, context: 
 def _noise(request: Request, images: Opened, own: NoSettings, context: Context) -> dict[str, Any]:
     from ruska.pipeline.inspect import noise_report
 
-    if request.output is None:
-        raise SettingsError("output", "is missing", "Name a folder for the picture and the numbers.")
-    return noise_report(images["image"], Path(request.output), overwrite=request.run.overwrite,
-                        progress=progress_of(context))  # fmt: skip
+    folder = None if request.output is None else Path(request.output)
+    return noise_report(images["image"], folder, overwrite=request.run.overwrite, progress=progress_of(context))
 
 
 TOOLS = {
     tool.task: tool
     for tool in (
-        Tool("register", "Put an image onto another of the same place, or the slices of a stack onto each other.",
+        Tool("register", "Align an image to another of the same place, or the slices of a stack to each other.",
              RegisterSettings, frozenset({"image", "fixed"}), _register),
-        Tool("evaluate", "Score a result: against a clean image, against the noisy one, or by itself.",
+        Tool("evaluate", "Score a result against a clean image or its noisy input, or on its own.",
              EvaluateSettings, frozenset({"image", "truth", "noisy"}), _evaluate),
-        Tool("noise", "Measure the noise: its level, how it grows with the signal, how far it reaches.",
+        Tool("noise", "Measure the noise: its level, how it grows with the signal, its correlation.",
              NoSettings, frozenset({"image"}), _noise),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What intensities are written as: as in the input, or float32 where whole grey levels would lose the result."""
+"""The dtype of the output: that of the input, or float32 where rounding to grey levels would degrade the result."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _FEW = 64  # grey levels, of the range: rounded to more, steps are 47 dB below i
 def written_dtype(
     asked: str, image: Image, channels: Sequence[Channel], output: str | None = None
 ) -> tuple[np.dtype[Any], tuple[str, ...]]:
-    """The dtype for what is asked (``auto``, ``same``, ``float32``), and what to tell the user.
+    """The dtype for ``asked`` (``auto``, ``same``, ``float32``), and what to tell the user.
 
-    output : the name of the file, if any; a picture holds no float32.
+    output : the name of the file, if any; a picture cannot hold float32.
 
-    With ``auto``, whole numbers that take few grey levels in a channel and whose noise there is weaker than about 1.4
-    of them (2.9 where it is more than a tenth of the range) are written as float32: rounding the result would cost more
-    than a tenth of what is gained.
+    With ``auto``, integers are written as float32 where a channel spans few grey levels and its noise is weaker than
+    about 1.4 of them (2.9 where the noise is more than a tenth of the range): rounding the result would cost more than
+    a tenth of the gain.
     """
     if asked == "float32":
         return np.dtype(np.float32), ()
@@ -43,10 +43,10 @@ def written_dtype(
         return image.dtype, ()
     known = None if output is None else format_of_name(Path(output))
     if known is not None and known.name == "picture":
-        return image.dtype, (f"rounding to {image.dtype} loses what is restored ({why}), and a picture holds no "
-                             "float32: write .tif instead",)  # fmt: skip
-    return np.dtype(np.float32), (f"written as float32, not {image.dtype}: rounding to whole grey levels would lose "
-                                  f"what is restored ({why}); --dtype same rounds all the same",)  # fmt: skip
+        return image.dtype, (f"rounding to {image.dtype} loses part of the restoration ({why}), and a picture cannot "
+                             "hold float32: write .tif instead",)  # fmt: skip
+    return np.dtype(np.float32), (f"written as float32, not {image.dtype}: rounding to grey levels would lose part of "
+                                  f"the restoration ({why}); pass --dtype same to round anyway",)  # fmt: skip
 
 
 def _lost(channel: Channel, *, several: bool) -> str | None:
@@ -56,18 +56,19 @@ def _lost(channel: Channel, *, several: bool) -> str | None:
     if noise is None or not rounding_costs(noise.std * levels, levels):
         return None
     where = f"channel {channel.name}" if several else "the image"
-    return f"{where} spans {levels:.3g} of them, its noise is {noise.std * levels:.2g}"
+    return f"{where} spans {levels:.3g} grey levels, its noise is {noise.std * levels:.2g}"
 
 
 def few_levels(levels: float) -> bool:
-    """Whether a range of so many grey levels shows the steps between them."""
+    """Whether a range of this many grey levels shows the steps between them."""
     return levels < _FEW
 
 
 def rounding_costs(noise_std: float, levels: float = np.inf) -> bool:
-    """Whether rounding to grey levels matters beside what is left of noise of so many of them, in a range of so many.
+    """Whether rounding to grey levels matters beside the noise that a method leaves.
 
-    Of noise that is much of the range a method removes more, as it looks further around each pixel.
+    noise_std, levels : the noise and the range, in grey levels. Of noise that is a large part of the range, a method
+    removes more, as it looks further around each pixel.
     """
     left = _LESS_LEFT if noise_std > _MUCH * levels else _LEFT
     return _COSTS * left * noise_std < _ROUNDED

@@ -112,6 +112,13 @@ def _evaluate_frames(
     return Evaluation(scores, record, *((paths.numbers, paths.picture) if paths is not None else ()))
 
 
+def meanings_of(found: Evaluation) -> Mapping[str, Any]:
+    """`evaluation.Meaning` of every number that scores may have, by its name."""
+    from ruska.evaluation import MEANING, OF_FRAMES
+
+    return OF_FRAMES if hasattr(found.scores, "channels") else MEANING
+
+
 def frames_seen(image: Image) -> int:
     """How many frames the method that made ``image`` looked at for each, as its record tells; 1 where none does."""
     for record in (_beside(image), image.provenance):

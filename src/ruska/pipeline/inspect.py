@@ -1,4 +1,4 @@
-"""What a file is, and what a job on it would take."""
+"""What a file holds, and what a job on it would take."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ruska import io
 from ruska.engine import ArraySource, measure_channels, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.validity import ValidSource, mask_of
 from ruska.engine.workshop import Workshop
 from ruska.errors import GeometryError, OutputError
 from ruska.image import Image
+from ruska.io import exposure, tilts
 from ruska.io.names import check_free
 from ruska.pipeline.claims import claim, refuse_claim, worked_on
 from ruska.pipeline.context import Context, Here, progress_of
 from ruska.pipeline.opening import open_inputs
-from ruska.pipeline.parts import look, spread_facts
+from ruska.pipeline.parts import level_facts, look, spread_facts
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.request import Request, RunOptions
-from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, with_model
+from ruska.pipeline.restore import check_companions, check_holds, check_request, check_target, result_of, with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +51,7 @@ def describe(
 ) -> dict[str, Any]:
     """Facts about ``image``, the suggested method, and the memory and time that job would take. JSON-like.
 
-    Of a file that claims far more than it holds, only what is there is told: no noise, method and job (None).
+    Of a nearly empty file only the stored part is described: noise, method and job are None.
     """
     return _described(image, method, settings, options, progress, output)[0]
 
@@ -88,6 +90,8 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
         "dtype": str(image.dtype),
         "bytes": image.nbytes,
         "spacing": {a: {"value": q.value, "unit": q.unit} for a, q in image.spacing.items()},
+        "tilt": None if (found := tilts(image)) is None else {"angles": list(found.angles), "from": found.source},
+        "exposure": exposure(image),
         "channels": list(image.channel_names),
         "meaning": image.meaning,
         "header": sorted(image.header),
@@ -97,32 +101,44 @@ def _facts(image: Image, statistics: IntensityStatistics) -> dict[str, Any]:
 
 
 def noise_report(
-    image: Image, folder: Path, *, overwrite: bool = False, progress: Progress | None = None
+    image: Image, folder: Path | None = None, *, overwrite: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write ``noise.png`` and ``noise.json`` into ``folder``; returns `noise_facts` with their paths, and how the noise
-    differs between channels and slices (``spread``).
+    """`noise_facts`, how the noise differs between channels and slices (``spread``), that of each, and the notes.
+
+    ``noise.png`` and ``noise.json`` are written into ``folder``, and their paths returned as well; None: nothing is.
 
     Raises GeometryError when the image is too small to tell, OutputError when a file exists or cannot be written.
     """
     from ruska.report import draw_noise, json_text, place
 
     refuse_claim(image)
-    picture, numbers = folder / "noise.png", folder / "noise.json"
-    check_free((picture, numbers), overwrite=overwrite)
+    paths = None if folder is None else (folder / "noise.png", folder / "noise.json")
+    if paths is not None:
+        check_free(paths, overwrite=overwrite)
     seen = _look_at_noise(image)
     if seen is None:
         raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
                             "are needed to tell noise from signal")  # fmt: skip
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
     measured = measure_channels(ArraySource(image.data, image.axes), image.name, progress,
                                 mask_of(image, stacked=False))  # fmt: skip
-    spread = spread_facts(look(image, measured, progress=progress))
+    looked = look(image, measured, progress=progress)
+    found = {
+        **seen.facts,
+        "spread": spread_facts(looked),
+        "each_slice": level_facts(looked),
+        "notes": list(image.notes),
+    }
+    if paths is None:
+        return found
+    picture, numbers = paths
     place(picture, draw_noise(seen.plane, seen.facts, seen.level, image.name, seen.defects.mask))
-    place(numbers, json_text({"file": image.name, **seen.facts, "spread": spread}).encode())
-    return {**seen.facts, "spread": spread, "picture": str(picture), "numbers": str(numbers)}
+    place(numbers, json_text({"file": image.name, **found}).encode())
+    return {**found, "picture": str(picture), "numbers": str(numbers)}
 
 
 def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, Any] | None:
@@ -138,7 +154,7 @@ def noise_facts(image: Image, known: NoiseEstimate | None = None) -> dict[str, A
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was looked at to tell the noise, and what was found there."""
+    """What was examined to measure the noise, and what was found."""
 
     facts: dict[str, Any]
     plane: NDArray[Any]
@@ -184,9 +200,13 @@ def _look_at_noise(image: Image, known: NoiseEstimate | None = None) -> _Seen | 
 
 
 def foresee(
-    request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None
-) -> dict[str, Any]:
-    """What a request would do, without doing it: `describe`, and where it has an output, whether it can be written."""
+    request: Request, context: Context | None = None, given: Mapping[str, Image] | None = None, *,
+    makes_folder: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """What a request would do, without doing it: `describe`, and whether its output, if any, can be written.
+
+    makes_folder : the folder of the output would be made where it is missing.
+    """
     context = context or Here()
     request = with_model(request)
     check_request(request)
@@ -196,7 +216,7 @@ def foresee(
         return describe(images["image"], request.method, request.settings, run, progress=told)
     return predict_job(images["image"], Path(request.output), request.method, request.settings, run,
                        overwrite=run.overwrite, report=run.report, whole_names=run.whole_names,
-                       progress=told)  # fmt: skip
+                       makes_folder=makes_folder, progress=told)  # fmt: skip
 
 
 def predict_job(
@@ -209,16 +229,21 @@ def predict_job(
     overwrite: bool = False,
     report: bool = True,
     whole_names: bool = False,
+    makes_folder: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """`describe` for a job with this output, which is checked but not written (``--dry-run``)."""
-    check_target(image, output, overwrite=overwrite)
+    if not makes_folder or output.parent.exists():  # nothing stands in the way in a folder that is not there
+        check_target(image, output, overwrite=overwrite)
     worked_on(image, options.region if options else None)
     count = options.samples if options else 0
     beside = check_companions(image, output, count, report, overwrite=overwrite, whole_names=whole_names)
     facts, job = _described(image, method, settings, options, progress, str(output))
     if job is not None:
         check_holds(job, output, whole_names=whole_names)
+        made = result_of(job)
+        facts |= {"not_kept": io.losses(output, made).without_record().lines,
+                  "losses": io.losses_sentence(output, made)}  # fmt: skip
     return {**facts, "beside": [file.name for file in beside]}
 
 
@@ -245,7 +270,7 @@ def _drawing(job: Prepared) -> float:
 
 
 def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float:
-    """Seconds the whole run would take, from the time per voxel of one small block."""
+    """Estimated seconds of the whole run, from the time per voxel of one small block."""
     first = plan.first_spatial
     box = []
     for axis, (n, multiple) in enumerate(zip(plan.shape, (1,) * first + plan.multiple, strict=True)):
@@ -272,7 +297,7 @@ def _trial(job: Prepared, method: Method | IterativeMethod, plan: Plan) -> float
 
 
 def _time_once(method: Method | IterativeMethod, inputs: dict[str, Tensor], random: PlacedRandomField) -> float:
-    """Seconds for one block: of a call, again where the first was short, or one sweep times their number."""
+    """Seconds for one block: of one call (a second where the first was short), or of one sweep times their number."""
     if isinstance(sweeps := getattr(method, "sweeps", None), int):
         iterative = cast("IterativeMethod", method)
         state = iterative.init(inputs, random)

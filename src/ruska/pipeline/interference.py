@@ -1,4 +1,4 @@
-"""Taking periodic interference out of an image before it is restored: slice by slice, as each is read."""
+"""Removes periodic interference from an image before it is restored, slice by slice, as each is read."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HELD = 1 << 25  # pixels up to which a plane is read once and held while it is 
 class CleanedArray(ChangedArray):
     """An array (.., Y, X) without its periodic interference, in its own dtype.
 
-    What is subtracted from a plane is found in the whole of it, so it does not depend on how the array is cut into
-    boxes. Threads that ask for a plane at once may each look at it, and find the same.
+    What is subtracted from a plane is measured on all of it, so it does not depend on how the array is cut into boxes.
+    Threads that ask for a plane at the same time may each measure it, with the same result.
 
-    mask : True where a pixel is valid, of the array's shape or broadcast to it, or None. found : planes that were
-    looked at so far, by their indices.
+    mask : True where a pixel is valid, of the array's shape or broadcast to it, or None. found : planes measured so
+    far, by their indices.
     """
 
     mask: NDArray[np.bool_] | LazyArray | None = None
@@ -46,13 +46,13 @@ class CleanedArray(ChangedArray):
         for place in np.ndindex(values.shape[:-2]):
             found = self.of(tuple(a + b for a, b in zip(first, place, strict=True)))
             if found.waves:
-                if not copied:  # what was read may be the array of somebody else
+                if not copied:  # what was read may be somebody else's array
                     clean, copied = values.copy(), True
                 clean[place] = found.remove(values[place], origin)
         return clean
 
     def of(self, place: tuple[int, ...]) -> Interference:
-        """The interference of one plane, looked for when it is first asked for."""
+        """The interference of one plane, measured when it is first asked for."""
         if place not in self.found:
             plane = _Rows(self, place)
             self.found[place] = find_interference(plane.whole() if np.prod(plane.shape) <= _HELD else plane)
@@ -101,7 +101,7 @@ def _restored(known: Mapping[str, Any]) -> Interference:
 
 
 def facts_of(found: Mapping[tuple[int, ...], Interference]) -> dict[str, Any]:
-    """For the run record: planes with interference, and the waves of the middle one of these."""
+    """For the run record: the planes with interference, and the waves of the middle one of them."""
     having = sorted(place for place, known in found.items() if known.waves)
     facts: dict[str, Any] = {"removed": True, "planes": len(having), "of": len(found)}
     if having:
@@ -113,7 +113,7 @@ def facts_of(found: Mapping[tuple[int, ...], Interference]) -> dict[str, Any]:
 
 
 def sentence_of(found: Mapping[tuple[int, ...], Interference]) -> str:
-    """For the user."""
+    """What to tell the user."""
     facts = facts_of(found)
     if not facts["planes"]:
         return "no periodic interference was found, so none was removed"

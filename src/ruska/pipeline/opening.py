@@ -12,9 +12,8 @@ import numpy as np
 
 from ruska import io
 from ruska.errors import InputError, SettingsError
-from ruska.image import Image, corrected
-from ruska.io.digest import digest_image
-from ruska.io.stamps import check_unchanged
+from ruska.image import Image
+from ruska.pipeline.detector import correct_detector, with_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,13 +31,20 @@ def open_inputs(request: Request, given: Mapping[str, Image] | None = None) -> d
     for role, one in request.inputs.items():
         if isinstance(one, tuple):
             raise SettingsError(f"inputs.{role}", f"are {len(one)}, expected one", "Run them one by one.")
-        image = open_input(one, given)
-        images[role] = _sent(one, image) if request.run.executor == "processes" and one.path is not None else image
+        region = request.run.region if role == "image" else None
+        image = open_input(one, given, region)
+        sent = request.run.executor == "processes" and one.path is not None
+        images[role] = _sent(one, image, region) if sent else image
     return images
 
 
-def open_input(one: Input, given: Mapping[str, Image] | None = None) -> Image:
-    """A file with what overrides it and the detector's references, an array that was handed over, or a blank."""
+def open_input(
+    one: Input, given: Mapping[str, Image] | None = None, region: Mapping[str, slice] | None = None
+) -> Image:
+    """A file with what overrides it and the detector's references, an array that was handed over, or a blank.
+
+    region : of interest, which references may be for.
+    """
     if one.step is not None:
         raise SettingsError("input", f"is {one.step}, a step of a workflow, and there is none",
                             "Run it as a workflow: `ruska.jobs.submit` with several requests.")  # fmt: skip
@@ -48,9 +54,14 @@ def open_input(one: Input, given: Mapping[str, Image] | None = None) -> Image:
         if one.array not in (given or {}):
             raise InputError(one.array, "is an array of another process", "Write it to a file, and give its path.")
         assert given is not None
-        return correct_detector(given[one.array], one.dark, one.gain)
+        return _corrected(given[one.array], one, region)
     assert one.path is not None
-    return correct_detector(io.read(one.path, axes=one.axes, voxel_size=one.voxel_size), one.dark, one.gain)
+    return _corrected(io.read(one.path, axes=one.axes, voxel_size=one.voxel_size), one, region)
+
+
+def _corrected(image: Image, one: Input, region: Mapping[str, slice] | None) -> Image:
+    return correct_detector(image, one.dark, one.gain, defects=one.defects, dark_as=one.dark_as, gain_as=one.gain_as,
+                            defects_as=one.defects_as, region=region)  # fmt: skip
 
 
 def as_image(given: Any) -> Image:
@@ -68,21 +79,8 @@ def as_image(given: Any) -> Image:
     return Image(array, "QYX"[-array.ndim :], name="array")
 
 
-def correct_detector(image: Image, dark: str | None = None, gain: str | None = None) -> Image:
-    """The image corrected with reference files (see `image.corrected`), which its provenance then names."""
-    files = {name: file for name, file in (("dark", dark), ("gain", gain)) if file is not None}
-    if not files:
-        return image
-    references = {name: io.read(file) for name, file in files.items()}
-    done = {name: {"path": files[name], "hash": digest_image(found)} for name, found in references.items()}
-    result = corrected(image, references.get("dark"), references.get("gain"))
-    for reference in references.values():
-        check_unchanged(reference)
-    return replace(result, provenance={**image.provenance, "detector": done})
-
-
-def _sent(one: Input, image: Image) -> Image:
-    again = partial(open_input, one)
+def _sent(one: Input, image: Image, region: Mapping[str, slice] | None) -> Image:
+    again = partial(open_input, with_steps(one, image), None, region)
     mask = image.mask
     if mask is not None and not isinstance(mask, np.ndarray):
         mask = Again(again, "mask", mask)

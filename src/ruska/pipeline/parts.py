@@ -1,4 +1,4 @@
-"""Parts of an image that are treated alike: each channel, and of it slices of about the same noise."""
+"""Parts of an image that are treated alike: each channel, split into groups of slices with about the same noise."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from ruska.image import Image
     from ruska.physics import NoiseEstimate
 
-_LOOKED_AT_IN_ADVANCE = 5  # planes of all channels that a rehearsal looks at
+_LOOKED_AT_IN_ADVANCE = 5  # planes of all channels that a dry run examines
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of an image, or all of an image that has no channels: read, scaled and looked at by itself.
+    """One channel of an image, or all of an image without channels: read, scaled and measured on its own.
 
-    source : normalised, in stack order. survey : of its planes; None where there is one, or where they are too small.
+    source : normalised, in stack order. survey : of its planes; None where there is only one, or they are too small.
     """
 
     number: int
@@ -51,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Looked:
-    """What was measured of an image before anything is done: grey scales, and the noise from plane to plane."""
+    """What was measured in an image before it is restored: grey scales, and the noise of each plane."""
 
     measured: Measured
     channels: tuple[Channel, ...]
@@ -64,7 +64,7 @@ class Looked:
         return ChannelScales(tuple(channel.normalisation for channel in self.channels))
 
     def fill(self, axes: str, some: slice = slice(None)) -> float | NDArray[np.float64]:
-        """What stands for invalid voxels, grey levels: a number, or one for each of ``some`` channels over ``axes``."""
+        """Grey level that replaces invalid voxels: a number, or one for each of ``some`` channels over ``axes``."""
         if len(self.channels) == 1:
             return self.measured.whole.mean
         means = [channel.mean for channel in self.measured.channels[some]]
@@ -75,7 +75,7 @@ class Looked:
         return [asdict(channel.survey) if channel.survey else None for channel in self.channels]
 
     def parts(self, *, by_slice: bool) -> tuple[Part, ...]:
-        """The channels, each cut into kinds of slices where ``by_slice``, the usual ones first."""
+        """The channels, each split into kinds of slices if ``by_slice``, the usual kind first."""
         found = []
         for channel in self.channels:
             kinds = channel.survey.kinds() if channel.survey is not None and by_slice else np.zeros(1, np.int64)
@@ -90,7 +90,7 @@ class Looked:
         return tuple(found)
 
     def noisiest(self) -> dict[str, int] | None:
-        """Where the plane is whose noise is strongest against that of its channel, where planes differ."""
+        """Where the plane is whose noise exceeds that of its channel the most; None where planes do not differ."""
         found = [(own.spread(), own.worst(), channel) for channel in self.channels if (own := channel.survey)]
         differ = [(s[2] / s[1], worst, channel) for s, worst, channel in found if s is not None and worst is not None]
         if not differ:
@@ -101,7 +101,7 @@ class Looked:
         return {a: channel.number if a == "C" else int(i) for a, i in zip(source.axes, place, strict=False)}
 
     def table(self, parts: Sequence[Part], image: Image, canonical: str) -> NDArray[np.int64]:
-        """For every plane of ``image`` along the axes of ``canonical``, the number of its part."""
+        """The number of the part that each plane of ``image`` belongs to, along the axes of ``canonical``."""
         sizes = dict(zip(image.axes, image.shape, strict=True))
         out = np.zeros([sizes.get(a, 1) for a in canonical], np.int64)
         at = canonical.index("C")
@@ -136,8 +136,8 @@ def look(
 ) -> Looked:  # fmt: skip
     """The channels of ``image``, and the noise of their slices.
 
-    known : `Looked.surveys` of a run that is resumed. in_advance : only a
-    few slices are looked at. slices : whether they are looked at, too.
+    known : `Looked.surveys` of a run that is resumed. in_advance : examine only a few slices. slices : whether to
+    examine slices at all.
     """
     source, mask = in_stack_order(ArraySource(image.data, image.axes)), mask_of(image)
     own = measured.channels or (measured.whole,)
@@ -184,8 +184,8 @@ def make_ready(
 
 
 def joined(ready: Sequence[Any], parts: Sequence[Part], table: NDArray[np.int64], several: bool) -> Any:
-    """One method of all parts. several : whether there are several channels."""
-    if len(ready) == 1 or hasattr(ready[0], "sweeps"):  # iterations that are told nothing of the noise
+    """One method made of those of all parts. several : whether there are several channels."""
+    if len(ready) == 1 or hasattr(ready[0], "sweeps"):  # iterations do not use the noise
         return ready[0]
     notes: dict[str, None] = {}
     for method, part in zip(ready, parts, strict=True):
@@ -209,7 +209,7 @@ def _title(part: Part, several: bool) -> str:
 
 
 def uneven(looked: Looked, parts: Sequence[Part]) -> tuple[str, ...]:
-    """What to say where slices differ in noise and were taken for alike, as by methods that look along the stack."""
+    """A warning where slices differ in noise but are treated alike, as by methods that look along the stack."""
     if len(parts) != len(looked.channels):
         return ()
     said = []
@@ -218,8 +218,8 @@ def uneven(looked: Looked, parts: Sequence[Part]) -> tuple[str, ...]:
             continue
         low, high = (f"{level * channel.normalisation.scale:.3g}" for level in (levels[0], levels[2]))
         which = f"of channel {channel.name} " if len(looked.channels) > 1 else ""
-        said.append(f"the noise of slices {which}differs ({low} to {high} grey levels), and this method takes them for "
-                    "alike: compare a method that works slice by slice")  # fmt: skip
+        said.append(f"the noise differs between slices {which}({low} to {high} grey levels), but this method treats "
+                    "them all alike: compare a method that works slice by slice")  # fmt: skip
     return tuple(said)
 
 
@@ -252,8 +252,19 @@ def spread_facts(looked: Looked) -> list[dict[str, Any]]:
     return found
 
 
+def level_facts(looked: Looked) -> list[dict[str, Any]]:
+    """For every channel of a stack, JSON-like: the noise of each slice that was looked at (from 1); None if unknown."""
+    found = []
+    for channel in looked.channels:
+        if channel.survey is not None:
+            levels = [level * channel.normalisation.scale if level >= 0 else None for level in channel.survey.levels]
+            slices = [number + 1 for number in channel.survey.planes]
+            found.append({"channel": channel.name, "slices": slices, "std": levels})
+    return found
+
+
 def part_facts(parts: Sequence[Part], ready: Sequence[Any]) -> list[dict[str, Any]]:
-    """For the record, JSON-like: which planes were treated alike, on which grey scale, and with which settings."""
+    """For the record, JSON-like: which planes were treated alike, on which grey scale, with which settings."""
     found = []
     for part, method in zip(parts, ready, strict=True):
         channel, slices = part.channel, None
@@ -268,7 +279,7 @@ def part_facts(parts: Sequence[Part], ready: Sequence[Any]) -> list[dict[str, An
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """``"1-4, 7"`` of 0, 1, 2, 3, 6: counted from 1, as slices are."""
+    """``"1-4, 7"`` for 0, 1, 2, 3, 6: slices are counted from 1."""
     found: list[list[int]] = []
     for number in numbers:
         if found and number == found[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""From what the user asked to a job that is ready to run: statistics, method, block plan."""
+"""Turns a request into a job that is ready to run: statistics, method, block plan."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ruska.pipeline.context import Context
     from ruska.weights import Domain, ModelCard
 
-_AS_THEY_ARE = ("mask", "labels", "scribbles")  # inputs that are no picture
+_AS_THEY_ARE = ("mask", "labels", "scribbles")  # inputs that are not pictures
 _PIXEL_SIZE_SLACK = 1.5  # times finer or coarser than what a model was trained on that still counts as the same
 _LOOKS_ALONG = (("frames", 1), ("dimensions", 2))  # settings of methods that see neighbouring slices, and their usual
 _ADVICE = {"denoise": "compare --method wavelet, or train on this file with --method blindspot"}
@@ -67,14 +67,14 @@ class Prepared:
     """A job that is ready to run.
 
     image : what will be restored (the region of interest); ``source`` reads it.
-    looked : statistics and noise of the whole image, also when only a region is restored; of that where next to nothing
-        else is there.
-    samplers : methods that draw the samples that were asked for, with a plan of their own.
-    others : inputs besides the image. executor : who works on the blocks, None for threads.
-    noise : of a rehearsal, of the first channel, in the file's grey levels; else None.
-    parts : planes that were treated alike, in the order of the parts of the method; none where all were.
-    noisiest : where in ``image`` the plane with the strongest noise is, where planes differ.
-    conditions : what was done to ``image`` before. channels : of the whole image that ``image`` has.
+    looked : statistics and noise of the whole image, even when only a region is restored; of the region alone when
+        the file is nearly empty.
+    samplers : methods that draw the requested samples, with their own plan.
+    others : inputs besides the image. executor : processes the blocks; None for threads.
+    noise : of the first channel, in the file's grey levels, for a dry run; else None.
+    parts : groups of planes that are treated alike, in the order of the method's parts; empty where all are.
+    noisiest : where in ``image`` the plane with the strongest noise is, if planes differ.
+    conditions : what was corrected in ``image``. channels : those of the whole image that ``image`` has.
     """
 
     image: Image
@@ -108,7 +108,7 @@ class Prepared:
 
     @property
     def fill(self) -> float | NDArray[np.float64]:
-        """What invalid voxels are given to the method as, grey levels."""
+        """Grey levels that replace invalid voxels in the method's input."""
         several = isinstance(self.normalisation, ChannelScales)
         return self.looked.fill(self.image.axes, self.channels) if several else self.statistics.mean
 
@@ -159,12 +159,12 @@ def prepare(
 ) -> Prepared:
     """Measure, choose and plan, without restoring anything.
 
-    remembered : ``statistics``, ``conditions``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to be
-        kept.
-    others : images for the other inputs that the method takes. context : its limits are kept to.
-    folder : where a method keeps what it has learned. rehearsal : only to predict what the job would take.
-    output : name of the file, where there is one.
-    report, in_memory : whether a report will be drawn, and whether results stay in memory; they take memory too.
+    remembered : ``statistics``, ``conditions``, ``extent``, ``sample_extent`` and ``room`` of an interrupted run, to
+        reuse.
+    others : images for the method's other inputs. context : its limits apply.
+    folder : where a method saves what it has learned. rehearsal : only predict what the job would take.
+    output : name of the output file, if any.
+    report, in_memory : whether a report will be drawn, and whether results stay in memory: both take memory.
 
     Raises SettingsError (unknown method or setting), InputError (no finite pixel), ResourceError (memory).
     """
@@ -172,7 +172,7 @@ def prepare(
     remembered = remembered or {}
     image, roi = worked_on(image, options.region)
     conditions = Conditions(options.outliers)
-    if not rehearsal:  # which tells of the image as it is
+    if not rehearsal:  # a dry run describes the image as it is
         image, conditions = conditioned(image, options, remembered.get("conditions"))
     started = time.perf_counter()
     budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
@@ -183,7 +183,7 @@ def prepare(
     else:
         statistics = measure_channels(conditions.counting(whole), image.name, progress, mask_of(image, stacked=False))
     looked = look(image, statistics, remembered.get("surveys"), progress, in_advance=rehearsal)
-    # Of a movie: every method that asks for the noise is told what the differences of its frames say.
+    # Of a movie: every method that asks for the noise gets the one measured from the differences of its frames.
     where, drifts = _told_by_repeats(looked, image.name) if options.repeated_frames else ((), ())
     measured = time.perf_counter()
     name, settings, reason = _choose(method, settings, looked.channels[0].source)
@@ -194,14 +194,14 @@ def prepare(
     card = card_of(settings, name)
     out_dtype, rounding = written_dtype(options.dtype, image, looked.channels, output)
     warnings = (*_of_channels(looked, lambda source: outside_domain(image, card, source, about.task)), *rounding)
-    if rehearsal and warnings:  # a prediction has no record that would say them
+    if rehearsal and warnings:  # a prediction has no record to hold them
         reason = "; ".join([reason, *warnings])
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
     ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image, together=options.repeated_frames)
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
-        raise SettingsError(f"method '{name}'", fault, "Mend the method; see docs/extending.md.")
+        raise SettingsError(f"method '{name}'", fault, "Fix the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
     layout = Layout(part.axes, part.shape, len(ready.halo))
     channels = (roi or {}).get("C", slice(None))
@@ -238,7 +238,7 @@ def prepare(
 
 
 def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) -> Mapping[str, int] | None:
-    """A place as one within a region; None where it lies outside."""
+    """A position in the image as one in the region; None where it lies outside."""
     if place is None or not roi:
         return place
     if any(not roi[a].start <= i < roi[a].stop for a, i in place.items() if a in roi):
@@ -249,7 +249,7 @@ def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) ->
 def _made_ready(
     recipe: Any, about: methods.About, looked: Looked, budget: Budget, image: Image, *, together: bool = False
 ) -> tuple[Any, tuple[Part, ...], Normalisation | ChannelScales]:
-    """The method, the parts it was prepared for one by one (none: for the whole), and the grey scale it works on."""
+    """The method, the parts it was prepared for one by one (none: the whole), and the grey scale it works on."""
     own = looked.measured.whole
     if not about.each:
         scale = own.normalisation()
@@ -269,7 +269,7 @@ def _made_ready(
 
 
 def _told_by_repeats(looked: Looked, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Where the noise of repeated frames is from, which is kept for each channel, and what speaks against it."""
+    """Notes on how the noise of repeated frames was measured, by channel, and warnings about it."""
     found = {channel.name: tell_repeats(channel.source, name) for channel in looked.channels}
     several = len(found) > 1
     notes = tuple(f"channel {one}: " * several + of.note for one, of in found.items())
@@ -277,19 +277,19 @@ def _told_by_repeats(looked: Looked, name: str) -> tuple[tuple[str, ...], tuple[
 
 
 def _within(table: np.ndarray[Any, Any], layout: Layout, roi: Mapping[str, slice]) -> np.ndarray[Any, Any]:
-    """The part of a table over the axes that are not spatial, that a region of interest covers."""
+    """The part of a table over the non-spatial axes that a region of interest covers."""
     return table[tuple(roi.get(axis, slice(None)) for axis in layout.other_axes + "C")]
 
 
 def _of_channels(looked: Looked, ask: Callable[[NormalisedSource], tuple[str, ...]]) -> tuple[str, ...]:
-    """What there is to say of each channel; which one, where there are several."""
+    """The notes on each channel; where there are several, each names its channel."""
     if len(looked.channels) == 1:
         return ask(looked.channels[0].source)
     return tuple(f"channel {channel.name}: {said}" for channel in looked.channels for said in ask(channel.source))
 
 
 def budget_of(options: RunOptions, context: Context | None = None, **more: Any) -> Budget:
-    """The limits as numbers, those of the context where they are closer; ``more`` are the other fields of `Budget`."""
+    """The limits as numbers, the tighter of options and context; ``more`` are the other fields of `Budget`."""
     chosen: dict[str, Any] = dict(more)
     limits = {"memory_bytes": parse_memory(options.memory) if options.memory is not None else None,
               "workers": options.workers}  # fmt: skip
@@ -304,14 +304,14 @@ def budget_of(options: RunOptions, context: Context | None = None, **more: Any) 
 def _feeds(
     others: Mapping[str, Image], image: Image, roi: Mapping[str, slice] | None, progress: Progress | None
 ) -> dict[str, Feed]:
-    """Inputs besides the image, cut like it: pictures on a grey scale of their own, labels and masks as they are."""
+    """Inputs besides the image, cropped like it: pictures on their own grey scale, labels and masks unchanged."""
     feeds = {}
     for role, other in others.items():
         sizes = dict(zip(image.axes, image.shape, strict=True))
         for axis, n in zip(other.axes, other.shape, strict=True):
             if n != 1 and sizes.get(axis) != n:
                 raise GeometryError(other.name, f"is {n} along {axis}, the image {sizes.get(axis, 'has no such axis')}",
-                                    f"Give the {role} on the grid of the image.")  # fmt: skip
+                                    f"Give a {role} on the grid of the image.")  # fmt: skip
         part = {a: s for a, s in (roi or {}).items() if a in other.axes and other.size(a) != 1}
         cut = crop(other, part) if part else other
         source = ArraySource(cut.data, cut.axes)
@@ -326,7 +326,7 @@ def _feeds(
 def _samplers(
     method: object, name: str, sources: Sequence[NormalisedSource], options: RunOptions
 ) -> tuple[tuple[SampleMethod | PerPlane, ...], tuple[str, ...]]:
-    """What draws the samples that were asked for, and what to say where there is nothing to draw."""
+    """The methods that draw the requested samples, and a note where there is nothing to draw."""
     if not options.samples:
         return (), ()
     if not methods.takes_prior(name):
@@ -339,9 +339,9 @@ def _samplers(
 
 
 def check_stack(image: Image) -> None:
-    """Raises GeometryError where there is one slice only."""
+    """Raise GeometryError for a single slice."""
     if not set(image.axes) & set("ZQT"):
-        raise GeometryError(image.name, "is a single slice, isotropic voxels need a stack",
+        raise GeometryError(image.name, "is a single slice, but isotropic voxels need a stack",
                             "Give a volume (ZYX), or a folder of its slices.")  # fmt: skip
 
 
@@ -353,7 +353,7 @@ def _read(file: str) -> np.ndarray[Any, Any]:
 
 
 def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None:
-    """The card of the model that ``settings`` name, or of the one that comes with Ruska where ``method`` takes it."""
+    """The card of the model that ``settings`` name, or of the shipped one if ``method`` uses it."""
     from ruska.weights import ModelCard, find_card
     from ruska.weights.embedded import EMBEDDED
 
@@ -367,9 +367,9 @@ def card_of(settings: Mapping[str, Any] | None, method: str) -> ModelCard | None
 def outside_domain(
     image: Image, card: ModelCard | None, source: NormalisedSource, task: str = "denoise"
 ) -> tuple[str, ...]:
-    """What the user should know when a model was trained on images unlike ``image``, in one sentence; mostly nothing.
+    """A warning, in one sentence, if a model was trained on images unlike ``image``; usually nothing.
 
-    source : of the image's intensities, a typical plane of which is looked at.
+    source : the image's intensities, of which a typical plane is examined.
     """
     if card is None:
         return ()
@@ -380,8 +380,8 @@ def outside_domain(
         strange = _strange_look(source, card.domain, here, task)
     if not strange:
         return ()
-    advice = ", ".join(["look at the result with care", *([_ADVICE[task]] if task in _ADVICE else [])])
-    return (f"this is unlike what {card.name} was trained on: {', and '.join(strange)}; {advice}",)
+    advice = ", ".join(["check the result carefully", *([_ADVICE[task]] if task in _ADVICE else [])])
+    return (f"this image is unlike those that {card.name} was trained on: {', and '.join(strange)}; {advice}",)
 
 
 def _strange_pixels(here: float | None, trained: tuple[float, float] | None) -> list[str]:
@@ -399,18 +399,20 @@ def _strange_look(source: NormalisedSource, domain: Domain, here: float | None, 
     from ruska.physics.appearance import appearance
 
     plane = typical_plane(source)
-    if plane is None or not np.nanmax(plane) > np.nanmin(plane):  # of one grey level there is nothing to say
+    if plane is None or not np.nanmax(plane) > np.nanmin(plane):  # nothing can be said about a single grey level
         return []
-    # by statistics, as that of the images the model was trained on
+    # from statistics, as for the images the model was trained on
     return domain.strange(appearance(plane, statistical_noise(source)), here, blurred=task == "deblur")
 
 
 def _choose(
     method: str, settings: Mapping[str, Any] | None, source: NormalisedSource
 ) -> tuple[str, Mapping[str, Any], str]:
-    """Resolve ``auto``; settings that the user gives go with a method the user names."""
+    """Resolve ``auto``; settings are only allowed with a named method."""
     if method != "auto":
         return method, settings or {}, "chosen by the user"
     if settings:
-        raise SettingsError("settings", f"{', '.join(settings)} need a method", "Name one with --method.")
+        raise SettingsError(
+            "settings", f"{', '.join(settings)} cannot be set without a method", "Name one with --method."
+        )
     return methods.choose(source)

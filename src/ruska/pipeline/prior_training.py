@@ -1,4 +1,4 @@
-"""Training a prior: clean micrographs, or a packed corpus of them, in; a folder with weights and card out."""
+"""Trains a prior on clean micrographs, or a packed corpus of them, and writes a folder with weights and card."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import ruska
 from ruska.errors import InputError
 from ruska.image import Image
+from ruska.pipeline.prepare import budget_of
+from ruska.pipeline.request import RunOptions
 from ruska.pipeline.training import claimed, first_of_many
 from ruska.plain_text import command_line, no_option
 from ruska.weights import ModelCard, locate, save_model
@@ -35,18 +37,22 @@ def train_prior(
     output: str | os.PathLike[str],
     *,
     settings: Mapping[str, Any] | None = None,
+    memory: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelCard | None:
     """Train a prior and write the model into ``output``; use it with ``method="prior", settings={"model": output}``.
 
-    data : a folder of `corpus.build`, or files to make one of, which is kept in ``output/corpus``.
+    data : a folder made by `corpus.build`, or files to make one from, kept in ``output/corpus``.
     settings : ``preset`` (cpu, deep, gpu-30min, full), ``start`` (a model to start from), and `PriorSettings`' fields.
 
-    The same call goes on where it stopped, or longer. Raises SettingsError, InputError (nothing clean enough in the
-    data), OutputError (the folder holds something else), JobBusyError (another process trains into it).
+    memory : limit for the whole process; None for no limit.
+
+    The same call resumes where it stopped, or trains longer. Raises SettingsError, ResourceError (memory), InputError
+    (nothing clean enough in the data), OutputError (the folder holds something else), JobBusyError (another process
+    trains into it).
     """
-    from ruska.training.prior import settings_of, train_prior
+    from ruska.training.prior import check_memory, settings_of, train_prior
 
     given = dict(settings or {})
     start = given.pop("start", None)
@@ -57,6 +63,8 @@ def train_prior(
     with claimed(folder, request, overwrite, begun=_begun(folder, own)):
         corpus = _corpus(paths, folder, progress)
         weights = _start(start, own) if start else None
+        if memory is not None:
+            check_memory(own, corpus, budget_of(RunOptions(memory=memory)).room)
         found = train_prior(corpus, folder, own, start=weights, overwrite=overwrite, progress=progress)
         if not first_of_many():
             return None
@@ -64,21 +72,21 @@ def train_prior(
 
 
 def _start(name: str, own: PriorSettings) -> Path:
-    """The weights of the prior to start from; InputError when it is no whole model, or one of another method."""
+    """The weights of the prior to start from; InputError if it is incomplete, or of another method."""
     folder = locate(name)
     card = verify(folder)
     if card.method != "prior":
-        raise InputError(name, f"is a model for {card.method}, not for prior", "Start from a prior, or without.")
+        raise InputError(name, f"is a model for {card.method}, not a prior", "Start from a prior, or leave start out.")
     for what, usual in (("prediction", "x0"), ("path", "exploding")):
         theirs, ours = card.network.get(what, usual), getattr(own, what)
         if theirs != ours:
-            raise InputError(name, f"its {what} is {theirs}, that of this training {ours}",
-                             f"Pass --set {what}={theirs}, or start without.")  # fmt: skip
+            raise InputError(name, f"its {what} is {theirs}, but that of this training is {ours}",
+                             f"Pass --set {what}={theirs}, or leave start out.")  # fmt: skip
     return folder / WEIGHTS
 
 
 def _begun(folder: Path, own: PriorSettings) -> bool:
-    """Whether `ruska.training.prior` alone, which keeps no request, trained into ``folder`` with these settings."""
+    """Whether `ruska.training.prior` itself, which saves no request, trained into ``folder`` with these settings."""
     from ruska.training.prior import CHECKPOINT
     from ruska.weights.tensors import load_weights
 
@@ -89,13 +97,13 @@ def _begun(folder: Path, own: PriorSettings) -> bool:
 def _path(item: Image | str | os.PathLike[str]) -> Path:
     if isinstance(item, Image):
         if item.path is None:
-            raise InputError("training data", "is an image that comes from no file", "Write it to a file first.")
+            raise InputError("training data", "has an image that is not in a file", "Write it to a file first.")
         return Path(item.path)
     return Path(item)
 
 
 def _corpus(paths: list[Path], folder: Path, progress: Progress | None) -> Path:
-    """The corpus that was given, or one made of the files that were."""
+    """The corpus in ``paths``, or one made from these files."""
     from ruska.corpus import build
 
     if len(paths) == 1 and (paths[0] / _MANIFEST).exists():
@@ -135,7 +143,7 @@ def _card(name: str, own: PriorSettings, found: Trained, corpus: Path, start: st
 
 
 def curve(losses: Sequence[float]) -> list[tuple[int, float]]:
-    """Steps and losses, each the median of as many means over 50 steps as leave at most 24 points."""
+    """Steps and losses, at most 24 points: each the median of several means over 50 steps."""
     from ruska.training.loop import SMOOTHED
 
     together = max(1, -(-len(losses) // _POINTS))

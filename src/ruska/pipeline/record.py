@@ -1,4 +1,4 @@
-"""The record a run leaves next to its output: enough to repeat it and to know what was done."""
+"""The record that a run writes beside its output: what was done, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import ruska
 from ruska import methods
 from ruska.engine import ChannelScales
+from ruska.io import tilts
 from ruska.io.digest import digest_path
 from ruska.io.names import shown_name
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.settings import parse
 from ruska.methods.settings import references as references_in
+from ruska.pipeline.detector import KINDS
 from ruska.pipeline.parts import part_facts, spread_facts
 from ruska.pipeline.prepare import card_of
 from ruska.pipeline.request import FLAGS, PASSING, Input, RunOptions
@@ -39,10 +41,10 @@ _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "zarr")
 def job_identity(
     request: Request, image: Image, digest: str, others: Mapping[str, tuple[Image, str]] | None = None
 ) -> dict[str, Any]:
-    """What decides a job's bytes, known before anything is computed: two runs with the same identity are one job.
+    """Everything that decides a job's bytes, known before it runs: two runs with the same identity are one job.
 
-    All of the request that is not known to leave every byte as it is; and what the files it names hold. ``others`` :
-    the other inputs by role, each with its digest.
+    This is the request, without options known to leave every byte unchanged, and the contents of the files it names.
+    ``others`` : the other inputs by role, each with its digest.
     """
     card = card_of(request.settings, request.method)
     return {
@@ -69,7 +71,7 @@ def _resolved(request: Request) -> dict[str, Any]:
 
 
 def _files(request: Request) -> dict[str, str]:
-    """Digests of the files and the code that settings name; models have their own."""
+    """Digests of the files and code that settings name; models have their own."""
     if request.method == "auto":
         return {}
     record, found = methods.about(request.method).record, {}
@@ -83,7 +85,7 @@ def _files(request: Request) -> dict[str, str]:
 
 
 def _code_of(method: str) -> str | None:
-    """Digest of the file that a method of another package is written in; None of those that come with Ruska."""
+    """Digest of the source file of a method from another package; None for Ruska's own methods."""
     if method == "auto" or method in methods.METHODS:
         return None
     file = getattr(sys.modules.get(methods.about(method).record.__module__), "__file__", None)
@@ -91,7 +93,7 @@ def _code_of(method: str) -> str | None:
 
 
 def _modified(image: Image, digest: str) -> int | None:
-    """When a file was changed last, where the digest is of a part of it only."""
+    """When a file was last changed, if the digest covers only a part of it."""
     if not digest.startswith("sha256-sampled:"):
         return None
     assert image.path is not None
@@ -110,7 +112,7 @@ def make_record(
         warnings.append(f"{outcome.clipped} voxels were outside the range of {job.out_dtype} and were clipped")
     if job.statistics.finite_fraction < 1:
         share = 1 - job.statistics.finite_fraction
-        warnings.append(f"{share:.2%} of the voxels are NaN, infinite or masked; they were left as they are")
+        warnings.append(f"{share:.2%} of the voxels are NaN, infinite or masked, and were left unchanged")
     return {
         "ruska": ruska.__version__,
         "task": request.task,
@@ -130,6 +132,7 @@ def make_record(
             "detector": image.provenance.get("detector"),
             "shape": list(image.shape),
             "axes": image.axes,
+            "tilt_deg": list(found.angles) if (found := tilts(image)) else None,
             "dtype": str(image.dtype),
         },
         "output": {"path": output.name if output else "(in memory)", "dtype": str(job.dtype_of(job.plan.outputs[0]))},
@@ -164,7 +167,7 @@ def _samples(drawn: Drawn | None, names: Beside | None, seed: int) -> dict[str, 
 
 
 def _outputs(job: Prepared, drawn: Drawn | None, names: Beside | None) -> dict[str, Any]:
-    """What stands beside the result, and whether the method or its samples say so."""
+    """The further outputs, and whether they come from the method or its samples."""
     found = {}
     for output in job.plan.outputs[1:]:
         table = output.merge == "table"
@@ -187,7 +190,7 @@ def command(request: Request, job: Prepared, output: Path | None, settings: Mapp
         if value is not None:
             words += ["--set", f"{name}={value}"]
     for name, path in references(image).items():
-        words += [f"--{name}", no_option(path)]
+        words += [f"--{name}", no_option(path), *_as_words(image, name)]
     for role, one in request.inputs.items():
         if role != "image" and isinstance(one, Input):
             words += [f"--{role}", no_option(one.path or f"({role} in memory)")]
@@ -200,7 +203,7 @@ def command(request: Request, job: Prepared, output: Path | None, settings: Mapp
 
 
 def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
-    """Options of the run that decide its bytes, but those that are as ``usual``."""
+    """Options of the run that decide its bytes and differ from ``usual``."""
     words = []
     for name in RunOptions.model_fields:
         value = getattr(run, name)
@@ -218,16 +221,22 @@ def _run_words(run: RunOptions, usual: Mapping[str, Any]) -> list[str]:
 
 
 def references(image: Image) -> dict[str, str]:
-    """The detector's ``dark`` and ``gain`` files that an image was corrected with. A file may claim anything here."""
+    """The detector's reference files that corrected an image, by kind. The file's own claim may hold anything."""
     used = image.provenance.get("detector")
     if not isinstance(used, Mapping):
         return {}
-    found = {name: used[name].get("path") for name in ("dark", "gain") if isinstance(used.get(name), Mapping)}
+    found = {name: used[name].get("path") for name in KINDS if isinstance(used.get(name), Mapping)}
     return {name: str(path) for name, path in found.items() if isinstance(path, str | Path)}
 
 
+def _as_words(image: Image, kind: str) -> list[str]:
+    """The option that says what was done to a reference first."""
+    done = image.provenance["detector"][kind].get("as")
+    return [f"--{kind}-as", done] if isinstance(done, str) and done[:1].isalpha() else []
+
+
 def _source(image: Image) -> str:
-    """The input as it is opened: ``file.h5:/dataset`` where it lies inside a file. Files may have colons in names."""
+    """The input as `ruska.read` takes it: ``file.h5:/dataset`` if it lies inside a file. Names may hold colons."""
     if image.path is None:
         return image.name
     file = f"{shown_name(image.path)}:"

@@ -1,11 +1,11 @@
-"""Putting one image onto another, or the slices of a stack onto each other."""
+"""Aligns one image to another, or the slices of a stack to each other."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from ruska.engine import Progress
 from ruska.errors import GeometryError, SettingsError, did_you_mean
 from ruska.image import Image, LazyArray
 from ruska.io.digest import digest_image
+from ruska.pipeline.foreseen import blank, kept_out
 from ruska.pipeline.opening import as_image
 from ruska.pipeline.request import DTypes
 from ruska.pipeline.restore import Result, check_target, files_of
@@ -46,19 +47,22 @@ def register(
     whole_pixels: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Result:
-    """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, put the slices of a stack in order.
+    """Resample ``moving`` onto the grid of ``fixed``; without ``fixed``, align the slices of a stack.
 
     Parameters
     ----------
     moving : an `Image`, a path, or a NumPy array: of one plane, or (without ``fixed``) a stack of them.
-    fixed : of one plane. It is never interpolated, so let it be the noisier of the two.
+    fixed : of one plane. It is never interpolated, so choose the noisier of the two.
     output : file to write; the result stays in memory when None.
     transform, reach : how it may move, see `ruska.registration.align`; a stack is aligned by shifts.
-    dtype : of the result: ``same`` as ``moving`` (``auto`` is that too), or ``float32``.
+    dtype : of the result: ``same`` as ``moving`` (also for ``auto``), or ``float32``.
     neighbours, trend : of a stack, see `ruska.registration.align_stack`.
-    crop : of a stack: keep only what all slices show. Else the field stays, and what a slice does not reach is empty.
-    whole_pixels : of a stack: move slices by whole pixels, which leaves every value as it is.
+    crop : of a stack: keep only the area that all slices show. Otherwise the field of view stays, and pixels that a
+        slice does not cover are empty.
+    whole_pixels : of a stack: shift slices by whole pixels, which leaves every value unchanged.
+    tell : called before the work with a line on what the output cannot hold, if there is anything.
 
     Empty pixels are NaN in float images and 0 in others; the mask of the result (for formats that keep one) says where.
     The result has the pixel size, origin and header of ``fixed``, or of the stack.
@@ -66,11 +70,15 @@ def register(
     Raises
     ------
     GeometryError : the images cannot be aligned, are not single planes, or their pixel sizes differ.
-    RuskaError : another of its kinds, naming the file or setting, what was found and the way out.
+    RuskaError : of another kind; it names the file or setting, what was found and the way out.
     """
     if dtype not in get_args(DTypes):
         raise SettingsError("dtype", f"is '{dtype}'", did_you_mean(str(dtype), get_args(DTypes)))
     task = _Task(as_image(moving), None if fixed is None else as_image(fixed), output, overwrite, dtype)
+    if task.target is not None and tell is not None:
+        said = io.losses_sentence(task.target, task.expected)
+        if said is not None:
+            tell(said)
     with watched(*(i for i in (task.moving, task.fixed) if i is not None), ours=task.target) as watch:
         image, record = _aligned(task, transform, reach, neighbours, trend, crop, whole_pixels, watch.over(progress))
         watch.check()
@@ -89,13 +97,11 @@ def _aligned(
     started = time.perf_counter()
     if task.fixed is None:
         if transform != "shift":
-            raise SettingsError(
-                "transform", f"is {transform}: the slices of a stack are aligned by shifts", "Leave it out."
-            )
+            raise SettingsError("transform", f"is {transform}, but a stack is aligned by shifts alone", "Leave it out.")
         image, found, words = _stack(task, reach, neighbours, trend, crop, whole_pixels, progress)
     else:
         if crop or whole_pixels:
-            raise SettingsError("crop" if crop else "whole_pixels", "is for stacks, not for a pair", "Leave it out.")
+            raise SettingsError("crop" if crop else "whole_pixels", "works on a stack, not on a pair", "Leave it out.")
         image, found, words = _pair(task, task.fixed, transform, reach)
     record = _record(task, image, found, words, time.perf_counter() - started)
     return image.with_data(image.data, provenance=record), record
@@ -117,7 +123,19 @@ class _Task:
                 if image is not None:
                     check_target(image, self.target, overwrite=self.overwrite)
                     names = beside(self.target)
-                    check_beside(names, [names.record], overwrite=self.overwrite, inputs=files_of(image))
+                    files = [names.record, *io.files_beside(self.target, image)]
+                    check_beside(names, files, overwrite=self.overwrite, inputs=files_of(image))
+            made = self.expected
+            io.check_holds(self.target, made.dtype, made.axes, made.shape)
+
+    @property
+    def expected(self) -> Image:
+        """What will be written, without pixels and record: of a pair, the moving image as if it were the fixed one."""
+        dtype = np.dtype(np.float32) if self.dtype == "float32" else self.moving.dtype
+        if self.fixed is None:
+            return self.moving.with_data(blank(self.moving.shape, dtype), provenance={}, mask=None)
+        return self.fixed.with_data(blank(self.fixed.shape, dtype), provenance={}, mask=None,
+                                    meaning=self.moving.meaning, channel_names=())  # fmt: skip
 
     @property
     def target(self) -> Path | None:
@@ -125,7 +143,7 @@ class _Task:
 
 
 def _pair(task: _Task, fixed: Image, transform: Model, reach: float | None) -> tuple[Image, dict[str, Any], list[str]]:
-    """The moving image on the grid of the fixed one, what was found, and the options that repeat it."""
+    """The moving image on the grid of the fixed one, the alignment found, and the options that repeat it."""
     moving = task.moving
     check_pixels(fixed, moving)
     planes = [_valid_plane(image) for image in (fixed, moving)]
@@ -148,7 +166,7 @@ def _stack(
     task: _Task, reach: float | None, neighbours: int, trend: Trend, crop: bool, whole_pixels: bool,
     progress: Progress | None,
 ) -> tuple[Image, dict[str, Any], list[str]]:  # fmt: skip
-    """The stack in order, what was found, and the options that repeat it."""
+    """The aligned stack, the alignment found, and the options that repeat it."""
     image = task.moving
     if image.meaning == "labels" and not whole_pixels:
         raise GeometryError(image.name, "holds labels, which cannot be interpolated", "Pass --whole-pixels.")
@@ -235,7 +253,7 @@ class _Native:
 
 @dataclass(frozen=True)
 class _Covered:
-    """Where the slices of an aligned stack reach, (n, Y, X), worked out when asked for."""
+    """Which pixels the slices of an aligned stack cover, (n, Y, X), computed on demand."""
 
     alignment: StackAlignment
     whole_pixels: bool
@@ -261,7 +279,7 @@ def _stack_axis(image: Image) -> int:
     long = [k for k, n in enumerate(image.shape[:-2]) if n > 1]
     if len(long) != 1 or image.axes[long[0]] == "C":
         raise GeometryError(image.name, f"has axes {image.axes} of sizes {image.shape}, expected one stack of slices",
-                            "Give a FIXED image for a single plane; take stacks one by one.")  # fmt: skip
+                            "For a single plane, give a FIXED image; align several stacks one by one.")  # fmt: skip
     return long[0]
 
 
@@ -269,7 +287,7 @@ def _valid_plane(image: Image) -> NDArray[Any]:
     """The one plane of ``image``, NaN where its mask says so."""
     if int(np.prod(image.shape[:-2])) != 1:
         raise GeometryError(image.name, f"has axes {image.axes} of sizes {image.shape}, expected one plane",
-                            "Write the plane to a file of its own, or leave FIXED out to align a stack.")  # fmt: skip
+                            "Save the plane as its own file, or leave out FIXED to align a stack.")  # fmt: skip
     plane = np.asarray(image.numpy()).reshape(image.shape[-2:])
     if image.mask is None:
         return plane
@@ -314,8 +332,8 @@ def _about(image: Image) -> dict[str, Any]:
 def _write(target: Path, image: Image, record: dict[str, Any], overwrite: bool, watch: Watch) -> Result:
     def before_placing(lost: tuple[str, ...]) -> None:
         watch.check()  # the slices of a stack were read again
-        record["output"]["not_kept"] = list(lost)
+        record["output"]["not_kept"] = kept_out(lost)
         place(beside(target).record, json_text(record).encode())
 
-    lost = io.write(target, image, overwrite=overwrite, before_placing=before_placing)
+    lost = io.write(target, image, overwrite=overwrite, overwrite_beside=True, before_placing=before_placing)
     return Result(io.read(target), record, None, lost)

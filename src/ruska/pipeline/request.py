@@ -1,6 +1,6 @@
-"""`Request`: everything that is asked of Ruska, as one frozen record that is JSON there and back.
+"""`Request`: everything that Ruska is asked to do, as one frozen record that converts to JSON and back.
 
-The command line, Python, a server and a plugin make nothing else; `pipeline.run` takes nothing else.
+The command line, Python, a server and a plugin all make a `Request`; `pipeline.run` takes nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Record(BaseModel):
 
 
 class Blank(_Record):
-    """An image of zeros that only gives a method the shape of what it makes."""
+    """An image of zeros, which only tells a method the shape of its result."""
 
     shape: tuple[int, ...] = Field(min_length=2, max_length=6)
     axes: str = "YX"
@@ -44,11 +44,12 @@ class Blank(_Record):
 
 
 class Input(_Record):
-    """Where an image comes from: exactly one of a path, a step of a workflow, an array handed over, or a blank.
+    """Where an image comes from: exactly one of a path, a step of a workflow, an array, or a blank.
 
-    path : what `ruska.read` takes, ``file.h5:/inner`` and addresses included. step : ``@NAME.OUTPUT``: what an earlier
-    request of a workflow made. array : its name among the arrays that go with the request, in this process only.
-    axes, voxel_size : override what the file says. dark, gain : references of the detector.
+    path : anything `ruska.read` takes, such as ``file.h5:/inner`` or an address. step : ``@NAME.OUTPUT``, an output of
+    an earlier step of the workflow. array : its name among the arrays passed along with the request, in this process.
+    axes, voxel_size : override the file. dark, gain, defects : references of the detector; dark_as, gain_as,
+    defects_as : what is done to them first, such as ``rot90`` (see `image.reference.steps_of`).
     """
 
     path: FileRef | None = None
@@ -59,6 +60,10 @@ class Input(_Record):
     voxel_size: str | None = None
     dark: FileRef | None = None
     gain: FileRef | None = None
+    defects: FileRef | None = None
+    dark_as: str | None = None
+    gain_as: str | None = None
+    defects_as: str | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -73,31 +78,31 @@ class Input(_Record):
 
 
 class RunOptions(Settings):
-    """How a job is run; none of these changes what the method is."""
+    """How a job is run; none of these changes the method."""
 
     basic = ("dtype", "overwrite", "report", "samples")
 
     dtype: DTypes = Field("auto", description="auto: as the input, but float32 where rounding to few grey levels would "
-                          "lose the result; same: as the input (rounded and clipped; clipped voxels are counted); or "
-                          "float32.")  # fmt: skip
+                          "degrade the result; same: as the input (rounded and clipped; clipped voxels are counted); "
+                          "or float32.")  # fmt: skip
     outliers: Outliers = Field("mend", description="Hot pixels, X-ray hits and dead pixels: mend them before "
-                               "restoring, or keep them as they are.")  # fmt: skip
-    interference: Interferences = Field("keep", description="Periodic interference (mains hum, pickup of a scan): keep "
-                                        "it, or find it in each slice and remove it before restoring.")  # fmt: skip
-    samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples beside the result, 2 to 100, and "
-                         "their standard deviation; 0: none.")  # fmt: skip
-    seed: int = Field(0, description="Of the samples.")
-    memory: str | None = Field(None, description="Upper bound for the whole process, e.g. 2GB; none: half of what is "
-                               "free.")  # fmt: skip
-    workers: int | None = Field(None, ge=1, description="Blocks side by side; none: every core.")
-    executor: Executors = Field("threads", description="Who works on the blocks: threads, or processes of their own.")
+                               "restoring, or keep them.")  # fmt: skip
+    interference: Interferences = Field("keep", description="Periodic interference (mains hum, scan pickup): keep it, "
+                                        "or find it in each slice and remove it before restoring.")  # fmt: skip
+    samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples to write beside the result, 2 to "
+                         "100, and their standard deviation; 0: none.")  # fmt: skip
+    seed: int = Field(0, description="Random seed of the samples.")
+    memory: str | None = Field(None, description="Memory limit of the whole process, e.g. 2GB; none: half of the free "
+                               "memory.")  # fmt: skip
+    workers: int | None = Field(None, ge=1, description="Blocks processed in parallel; none: one per core.")
+    executor: Executors = Field("threads", description="What processes the blocks: threads, or separate processes.")
     roi: dict[str, tuple[int, int]] | None = Field(None, description="Region, e.g. 100:612,0:512 (Y,X) or "
-                                                   "Z=3:9,Y=0:512; statistics are those of the whole.")  # fmt: skip
-    repeated_frames: bool = Field(False, description="The slices are frames of one place: their differences tell the "
-                                  "noise.")  # fmt: skip
+                                                   "Z=3:9,Y=0:512; statistics are of the whole image.")  # fmt: skip
+    repeated_frames: bool = Field(False, description="The slices are repeated frames of one place: measure the noise "
+                                  "from their differences.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the output if it exists.")
     report: bool = Field(True, description="Write an HTML and PNG report beside the output.")
-    whole_names: bool = Field(False, description="Files beside the output begin with its whole name.")
+    whole_names: bool = Field(False, description="Name files beside the output after its full name, suffix included.")
 
     @field_validator("samples")
     @classmethod
@@ -109,7 +114,7 @@ class RunOptions(Settings):
     @field_validator("roi", mode="before")
     @classmethod
     def _slices(cls, roi: Any) -> Any:
-        """Slices are taken too; JSON has none."""
+        """Accept slices too, which JSON lacks."""
         if not isinstance(roi, Mapping):
             return roi
         return {axis: (part.start, part.stop) if isinstance(part, slice) else part for axis, part in roi.items()}
@@ -121,17 +126,17 @@ class RunOptions(Settings):
 
 
 FLAGS = {"outliers": "keep", "interference": "remove"}
-"""Run options that are a flag, such as ``--keep-outliers``, for this value; without it they are as usual."""
+"""Run options that are a flag on the command line, such as ``--keep-outliers``, and the value the flag sets."""
 PASSING = ("workers", "executor", "overwrite", "report", "whole_names")
-"""Run options that leave every byte of a result as it is: the ledger keeps the block plan."""
+"""Run options that leave every byte of a result unchanged: the ledger keeps the block plan."""
 
 
 class Request(_Record):
-    """What is asked for.
+    """One task, with everything it needs.
 
-    task : denoise, deblur, superres, isotropic, register, train, ... method : of that task, or ``auto``.
-    settings : of the method, as its record has them (numbers, text, lists). inputs : by role, "image" first; several of
-        one role, such as the "data" of a training, are a list.
+    task : denoise, deblur, superres, isotropic, register, train, ... method : for that task, or ``auto``.
+    settings : of the method, by the fields of its record (numbers, text, lists). inputs : by role, "image" first; a
+        role with several inputs, such as the "data" of a training, has a list.
     output : file, store or folder to write; the result stays in memory when None.
     """
 
@@ -144,32 +149,32 @@ class Request(_Record):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Request:
-        """Read from JSON-like ``given``; SettingsError in one line names what is wrong and the nearest valid name."""
+        """Read a request from JSON-like ``given``; SettingsError names the fault and the nearest valid name."""
         return checked(cls, given, "request")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-like, without what is as it would be anyway; `of` reads it back."""
+        """JSON-like, without defaults; `of` reads it back."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"task": self.task, "method": self.method}
 
     def decides(self) -> dict[str, Any]:
-        """All of it that decides the bytes of a result, but for what files hold: JSON-like."""
+        """The part that decides the bytes of a result, apart from the contents of files: JSON-like."""
         whole = self.model_dump(mode="json", exclude={"output": True, "run": set(PASSING)})
         roles = {role: many if isinstance(many, list) else [many] for role, many in whole["inputs"].items()}
         return {**whole, "inputs": {role: [_place_free(one) for one in many] for role, many in roles.items()}}
 
     def each(self, role: str) -> tuple[Input, ...]:
-        """The inputs of a role, one, several or none."""
+        """The inputs of a role: one, several or none."""
         found = self.inputs.get(role, ())
         return (found,) if isinstance(found, Input) else found
 
 
 def _place_free(one: dict[str, Any]) -> dict[str, Any]:
-    """An input without where it lies: what the file holds counts, which its digest says."""
-    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "step")}
+    """An input without its location: only the contents of the file count, and its digest covers them."""
+    return {k: v for k, v in one.items() if k not in ("path", "array", "dark", "gain", "defects", "step")}
 
 
 def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
-    """``record`` made of ``given``; a pydantic error becomes a SettingsError of one line."""
+    """Make ``record`` from ``given``; a pydantic error becomes a one-line SettingsError."""
     try:
         return record.model_validate(given)
     except ValidationError as error:
@@ -177,7 +182,8 @@ def checked(record: type[Any], given: Mapping[str, Any], subject: str) -> Any:
         place = [str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int)]
         name = ".".join([subject, *place])
         if first["type"] == "extra_forbidden":
-            raise SettingsError(name, "is no setting", did_you_mean(place[-1], _fields(record, place[:-1]))) from error
+            near = did_you_mean(place[-1], _fields(record, place[:-1]))
+            raise SettingsError(name, "is not a setting", near) from error
         raise refused(name, first) from error
 
 

@@ -1,4 +1,4 @@
-"""Running a restoration from its request to the files it leaves."""
+"""Runs a restoration, from its request to the files it writes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from ruska.engine import (
     empty_work,
     work_folder,
 )
-from ruska.engine.allocator import give_back_freed_memory
+from ruska.engine.allocator import free_as_usual, give_back_freed_memory
 from ruska.engine.ledger import PLACING, clear_delivered, face
+from ruska.engine.memory import keeps_freed_memory
 from ruska.errors import ChangedInputError, InputError, JobCancelledError, OutputError, SettingsError, did_you_mean
 from ruska.image import Image, Output, Quantity
 from ruska.io.registry import check_name, format_of_name
 from ruska.physics.operators import Geometry
+from ruska.pipeline import foreseen
 from ruska.pipeline.conditioning import ValidArray
 from ruska.pipeline.context import Context, Here, progress_of
+from ruska.pipeline.earlier import result_digest
 from ruska.pipeline.prepare import Prepared, prepare
 from ruska.pipeline.record import job_identity, make_record, references
 from ruska.pipeline.samples import Drawn, companion, companions, draw, drawn_names
@@ -49,21 +52,21 @@ if TYPE_CHECKING:
     from ruska.report import Beside, Judged
 
 _STORE = "blocks.zarr"
-"""In the work folder: a Zarr output, where its finished blocks are."""
+"""A Zarr output in the work folder, which holds its finished blocks."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A restored image and what is known about how it came to be.
+    """A restored image, and how it was made.
 
     image : on the input's intensity scale, with its geometry and metadata.
     record : the run record (settings, versions, hashes, times, the command that repeats it).
-    report : the HTML report, or None when none was asked for or the result is in memory only.
-    lost : what the output format could not carry.
-    std : standard deviation of the error, grey levels, float32, as the method or its samples tell it; else None.
-    samples : images that the measurement and the prior allow as well as ``image``, float32.
-    outputs : everything else that the method gives, by name. tables : rows (n, columns), by name.
-    first : name of the output that ``image`` is.
+    report : the HTML report, or None if it was switched off or the result is only in memory.
+    lost : metadata that the output format could not hold.
+    std : standard deviation of the error, grey levels, float32, from the method or its samples; else None.
+    samples : further images that fit measurement and prior as well as ``image`` does, float32.
+    outputs : the method's other outputs, by name. tables : rows (n, columns), by name.
+    first : name of the output that is ``image``.
     """
 
     image: Image
@@ -78,7 +81,7 @@ class Result:
 
 
 def restore(request: Request, images: Mapping[str, Image], context: Context | None = None) -> Result:
-    """Prepare, run and write. With an output, an interrupted run resumes when the same is asked for again."""
+    """Prepare, run and write. With an output, the same request resumes an interrupted run."""
     context, request = context or Here(), with_model(request)
     check_request(request, images)
     if context.own_process and methods.learns(request.method):
@@ -90,7 +93,7 @@ def restore(request: Request, images: Mapping[str, Image], context: Context | No
 
 
 def with_model(request: Request) -> Request:
-    """The request with the method that runs the model it names, where it leaves the method to Ruska."""
+    """The request with method ``auto`` replaced by the method of the model it names, if any."""
     named = request.settings.get("model")
     if named in (None, "", "none", "auto") or (request.method != "auto" and methods.takes_prior(request.method)):
         return request
@@ -104,7 +107,7 @@ def with_model(request: Request) -> Request:
 
 
 def check_request(request: Request, images: Mapping[str, Image] | None = None) -> None:
-    """SettingsError for a method of another task, or an input that it does not take; OutputError for a bad name."""
+    """Raise SettingsError for a method of another task or an input it does not take, OutputError for a bad name."""
     if request.output is not None:
         check_name(Path(request.output))
     if request.task not in methods.tasks():
@@ -115,15 +118,15 @@ def check_request(request: Request, images: Mapping[str, Image] | None = None) -
     roles = {"image"} if request.method == "auto" else methods.about(request.method).roles
     for role in images if images is not None else request.inputs:
         if role not in roles:
-            raise SettingsError(f"inputs.{role}", f"is no input of method '{request.method}'",
+            raise SettingsError(f"inputs.{role}", f"is not an input of method '{request.method}'",
                                 did_you_mean(role, sorted(roles)))  # fmt: skip
     if "image" not in (images if images is not None else request.inputs):
-        raise SettingsError("inputs.image", "is missing", "Give the image that is to be restored.")
+        raise SettingsError("inputs.image", "is missing", "Give the image to restore.")
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One restoration on its way."""
+    """One restoration, while it runs."""
 
     request: Request
     image: Image
@@ -158,6 +161,7 @@ class _Run:
         _check_again(self.image, target, run.overwrite)
         self._check_beside(target, overwrite=True)
         self._check_holds(target)
+        foreseen.tell(self.context, target, self._expected())
         with _locked(target) as folder, watched(self.image, *self.others.values(), ours=target) as watch:
             told, digest = watch.over(progress_of(self.context)), watch.digest(self.image)
             more = {role: (other, watch.digest(other)) for role, other in self.others.items()}
@@ -179,8 +183,8 @@ class _Run:
             sinks = _open_sinks(job, target, folder, resumed=ledger.resumed)
             outcome = job.run(sinks, ledger, told)
             drawn = draw(job, ledger, told)
-            names = beside(target, whole=run.whole_names)  # asked again: a run beside this one may have ended
-            record = make_record(own, job, digest, names, outcome, drawn)
+            names = beside(target, whole=run.whole_names)  # again: another run may have ended meanwhile
+            record = {**make_record(own, job, digest, names, outcome, drawn), "identity": ledger.identity}
             made = Made.of(job, sinks, outcome, drawn, record)
             judged = judged_by(job, made, record)  # reads the input once more
             watch.check()  # nothing is written beside the output before
@@ -188,10 +192,14 @@ class _Run:
                 made = replace(made, first=marked(job, made.first))
             return _Delivery(job, made, record, judged, names, run.overwrite, run.report, told, watch, ledger).write()
 
-    def _check_holds(self, target: Path) -> None:
-        """Refuse what the output cannot hold before anything is learned from the image.
+    def _expected(self) -> Image:
+        run = self.request.run
+        return foreseen.expected(self.image, self.request.task, run.dtype, run.region)
 
-        What is written is known for sure only when the method is; a rehearsal tells, where it matters.
+    def _check_holds(self, target: Path) -> None:
+        """Refuse what the output cannot hold, before a method is trained on the image.
+
+        What is written is only certain once the method is known; a dry run tells, where it matters.
         """
         image, asked = self.image, self.request.run.dtype
         try:
@@ -209,9 +217,9 @@ class _Run:
 
 @dataclass(frozen=True)
 class Made:
-    """What a run gave, as images that are still read from where its blocks are.
+    """The results of a run, as images that are read from its blocks.
 
-    first : the result. further : the other outputs, by name, the standard deviation and the samples among them.
+    first : the result. further : the other outputs by name, with the standard deviation and the samples.
     """
 
     first: Image
@@ -248,7 +256,7 @@ def _image_of(job: Prepared, output: Output, sink: Sink, provenance: Mapping[str
 
 
 def layout_of(layout: Layout, output: Output) -> Layout:
-    """The axes of an output: those of the image, with C where it has channels of its own, without where it has one."""
+    """The axes of an output: those of the image, with C if it has its own channels, without C if it has only one."""
     if output.channels is None:
         return layout
     axes = layout.axes.replace("C", "")
@@ -261,7 +269,7 @@ def layout_of(layout: Layout, output: Output) -> Layout:
 def _restored(
     job: Prepared, output: Output, data: Any, provenance: Mapping[str, Any], layout: Layout | None = None
 ) -> Image:
-    """``data`` with the geometry and the metadata of the image, as far as they hold for this output."""
+    """``data`` with the geometry and metadata of the image, where they apply to this output."""
     changes: dict[str, Any] = {"provenance": provenance, "path": None}
     scale = output.grid(len(job.plan.halo))
     if any(s != 1 for s in scale):
@@ -278,7 +286,7 @@ def _restored(
 
 
 def marked(job: Prepared, image: Image) -> Image:
-    """A result on the grid of the input, with what was mended there marked: nobody measured it."""
+    """A result on the input's grid, with mended pixels marked, as they were not measured."""
     marks = job.conditions.marks(job.image)
     if marks is None or image.meaning == "labels" or (image.axes, image.shape) != (job.image.axes, job.image.shape):
         return image
@@ -286,7 +294,7 @@ def marked(job: Prepared, image: Image) -> Image:
 
 
 def _check_further(image: Image, job: Prepared, names: Beside, *, overwrite: bool) -> None:
-    """Refuse to write over what stands where a further output or a table will be, before any work is done."""
+    """Refuse to overwrite existing files with a further output or a table, before any work is done."""
     for output in job.plan.outputs[1:]:
         if output.merge == "table":
             check_beside(names, [_table_file(names, output)], overwrite=overwrite, inputs=files_of(image))
@@ -299,32 +307,40 @@ def _table_file(names: Beside, output: Output) -> Path:
 
 
 def _check_again(image: Image, target: Path, overwrite: bool) -> None:
-    """`check_target`; a result whose run was killed right behind it is told from any other."""
+    """`check_target`, but recognise a complete result whose run was killed right after writing it."""
     try:
         check_target(image, target, overwrite=overwrite)
     except OutputError as error:
         if error.problem == "exists already" and clear_delivered(target):
-            raise OutputError(target, "exists already and is complete: its run was killed when nothing but tidying was "
-                              "left, which is done now", error.fix) from error  # fmt: skip
+            raise OutputError(target, "exists already and is complete: its run was killed while tidying up, which is "
+                              "done now", error.fix) from error  # fmt: skip
         raise
     clear_delivered(target)
 
 
 def check_target(image: Image, target: Path, *, overwrite: bool) -> None:
-    """Refuse an output that cannot be written, or that is the input, before any work is done."""
+    """Refuse an output that is the input, or that cannot be written, before any work is done."""
     io.check_output(target, overwrite=True)  # its name, before the file system is asked
     if target.exists() and any(target.samefile(file) for file in files_of(image) if file.exists()):
         raise OutputError(
-            target, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another name."
+            target, "is the input file or one of its references, which Ruska never overwrites", "Choose another name."
         )
     if target.exists() and image.path is not None and image.path.resolve() in target.resolve().parents:
-        raise OutputError(target, f"is a part of the input {image.path.name}, which Ruska never overwrites",
+        raise OutputError(target, f"is part of the input {image.path.name}, which Ruska never overwrites",
                           "Choose another folder.")  # fmt: skip
     io.check_output(target, overwrite=overwrite)
 
 
+def result_of(job: Prepared) -> Image:
+    """The first output of a job as it will be written, without pixels and record."""
+    output = job.plan.outputs[0]
+    layout = layout_of(job.layout, output)
+    shape = layout.to_native_shape(job.plan.shape_of(output))
+    return _restored(job, output, foreseen.blank(shape, job.dtype_of(output)), {}, layout)
+
+
 def check_holds(job: Prepared, target: Path, *, whole_names: bool = False) -> None:
-    """OutputError where the format of ``target`` cannot hold what the job gives; tables are no matter of it."""
+    """Raise OutputError if the format of ``target`` cannot hold the job's images; tables are files of their own."""
     names = beside(target, whole=whole_names)
     for i, output in enumerate(job.plan.outputs):
         if output.merge != "table":
@@ -334,7 +350,7 @@ def check_holds(job: Prepared, target: Path, *, whole_names: bool = False) -> No
 
 
 def files_of(image: Image) -> list[Path]:
-    """The files that an image is read from: its own, the slices of a folder, and the references of its detector."""
+    """The files an image is read from: its own, the slices of a folder, and the detector's references."""
     slices = getattr(image.data, "files", ())
     return [Path(file) for file in (image.path, *slices, *references(image).values()) if file is not None]
 
@@ -342,25 +358,27 @@ def files_of(image: Image) -> list[Path]:
 def check_companions(
     image: Image, target: Path, samples: int, report: bool, *, overwrite: bool, whole_names: bool = False
 ) -> list[Path]:
-    """The samples' files beside ``target``; OutputError where these, the record or the report cannot be written."""
+    """The samples' files beside ``target``; OutputError if these, the record or the report cannot be written."""
     names = beside(target, whole=whole_names)
     drawn = companions(names, samples)
     for file in drawn if not _is_zarr(target) else ():
         check_target(image, file, overwrite=overwrite)
     files = [names.record, *(names.reports if report else ())]
     check_beside(names, files, overwrite=overwrite, inputs=files_of(image))
-    return drawn
+    tilts = list(io.files_beside(target, image))
+    check_beside(names, [file for file in tilts if file.exists()], overwrite=overwrite, inputs=files_of(image))
+    return [*drawn, *tilts]
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[Path]:
-    """The work folder; emptied when the job is done, fails before it has finished a single block, or read a file that
+    """The work folder; emptied when the job is done, fails before its first block is finished, or read a file that
     changed meanwhile."""
     try:
         with work_folder(target) as folder:
             try:
                 yield folder
-            except ChangedInputError:  # of which state the finished blocks are, nothing tells
+            except ChangedInputError:  # finished blocks may be of either version of the file
                 empty_work(folder)
                 raise
             except (OSError, JobCancelledError):
@@ -394,7 +412,7 @@ def _is_zarr(target: Path) -> bool:
 
 
 def _open_sinks(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> dict[str, Sink | None]:
-    """Where finished blocks of every output wait; None for a table, whose rows the engine keeps."""
+    """Where the finished blocks of each output are kept; None for a table, whose rows the engine keeps."""
     first, *rest = job.plan.outputs
     sinks: dict[str, Sink | None] = {first.name: _open_sink(job, target, folder, resumed=resumed)}
     for output in rest:
@@ -429,7 +447,7 @@ def _open_sink(job: Prepared, target: Path, folder: Path, *, resumed: bool) -> S
 
 @dataclass(frozen=True)
 class _Delivery:
-    """Writing outputs, record and report. The first output takes its name last: when it is there, everything is."""
+    """Writes outputs, record and report. The first output gets its name last: once it exists, all are complete."""
 
     job: Prepared
     made: Made
@@ -451,27 +469,30 @@ class _Delivery:
         html: list[Path] = []
 
         def before_placing(lost: tuple[str, ...]) -> None:
-            self.record["output"]["not_kept"] = list(lost)
+            self.record["output"]["not_kept"] = foreseen.kept_out(lost)
             self.record["verdict"] = None if self.judged is None else self.judged.as_dict()
             if self.report and self.judged is not None:
                 html.append(self._draw([*files.values(), *tables.values()]))
-            place(self.names.record, json_text(self.record).encode())
 
         def placing(part: Path) -> None:
+            self.record["output"]["hash"] = result_digest(part)
+            place(self.names.record, json_text(self.record).encode())
             self.ledger.add(PLACING, **face(part))
 
         self.progress(f"writing {target.name}", 0, 1)
         if inside is not None:
             from ruska.io.zarr_store import finish_store
 
-            lost: tuple[str, ...] = ()
+            lost = io.losses(target, made.first).lines
             finish_store(inside, made.first, self._tick(target.name))
+            io.write_beside(io.files_beside(target, made.first))
             before_placing(lost)
             placing(inside)
             io.put_in_place(inside, target)
         else:
             first = replace(made.first, data=Told(made.first.data, self._tick(target.name)))
-            lost = io.write(target, first, overwrite=self.overwrite, before_placing=before_placing, placing=placing)
+            lost = io.write(target, first, overwrite=self.overwrite, overwrite_beside=True,  # which was checked before
+                            before_placing=before_placing, placing=placing)  # fmt: skip
         further = {name: io.read(_named(file, target)) for name, file in files.items()}
         found = _result(io.read(target), self.record, further, made.outcome, html[0] if html else None, lost)
         return replace(found, first=self.job.plan.outputs[0].name)
@@ -505,7 +526,8 @@ class _Delivery:
         from ruska.report import write_report
 
         self.progress("drawing the report", 0, 1)
-        give_back_freed_memory()  # what writing left in pieces, into which the pictures would not fit
+        # Writing leaves it in pieces too small for the pictures.
+        free_as_usual() if keeps_freed_memory() else give_back_freed_memory()
         drawn = tuple(image for name, image in self.made.further.items() if name == "std" or name.startswith("sample"))
         paths = write_report(
             self.names.target, self.job.image, self.made.first, self.record,
@@ -526,7 +548,7 @@ class _Delivery:
 
 
 def judged_by(job: Prepared, made: Made, record: Mapping[str, Any]) -> Judged | None:
-    """The verdict on a result; None for labels and the like, which are no picture to compare."""
+    """The verdict on a result; None for labels and the like, which are not pictures to compare."""
     if job.plan.outputs[0].values != "intensity":
         return None
     explained = getattr(job.method, "explained", None)
@@ -534,7 +556,7 @@ def judged_by(job: Prepared, made: Made, record: Mapping[str, Any]) -> Judged | 
 
 
 class Told:
-    """A lazy array that tells how much of it was read: writers stream from it, and may be stopped there."""
+    """A lazy array that reports how much of it was read: writers stream from it, and can be stopped there."""
 
     def __init__(self, array: Any, tick: Callable[[int, int], None]) -> None:
         self.array, self.tick = array, tick
@@ -554,7 +576,7 @@ class Told:
 
 
 def _named(file: Path, target: Path) -> str:
-    """How a further output is opened: by its file, or by its place inside a store."""
+    """How to open a further output: by its file, or by its path inside a store."""
     return str(file) if target not in file.parents else f"{target}:/{file.relative_to(target).as_posix()}"
 
 

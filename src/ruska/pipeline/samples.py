@@ -1,4 +1,4 @@
-"""Drawing posterior samples beside a result, and what their spread says: a run of the engine for each."""
+"""Draws posterior samples beside a result, each by its own run of the engine, and measures their spread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ruska.pipeline.prepare import Prepared
     from ruska.report import Beside
 
-_REACH = 3.0  # standard deviations of the smoothing that are looked at
+_REACH = 3.0  # standard deviations at which smoothing is cut off
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Spread:
     def _variance(self, box: Box) -> NDArray[np.float64]:
         """Of each voxel; one sample in memory at a time. Source: Welford (1962), Technometrics 4, 419."""
         mean = power = np.zeros([part.stop - part.start for part in box])
-        with np.errstate(invalid="ignore"):  # voxels that are no numbers stay none
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
             for count, sample in enumerate(self.samples, 1):
                 values = np.asarray(sample[box], dtype=np.float64)
                 change = values - mean
@@ -66,7 +66,7 @@ class Spread:
         return power / (len(self.samples) - 1)
 
     def _averaged(self, variance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Over those neighbours that have one; NaN stays NaN."""
+        """Mean over the neighbours that have a variance; NaN stays NaN."""
         from scipy.ndimage import gaussian_filter
 
         def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ class Spread:
 class Drawn:
     """Samples of a result as lazy arrays in the image's axes, and their standard deviation.
 
-    notes : on what did not go as planned while they were drawn, once each.
+    notes : what did not go as planned while drawing, each once.
     """
 
     samples: tuple[NativeView, ...]
@@ -102,7 +102,7 @@ class Drawn:
 
 
 def draw(job: Prepared, ledger: NoLedger, progress: Progress | None) -> Drawn | None:
-    """The samples that ``job`` was prepared for; None where there are none. Resumes with the ledger."""
+    """Draw the samples that ``job`` was prepared for; None if there are none. Resumes with the ledger."""
     plan, started = job.sample_plan, time.perf_counter()
     if plan is None:
         return None
@@ -115,7 +115,7 @@ def draw(job: Prepared, ledger: NoLedger, progress: Progress | None) -> Drawn | 
             else BlockStore(own.folder / "blocks", plan.output_shape, np.float32, plan.extent_of(plan.outputs[0]))
         )  # fmt: skip
         outcome = job.run(store, own, _renamed(progress, f"{name} of {len(job.samplers)}"), sampler)
-        notes |= dict.fromkeys(f"while samples were drawn: {note}" for note in outcome.notes)
+        notes |= dict.fromkeys(f"while drawing samples: {note}" for note in outcome.notes)
         views.append(NativeView(store, job.layout))
     smoothed = tuple(job.layout.axes.index(axis) for axis in job.layout.spatial_axes)
     std = Spread(views, smoothed)
@@ -127,17 +127,17 @@ def _renamed(progress: Progress | None, stage: str) -> Progress | None:
 
 
 def drawn_names(count: int) -> tuple[str, ...]:
-    """What stands beside a result of which ``count`` samples were drawn; nothing of 0."""
+    """Names of the further outputs when ``count`` samples are drawn; none for 0."""
     return ("std", *(f"sample{k + 1}" for k in range(count))) if count else ()
 
 
 def companions(names: Beside, count: int) -> list[Path]:
-    """Files for the standard deviation and each of ``count`` samples, none of 0."""
+    """Files for the standard deviation and each of ``count`` samples; none for 0."""
     return [companion(names, name) for name in drawn_names(count)]
 
 
 def companion(names: Beside, name: str) -> Path:
-    """The file of a further output: beside the first one, TIFF beside a picture; inside it where it is an OME-Zarr."""
+    """The file of a further output: beside the first one (a TIFF beside a picture), or inside it for OME-Zarr."""
     known = format_of_name(names.target)
     if known is not None and known.name == "OME-Zarr":
         return names.target / name

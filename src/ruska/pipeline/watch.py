@@ -1,4 +1,4 @@
-"""Keeping an eye on inputs while they are used: no result is made of two states of a file."""
+"""Watches input files while they are used, so that no result mixes two versions of a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHARE = 100  # at least this many times as long as a glance took, as there may 
 
 
 class Watch:
-    """Looks at the files of ``images`` now and then. ``ours`` : the output, which may lie among them."""
+    """Checks the files of ``images`` from time to time. ``ours`` : the output, which may lie among them."""
 
     def __init__(self, images: Sequence[Image], ours: Path | None = None) -> None:
         self.images, self.ours = images, ours
@@ -30,17 +30,17 @@ class Watch:
         self._next = time.monotonic() + _EVERY - (time.time() - opened)
 
     def check(self) -> None:
-        """Raise ChangedInputError when one has changed since it was opened, InputError when it is gone."""
+        """Raise ChangedInputError if a file changed since it was opened, InputError if it is gone."""
         for image in self.images:
             check_unchanged(image, ours=self.ours, digest=self._digests.get(id(image)))
 
     def digest(self, image: Image) -> str:
-        """Of one of the images; with it, `check` can tell whether a file that was replaced is still the same."""
+        """Digest of one image; with it, `check` can tell whether a replaced file still has the same contents."""
         self._digests[id(image)] = digest_image(image)
         return self._digests[id(image)]
 
     def glance(self) -> None:
-        """The same by sizes and times only, when it is due: called at every step of a run, so that it ends early."""
+        """A quick check by sizes and times, when one is due: called at every step, so that a run ends early."""
         if (started := time.monotonic()) < self._next:
             return
         for image in self.images:
@@ -49,7 +49,7 @@ class Watch:
         self._next = ended + max(_EVERY, _SHARE * (ended - started))
 
     def over(self, progress: Progress | None) -> Progress:
-        """``progress`` that glances at every step."""
+        """``progress`` with a `glance` at every step."""
 
         def stepped(stage: str, done: int, total: int) -> None:
             self.glance()
@@ -61,9 +61,9 @@ class Watch:
 
 @contextmanager
 def watched(*images: Image, ours: Path | None = None) -> Iterator[Watch]:
-    """Look at the files of ``images`` while they are used; the caller says when what was made of them is complete.
+    """Watch the files of ``images`` while they are used; the caller calls `Watch.check` once the result is complete.
 
-    An error that may come from a file that was cut or rewritten meanwhile is told as that.
+    If a file was truncated or rewritten meanwhile, that is raised instead of the error it may have caused.
     """
     watch = Watch(images, ours)
     watch.glance()

@@ -52,7 +52,7 @@ def align(
         Grey scales may differ by gain, offset and slow shading, not by an inversion.
     model : ``shift``, ``rigid`` (and a turn), ``affine`` (and stretch and shear) or ``drift`` (a shift that changes
         smoothly from row to row, as the probe drifts during the scan). Turns are found up to about 3 degrees.
-    reach : the largest shift looked for, in pixels; default: a quarter of the shorter edge.
+    reach : the largest shift searched, in pixels; default: a quarter of the shorter edge.
     knots : polynomial pieces of a drift from the first row to the last; default: one for 32 rows, 3 to 32. How
         smooth the drift is within them, the images decide.
     strict : refuse an alignment that is not to be believed; else return it, with its ``doubts``.
@@ -225,7 +225,7 @@ def _judged(
     if significant < 0.9:
         doubts.append("unrelated images would correlate as well")
     if precise < 0.9:
-        doubts.append(f"the displacement is known to {error:.2g} pixels only")
+        doubts.append(f"the displacement is known only to {error:.2g} pixels")
     if rival < 0.9:
         doubts.append("another shift fits about as well")
     if inverted:

@@ -29,7 +29,7 @@ class Alignment:
         that the error is below half a pixel, that unrelated images would not correlate as well, and that no other
         shift fits as well (a lattice fits itself at many).
     correlation : of the band-passed images once aligned, -1 to 1.
-    doubts : what speaks against the alignment, in words.
+    doubts : objections to the alignment, in words.
     """
 
     motion: Motion

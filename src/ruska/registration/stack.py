@@ -146,7 +146,7 @@ def align_stack(
     """
     n, height, width = (int(s) for s in stack.shape)
     if n < 2:
-        raise GeometryError(name, "has one slice only", "Give the image to align it with as well.")
+        raise GeometryError(name, "has only one slice", "Give the image to align it with as well.")
     if trend not in get_args(Trend):
         raise SettingsError("trend", f"'{trend}' is not one", did_you_mean(trend, get_args(Trend)))
     if not 1 <= neighbours < 100 or not 0 <= reference < n:

@@ -15,7 +15,7 @@ from ruska.scratch import write_whole
 RECORD, REPORT = ".record.json", (".report.html", ".report.png")
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.zarr")
 _LONGEST_RECORD = 1 << 26
-"""Bytes of a record that are read to know whose it is."""
+"""How many bytes of a record are read to know which output it belongs to."""
 
 
 def sidecar(target: Path, suffix: str) -> Path:
@@ -71,7 +71,7 @@ def beside(target: Path, *, whole: bool = False) -> Beside:
 
 
 def _owner(record: Path) -> str | None:
-    """The name of the output that a record is about; None where it is no record."""
+    """The name of the output that a record is about; None where it is not a record."""
     try:
         found = record.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST_RECORD:
@@ -94,12 +94,14 @@ def check_beside(names: Beside, files: Sequence[Path], *, overwrite: bool, input
             continue
         if any(used.exists() and file.samefile(used) for used in inputs):
             raise OutputError(
-                file, "is the input file, or a reference of it: Ruska overwrites neither", "Choose another output name."
+                file,
+                "is the input file or one of its references, which Ruska never overwrites",
+                "Choose another output name.",
             )
         if file.is_dir():
             raise OutputError(file, "is a folder", "Move it away, or choose another output name.")
         if not (overwrite or own):
-            raise OutputError(file, "exists already, and is not of this output",
+            raise OutputError(file, "exists already and belongs to another output",
                               "Choose another output name, or pass --overwrite.")  # fmt: skip
 
 

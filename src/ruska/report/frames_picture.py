@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from ruska.evaluation.repeats import FrameScores, compared_places, read_frame
 from ruska.report.lettering import set_title
 from ruska.report.panels import grey_window, residual_panel, scale_bar, show
 from ruska.report.pictures import filled
+from ruska.report.png import png
 
 if TYPE_CHECKING:
     from ruska.image import Image
@@ -21,7 +21,6 @@ _WIDTH = 4.4  # inches of a panel
 
 def draw_frames(scores: FrameScores, image: Image) -> bytes:
     """PNG: the pair in the middle of the first channel as it is in the file, and the curves of all channels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     places = compared_places(image, scores.apart)
@@ -29,7 +28,6 @@ def draw_frames(scores: FrameScores, image: Image) -> bytes:
     h, w = first.shape
     tall = float(np.clip(h / w, 0.35, 1.6)) * _WIDTH
     figure = Figure(figsize=(3 * _WIDTH, tall + 4.6), dpi=100, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     set_title(figure, image.name, headline(scores))
     rows: Any = figure.subfigures(2, 1, height_ratios=[tall + 0.4, 3.8])
     panels = rows[0].subplots(1, 3)
@@ -39,9 +37,7 @@ def draw_frames(scores: FrameScores, image: Image) -> bytes:
         scale_bar(axes, w, h, image.voxel_size_nm.get("X"))
     residual_panel(rows[0], panels[2], first - second, first - second, "Difference, as they are", bar=True)
     _draw_curves(rows[1].subplots(1, 1), scores)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def headline(scores: FrameScores) -> str:

@@ -113,7 +113,7 @@ frame is the most structured part, shown enlarged below.</figcaption>
 
 
 def _safe(text: object) -> str:
-    """For a page: no markup, quotes included, and nothing that cannot be seen."""
+    """Text for a page: markup and quotes escaped, control characters made visible."""
     return html.escape(one_line(text))
 
 
@@ -123,9 +123,9 @@ def _doubt(shown: Shown) -> str:
         return ""
     middle, most = (float(np.quantile(shown.std, share)) for share in (0.5, 0.95))
     return f"""<p>Standard deviation: {middle:.3g} grey levels at the median pixel shown, {most:.3g} or less at 95 % of
-them. It is how far images differ that explain the measurement equally well and are equally usual among micrographs.
-It does not know of what the model does not: another blur, a specimen unlike all in the training, noise that is not
-what was measured. Detail of a sample alone is an example of what may be there, and is not for quantification.</p>"""
+them. It says how far images differ that explain the measurement equally well and are equally usual among micrographs.
+It does not know what the model does not know: another blur, a specimen unlike any in the training data, noise other
+than what was measured. Detail in a single sample is an example of what may be there: do not measure on it.</p>"""
 
 
 def _spread(record: Mapping[str, Any]) -> str:
@@ -148,7 +148,8 @@ def _spread(record: Mapping[str, Any]) -> str:
         return ""
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return f"""<h2>Noise by channel and slice</h2>
-<p>Standard deviation in grey levels. Every channel, and slices unlike the usual ones, were restored by their own noise.
+<p>Standard deviation in grey levels. Every channel was restored with its own noise level,
+and so was every slice that differs from the rest.
 </p>
 <div class="wide"><table>
 <tr><th>channel</th><th>typical slice</th><th>slices</th><th>unlike the usual</th><th>noisiest slice</th></tr>

@@ -1,4 +1,4 @@
-"""Whether a denoised plane is nearer to the specimen than its input: told from the two alone.
+"""Whether a denoised plane is closer to the specimen than its input, judged from the two alone.
 
 The squared error of a result x is known up to one number: with the residual r = y - x and the noise n of the input y,
 |x - truth|^2 = |n|^2 + |r|^2 - 2 <n, r>. How much of the noise is in the residual, <n, r> / |n|^2, is seen from how
@@ -39,7 +39,7 @@ class Improvement:
     noise_std : that was reckoned with, in grey levels: the largest of what the input and the residual say.
     taken : share of the noise's variance that is in the residual, 0 to 1.
     removed : variance of the residual over that of the noise.
-    break_even : noise, in grey levels, below which the result would be no nearer to the specimen than its input.
+    break_even : noise, in grey levels, below which the result would be no closer to the specimen than its input.
     """
 
     noise_std: float
@@ -53,7 +53,7 @@ class Improvement:
 
     @property
     def gain_db(self) -> float:
-        """The same in dB of PSNR; hardly more than 10 can be told."""
+        """The same in dB of PSNR; more than about 10 cannot be measured."""
         return float(-10 * np.log10(max(1 + self.change, 0.1)))
 
     @property

@@ -22,6 +22,6 @@ def interference_left(before: NDArray[Any], after: NDArray[Any]) -> str | None:
         return None
     return (
         f"Interference: the input has a wave of {first.amplitude:.3g} grey levels with a period of "
-        f"{1 / first.frequency_y:.3g} rows, as of mains hum, and the result still has {left:.3g} of them. Remove it "
-        "before restoring with --remove-interference, if the specimen has no such period."
+        f"{1 / first.frequency_y:.3g} rows, as mains hum makes, and the result still has {left:.3g} of them. If the "
+        "specimen has no such period, remove it before restoring: --remove-interference."
     )

@@ -27,9 +27,9 @@ _SMALLEST = 32  # px each way of a plane that can be judged
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict on a result, and on each plane that was looked at, by its title, where there are several.
+    """The verdict on a result and, where several planes were examined, on each of them by its title.
 
-    shown : which part of the data was looked at.
+    shown : which part of the data was examined.
     """
 
     verdict: Verdict
@@ -58,7 +58,7 @@ def judge_images(
 ) -> Judged:  # fmt: skip
     """Judge the middle plane of each channel (its central part when it is large), at most eight, and the noisiest.
 
-    before, after : the input and the result. record : of the run; its task, warnings and clipped voxels are looked at.
+    before, after : the input and the result. record : of the run; its task, warnings and clipped voxels are used.
     explained : what the instrument would make of a plane of the result, which is then compared with the input.
     noisiest : where the plane with the strongest noise is, where planes differ.
     """
@@ -66,24 +66,26 @@ def judge_images(
     for title, asked in _places(before, noisiest).items():
         if (place := _telling(before, asked)) is not None:
             elsewhere = place_title(before, {a: i for a, i in place.items() if a not in asked})
-            shown = f"{title}, but of {elsewhere}" if elsewhere else title
+            shown = f"{title}, taken at {elsewhere}" if elsewhere else title
             found[shown] = _judge_plane(before, after, place, record, explained)
     if not found:
-        why = "What was looked at of the input has one grey level only, or none, so there is nothing to restore."
+        why = (
+            "The part of the input that was examined has only one grey level, or none, so there is nothing to restore."
+        )
         return Judged(_not_judged(why, [str(w) for w in listed(record.get("warnings"))]), {}, where_shown(before))
     worst = max(found.values(), key=lambda v: (LEVELS.index(v.level), v.better is False))
     if len(found) == 1:
         (title,) = found
-        return Judged(worst, {}, where_shown(before) + (f"; {title}" if "but of" in title else ""))
+        return Judged(worst, {}, where_shown(before) + (f"; {title}" if ", taken at " in title else ""))
     each = tuple(f"{title}: {verdict.headline}" for title, verdict in found.items())
     title = next(title for title, verdict in found.items() if verdict is worst)
     return Judged(
-        replace(worst, lines=(*each, f"In more detail, of {title}:", *worst.lines)), found, where_shown(before)
+        replace(worst, lines=(*each, f"In more detail, for {title}:", *worst.lines)), found, where_shown(before)
     )
 
 
 def _places(image: Image, noisiest: Mapping[str, int] | None) -> dict[str, Mapping[str, int]]:
-    """What is looked at, by title."""
+    """The planes to examine, by title."""
     count = image.size("C") if "C" in image.axes else 1
     chosen = sorted({round(k) for k in np.linspace(0, count - 1, min(count, _MOST_CHANNELS))})
     places: dict[str, Mapping[str, int]] = {_title(image, c): {"C": c} for c in chosen}
@@ -131,12 +133,16 @@ def _judge_plane(
     warnings = [str(w) for w in listed(record.get("warnings"))]
     same = before.axes == after.axes and before.shape == after.shape
     if not same and (explained is None or _channels(before) != _channels(after)):
-        return _not_judged("The output has another grid than the input, so the two cannot be subtracted.", warnings)
+        return _not_judged(
+            "The output has a different grid from the input, so the two cannot be compared pixel by pixel.", warnings
+        )
     zoom = max(1.0, after.shape[-1] / before.shape[-1])
     b, a = plane_at(before, place), plane_at(after, on_grid_of(after, before, _known(before, place)), zoom=zoom)
     seen = a if explained is None else explained(filled(a))
     if seen is None or seen.shape != b.shape:
-        return _not_judged("The output has another grid than the input, so the two cannot be subtracted.", warnings)
+        return _not_judged(
+            "The output has a different grid from the input, so the two cannot be compared pixel by pixel.", warnings
+        )
     b, seen = _finite(b, seen)
     if min(b.shape) < _SMALLEST:
         return _not_judged("The image is smaller than 32 pixels, too small to tell structure from noise.", warnings)
@@ -170,7 +176,7 @@ def _channels(image: Image) -> int:
 
 
 def _not_judged(why: str, warnings: list[str]) -> Verdict:
-    return Verdict("Look for yourself: this result was not judged.", (why, *warnings), "caution")
+    return Verdict("This result was not judged: look at it yourself.", (why, *warnings), "caution")
 
 
 def listed(value: Any) -> list[Any]:

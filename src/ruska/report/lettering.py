@@ -39,7 +39,7 @@ def _shortened(name: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """``text`` with a box for each letter that cannot be drawn, and for what is no letter."""
+    """``text`` with a box for each letter that cannot be drawn, and for control characters."""
     known = _letters()
     return "".join(letter if ord(letter) in known else _MISSING for letter in text)
 

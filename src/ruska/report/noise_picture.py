@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ruska.report.lettering import set_title
+from ruska.report.png import png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +31,11 @@ def draw_noise(
     facts : as `pipeline.noise_facts` gives them. The raw image's autocorrelation is that of the specimen with the
     noise on top: read as noise it asks for a blind spot far too large, which is why the two are shown together.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     spaced = ConstrainedLayoutEngine(h_pad=0.12)  # inches: keeps the figure's title off those of the panels
     figure = Figure(figsize=(15, 5.4), dpi=100, layout=spaced, facecolor="white")
-    FigureCanvasAgg(figure)
     image, line, lags = figure.subplots(1, 3)
     finite = plane[np.isfinite(plane)]
     low, high = np.percentile(finite, (0.3, 99.7))
@@ -75,9 +73,7 @@ def draw_noise(
         axes.spines[["top", "right"]].set_visible(False)
     hum = f", interference of {waves[0]['amplitude']:.3g}" if (waves := facts.get("interference")) else ""
     set_title(figure, title, f"noise of {facts['std']:.3g} grey levels{hum}")
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    return png(figure)
 
 
 def _autocorrelation(plane: NDArray[Any], axis: int, count: int) -> list[float]:

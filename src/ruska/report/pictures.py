@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from ruska.metrics import radial_spectrum
 from ruska.report.lettering import set_title
 from ruska.report.panels import detail_window, grey_window, outline, residual_panel, scale_bar, show, std_panel
+from ruska.report.png import png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +165,6 @@ def _caption(image: Image) -> str:
 
 def draw(shown: Shown, title: str) -> bytes:
     """Draw the figure and return it as PNG, about 1500 pixels wide."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     h, w = shown.before.shape
@@ -176,7 +175,6 @@ def draw(shown: Shown, title: str) -> bytes:
     heights += [tall + 0.5] if shown.noisiest is not None else []
     heights += [15 / (1 + len(shown.samples)) + 0.3] if shown.std is not None else []
     figure = Figure(figsize=(15, sum(heights) + 0.6), dpi=100, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     set_title(figure, title, shown.caption)
     rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
     window = detail_window(shown.after)
@@ -189,9 +187,7 @@ def draw(shown: Shown, title: str) -> bytes:
         _draw_noisiest(rows[3 + with_xz], shown, shown.noisiest, columns)
     if shown.std is not None:
         _draw_samples(rows[-1], shown, window)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _draw_images(row: Any, shown: Shown, columns: int, window: tuple[slice, slice]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ruska.metrics import fit_gain_offset, frc, radial_spectrum
 from ruska.physics import estimate_noise
 from ruska.report.lettering import set_title
 from ruska.report.panels import detail_window, grey_window, outline, residual_panel, scale_bar, show
+from ruska.report.png import png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,6 @@ def choose_compared(result: Image, truth: Image | None, noisy: Image | None) -> 
 
 def draw_scores(found: Compared, title: str, headline: str = "") -> bytes:
     """PNG: the images side by side, the same detail of each, the curves. ``headline`` stands above them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = _panels(found)
@@ -71,7 +70,6 @@ def draw_scores(found: Compared, title: str, headline: str = "") -> bytes:
     h, w = found.result.shape
     tall = float(np.clip(h / w, 0.35, 1.6)) * _WIDTH
     figure = Figure(figsize=(width, tall + _WIDTH + 5.1), dpi=100, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     set_title(figure, title, *([headline] if headline else []), found.caption)
     rows: Any = figure.subfigures(3, 1, height_ratios=[tall + 0.4, _WIDTH + 0.4, 3.6])
     window = detail_window(found.result if found.truth is None else found.truth)
@@ -84,9 +82,7 @@ def draw_scores(found: Compared, title: str, headline: str = "") -> bytes:
         for row in rows[:2]:
             row.axes[1].set_axis_off()
     _draw_curves(rows[2], found)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _panels(found: Compared) -> list[tuple[str, Plane, str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import OutputError
+from ruska.evaluation.faults import INVERTED, inverted_words
 from ruska.io.names import check_free
 from ruska.report.beside import place
 from ruska.report.score_picture import choose_compared, draw_scores
@@ -73,7 +74,7 @@ def _write(paths: ScorePaths, numbers: str, picture: bytes) -> None:
         raise
 
 
-def json_text(facts: Mapping[str, Any]) -> str:
+def json_text(facts: Mapping[str, Any] | Sequence[Any]) -> str:
     """JSON in ASCII, control characters escaped; NaN and infinity, which it has no word for, as null."""
     return json.dumps(_finite(facts), indent=2, default=str) + "\n"
 
@@ -101,6 +102,8 @@ def _headline(scores: Scores) -> str:
         t = scores.truth
         words.append(f"PSNR {t.psnr_db.median:.2f} dB ({t.psnr_db_fitted.median:.2f} dB with gain and offset fitted), "
                      f"SSIM {t.ssim.median:.3f}")  # fmt: skip
+        if t.correlation.median < -INVERTED:
+            words.append(inverted_words(t.correlation.median))
     if scores.residual is not None:
         words.append(f"residual {scores.residual.spectrum_db.median:.1f} dB from the noise's spectrum")
     if scores.registration is not None:

@@ -56,7 +56,7 @@ class Measures:
 class Verdict:
     """A headline, the sentences that support it, and how much care is needed.
 
-    better : whether the result is probably nearer to the specimen than its input; None where that was not judged.
+    better : whether the result is probably closer to the specimen than its input; None where that was not judged.
     numbers : behind the sentences, JSON-like; see `Measures` and `Improvement`.
     """
 
@@ -144,9 +144,9 @@ def judge(
     noise : of ``before``; estimated when not given.
     clipped : voxels of the whole result that did not fit the output's range.
     warnings : what the run itself warned of; repeated here.
-    denoised : only noise was to be removed, so that both planes show one thing and the nearer one can be told.
+    denoised : only noise was to be removed, so both planes show the same thing and can be compared.
 
-    ``good`` means that nothing speaks against the result, not that it is right: one image has no truth.
+    ``good`` means that no objection was found, not that the result is right: one image has no truth.
     The limits were set on phantoms and real micrographs at three doses: truth and BM3D pass, a Gaussian blur of
     4 pixels does not.
     """
@@ -156,7 +156,12 @@ def judge(
     numbers = asdict(m) | ({} if gain is None else gain.as_dict())
     quiet = [f"The run warns: {w}." for w in (w.rstrip(". ") for w in warnings)]
     if clipped:
-        quiet.append(f"{clipped} voxels did not fit the output's range and were clipped; write float32 to keep them.")
+        what = (
+            "1 voxel did not fit the output's range and was"
+            if clipped == 1
+            else (f"{clipped} voxels did not fit the output's range and were")
+        )
+        quiet.append(f"{what} clipped; write float32 to keep {'it' if clipped == 1 else 'them'}.")
     if (hum := interference_left(before, after)) is not None:
         quiet.append(hum)
     if m.residual_std <= 0.1 * m.noise_before or m.residual_std == 0:
@@ -166,8 +171,8 @@ def judge(
     nearer, nearer_line = _nearer(gain)
     lines = [*nearer_line, _removed(m), structure_line, _residual(m, noise), bias_line, *quiet]
     lines.append(
-        "What cannot be judged from one image: whether fine detail in the result is real. Compare a second exposure "
-        "of the same field, or a longer one of a part of it, before you interpret detail near the noise."
+        "What one image cannot tell: whether fine detail in the result is real. Before you interpret detail near the "
+        "noise, compare a second exposure of the same field, or a longer one of a part of it."
     )
     level = _worst(loss, nearer, "warning" if biased else "good", "caution" if quiet else "good")
     headline = _headline(m, loss, biased=biased, remarked=level == "caution", gain=gain)
@@ -197,25 +202,25 @@ def _headline(m: Measures, loss: Level, *, biased: bool, remarked: bool, gain: I
 
 
 def _nearer(gain: Improvement | None) -> tuple[Level, list[str]]:
-    """Whether the result is nearer to the specimen than its input, in words; nothing where that was not judged."""
+    """Whether the result is closer to the specimen than its input, in words; nothing where that was not judged."""
     if gain is None:
         return "good", []
     facts = (
-        f"what was removed has {gain.removed:.2g} times the variance of the noise (about {gain.noise_std:.3g} grey "
-        f"levels), of which {gain.taken:.0%} is gone"
+        f"What was removed has {gain.removed:.2g} times the variance of the noise (about {gain.noise_std:.3g} grey "
+        f"levels); {gain.taken:.0%} of the noise's variance is gone"
     )
     if not gain.better:
-        where = "further from" if gain.worse else "no nearer to"
+        where = "further from" if gain.worse else "no closer to"
         advice = "Use a stronger setting" if gain.taken < _HARDLY and not gain.worse else "Use a weaker setting"
         return "warning" if gain.worse else "caution", [
-            f"Result against input: the result is probably {where} the specimen than its input: {facts}. {advice}, "
+            f"Result against input: the result is probably {where} the specimen than its input. {facts}. {advice}, "
             "or keep the input."
         ]
-    sure = f"as long as the noise is more than {gain.break_even:.3g} grey levels"
+    sure = f"if the noise is above {gain.break_even:.3g} grey levels"
     if gain.break_even > _NARROW * gain.noise_std:
-        return "caution", [f"Result against input: the result is nearer to the specimen only {sure}: {facts}. A weaker "
+        return "caution", [f"Result against input: the result is closer to the specimen only {sure}. {facts}. A weaker "
                            "setting would be safer."]  # fmt: skip
-    return "good", [f"Result against input: the result is probably nearer to the specimen, {sure}: {facts}."]
+    return "good", [f"Result against input: the result is probably closer to the specimen {sure}. {facts}."]
 
 
 def _nothing_removed(m: Measures, quiet: list[str], better: bool | None, numbers: Mapping[str, Any]) -> Verdict:
@@ -235,12 +240,12 @@ def _removed(m: Measures) -> str:
     share = 1 - min(m.noise_after / m.noise_before, 1) if m.noise_before > 0 else 0.0
     return (
         f"Noise: about {m.noise_before:.3g} grey levels before, {m.noise_after:.3g} after ({share:.0%} less at the "
-        f"finest scale); what was taken away has a standard deviation of {m.residual_std:.3g}."
+        f"finest scale); what was removed has a standard deviation of {m.residual_std:.3g}."
     )
 
 
 def _structure(m: Measures) -> tuple[Level, str]:
-    """How much speaks for removed structure, and the sentence that says so."""
+    """How strong the signs of removed structure are, and the sentence that says so."""
     kept = 1.0 if m.kept_power is None else m.kept_power
     level: Level = "good"
     if m.coarse_ratio > 1.25 or m.removed_share > 0.05 or kept < 0.35:
@@ -265,7 +270,9 @@ def _structure(m: Measures) -> tuple[Level, str]:
 def _residual(m: Measures, noise: NoiseEstimate) -> str:
     y, x = m.residual_lag1
     alike = max(y - noise.lag1[0], x - noise.lag1[1]) < 0.15
-    look = "does not look smoother than the noise" if alike else "is smoother than noise, so it holds more than noise"
+    look = (
+        "does not look smoother than the noise" if alike else "is smoother than noise, so it contains more than noise"
+    )
     return (
         f"Residual: it {look} (neighbours correlate {y:+.2f} down the columns and {x:+.2f} along the rows, the "
         f"noise {noise.lag1[0]:+.2f} and {noise.lag1[1]:+.2f}). {noise.reason}"

@@ -27,12 +27,13 @@ from ruska.networks.limits import MOST_BLOCKS, MOST_NUMBERS, MOST_SCALES, WIDEST
 from ruska.networks.unet import Bounds
 from ruska.plain_text import one_line
 from ruska.training.loop import Schedule, Trained
+from ruska.training.need import check_room, prior_bytes
 from ruska.training.noising import Levels, Noised, add_noise, usual_levels
 from ruska.training.packed import Packed
 from ruska.training.previews import Previews
 from ruska.training.recipe import Prepared, follow
 from ruska.training.recording import Recorded
-from ruska.training.restoring import EDGE, Course, Met, meet, set_out
+from ruska.training.restoring import EDGE, Course, Met, meet, pixels_of, set_out
 from ruska.training.trainee import Single
 from ruska.weights.tensors import fill, load_weights, save_weights
 
@@ -118,6 +119,22 @@ def train_prior(
                    progress=progress)  # fmt: skip
     save_weights(folder / WEIGHTS, found.network.state_dict(), recipe.card(found))
     return found
+
+
+def check_memory(own: PriorSettings, corpus: Path, room: float) -> None:
+    """ResourceError where training on the packed ``corpus`` would take more than ``room`` bytes of this process."""
+    pixels = 0  # of batches that are on a GPU
+    if device_of_choice().type == "cpu":
+        pixels = max(own.batch * own.patch**2, pixels_of(own.walks) if own.restoring else 0)
+    size = sum(part.stat().st_size for part in corpus.glob("*.safetensors"))
+    needed = prior_bytes(own.widths, own.blocks, _numbers(own), pixels, size)
+    check_room(room, needed, "train on fewer and smaller patches (--set batch=4 --set patch=64 --set walks=1)")
+
+
+def _numbers(own: PriorSettings) -> int:
+    """Weights of the network."""
+    with torch.device("meta"):
+        return sum(value.numel() for value in own.build().state_dict().values())
 
 
 @dataclass(frozen=True)
@@ -324,8 +341,7 @@ def _check(own: PriorSettings) -> None:
     if max(own.widths) > WIDEST or max(own.blocks) > MOST_BLOCKS or len(own.widths) > MOST_SCALES:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
                             f"Give at most {MOST_SCALES} scales, {WIDEST} wide, of {MOST_BLOCKS} blocks.")  # fmt: skip
-    with torch.device("meta"):
-        numbers = sum(value.numel() for value in Denoiser(widths=own.widths, blocks=own.blocks).state_dict().values())
+    numbers = _numbers(own)
     if numbers > MOST_NUMBERS:  # no card of it could be read again
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}: {numbers / 1e6:,.0f} million "
                             "weights", f"Make it smaller: at most {MOST_NUMBERS / 1e6:.0f} million.")  # fmt: skip

@@ -50,6 +50,11 @@ class Met:
     x: Tensor
 
 
+def pixels_of(walks: int) -> int:
+    """At most, of what is learned from in a step of so many walks."""
+    return walks * _SEEN * EDGE**2
+
+
 @dataclass(frozen=True)
 class Course:
     """All of a walk but its images, as tensors, so that walks with any instrument are the same computation.

@@ -101,13 +101,13 @@ def facts_of(method: str, network: Mapping[str, Any], subject: object) -> Networ
     if method == READER:
         return ReaderFacts.model_validate(network)
     if method not in KIND_OF:
-        raise InputError(subject, f"is no model card (method is {method[:40]!r}, which has no network here)",
+        raise InputError(subject, f"is not a model card (method is {method[:40]!r}, which has no network here)",
                          did_you_mean(method[:40], ["prior", *KIND_OF]))  # fmt: skip
     facts = HiddenFacts.model_validate(network)
     if facts.kind != KIND_OF[method] or (facts.kind != "halfplane" and facts.outputs != 1):
         found = f"network.kind is {facts.kind[:40]!r} with {facts.outputs} outputs"
-        raise InputError(subject, f"is no model card ({found}, expected {KIND_OF[method]!r} for the method {method})",
-                         "Train the model again, or get its folder whole.")  # fmt: skip
+        raise InputError(subject, f"is not a model card ({found}, expected {KIND_OF[method]!r} for the method "
+                         f"{method})", "Train the model again, or get its complete folder.")  # fmt: skip
     return facts
 
 
@@ -122,7 +122,7 @@ def shapes_of(facts: NetworkFacts, subject: object) -> dict[str, tuple[int, ...]
         shapes = {name: tuple(value.shape) for name, value in facts.build().state_dict().items()}
     numbers = count(shapes)
     if numbers > MOST_NUMBERS:
-        raise InputError(subject, f"is no model card (its network would have {numbers / 1e6:,.0f} million weights, "
+        raise InputError(subject, f"is not a model card (its network would have {numbers / 1e6:,.0f} million weights, "
                          f"expected at most {MOST_NUMBERS / 1e6:.0f} million)")  # fmt: skip
     return shapes
 

@@ -45,7 +45,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Write card and weights from ``archive`` into ``folder``, whatever they are called there; nothing else is taken.
 
     Raises InputError where there is not one of each, side by side, or one is larger than it can be, encrypted, a link,
-    or lies outside the archive by its name.
+    or has a name that leads out of the archive.
     """
     try:
         with _Guarded(archive) as file, zipfile.ZipFile(file) as packed:
@@ -90,9 +90,9 @@ def _members(archive: Path, found: Sequence[zipfile.ZipInfo]) -> tuple[zipfile.Z
 def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
     path, name = PurePosixPath(member.filename), member.filename[:80]
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise InputError(archive, f"its file {name!r} lies outside the archive by its name", _FIX)
+        raise InputError(archive, f"its file {name!r} has a name that leads out of the archive", _FIX)
     if member.is_dir() or stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise InputError(archive, f"its file {name!r} is a link, or no plain file", _FIX)
+        raise InputError(archive, f"its file {name!r} is a link or another special file", _FIX)
     if member.flag_bits & _ENCRYPTED:
         raise InputError(archive, f"its file {name!r} is encrypted", "Pack it without a password.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -54,17 +54,17 @@ def _finite(text: str) -> float:
 
 
 def _refuse(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def size_of(file: Path) -> int:
     """Bytes in a plain ``file``. InputError for a pipe, a device, or a link that leads out of the file's folder.
 
-    Raises FileNotFoundError where there is none, OSError where it may not be looked at.
+    Raises FileNotFoundError where there is none, OSError where it may not be read.
     """
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(file, "is no plain file", "A model is two plain files in a folder.")
+        raise InputError(file, "is not a plain file", "A model is two plain files in a folder.")
     # Otherwise a folder from elsewhere could show, and `models add` copy, any file of this machine.
     if Path(os.path.realpath(file)).parent != Path(os.path.realpath(file.parent)):
         raise InputError(file, "is a link that leads out of its folder", "Put the file itself there.")
@@ -79,5 +79,7 @@ def read_text(file: Path, most: int) -> str:
             data = stream.read(most + 1)  # it may have grown
         size = max(size, len(data))
     if size > most:
-        raise InputError(file, f"has {size} bytes, expected at most {most}", "Get the model's folder again, whole.")
+        raise InputError(
+            file, f"has {size} bytes, expected at most {most}", "Get the complete folder of the model again."
+        )
     return data.decode("utf-8")

@@ -15,7 +15,7 @@ from ruska.weights.domain import Domain
 
 MOST_CARD = 4 << 20
 """Bytes that a card may have: some 15 000 files that a model was trained on."""
-_FIX = "Train the model again, or get its folder whole."
+_FIX = "Train the model again, or get its complete folder."
 _LONGEST_FIELD = 80  # characters of a field's name that an error shows
 _shown = Repr()  # 30 characters of a text, six entries of a list
 _Size = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -84,7 +84,7 @@ class ModelCard(BaseModel):
         try:
             return cls.parse(read_text(path, MOST_CARD), path)
         except FileNotFoundError as error:
-            raise InputError(path.parent, f"is no model: it holds no {path.name}",
+            raise InputError(path.parent, f"is not a model: it holds no {path.name}",
                              "Give the folder that `ruska train` wrote.") from error  # fmt: skip
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(path, f"cannot be read ({error})") from error
@@ -96,14 +96,14 @@ class ModelCard(BaseModel):
             parse_json(text)
             card = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
-            raise InputError(subject, f"is no model card ({_said(error)})", _FIX) from error
+            raise InputError(subject, f"is not a model card ({_said(error)})", _FIX) from error
         except ValueError as error:
-            raise InputError(subject, f"is no model card ({error})", _FIX) from error
+            raise InputError(subject, f"is not a model card ({error})", _FIX) from error
         try:
             facts_of(card.method, card.network, subject)
         except ValidationError as error:
             raise InputError(
-                subject, f"is no model card ({_said(error, 'network')}; its method is {card.method})", _FIX
+                subject, f"is not a model card ({_said(error, 'network')}; its method is {card.method})", _FIX
             ) from error
         return card
 
@@ -115,7 +115,7 @@ def _said(error: ValidationError, *outer: str) -> str:
     if first["type"] == "missing":
         return f"{where} is missing"
     if first["type"] == "extra_forbidden":
-        return f"{where} is no field of a card"
+        return f"{where} is not a field of a card"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{where}: {message}"

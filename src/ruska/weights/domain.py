@@ -57,7 +57,7 @@ class Domain(BaseModel):
         words = []
         if found.equal > self.equal[1] + _EQUAL:
             words.append(f"{found.equal:.0%} of neighbouring pixels are equal (trained: up to {self.equal[1]:.0%}), "
-                         "as in a mask, a drawing or an empty ground")  # fmt: skip
+                         "as in a mask, a drawing or an empty background")  # fmt: skip
         low, high = self.skewness
         if not low - _SKEWNESS <= found.skewness <= high + _SKEWNESS:
             kind = "bright spots on black" if found.skewness > 0 else "dark marks on white"

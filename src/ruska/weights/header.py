@@ -35,7 +35,7 @@ def check_header(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
                 raise ValueError(f"{name} begins at byte {start} of the numbers, expected {reached}")
             reached = end
         if reached != length:
-            raise ValueError(f"it has {length} bytes of numbers, its header speaks of {reached}")
+            raise ValueError(f"it has {length} bytes of numbers, its header says {reached}")
     except (ValueError, OSError) as error:
         raise InputError(file, f"is not a model of Ruska ({error})", _FIX) from error
     _compare(file, {name: tuple(about["shape"]) for name, about in tensors.items()}, shapes)
@@ -51,10 +51,10 @@ def _read(file: Path) -> tuple[int, dict[str, Any]]:
             raise ValueError(f"it says that its header has {length} bytes, of {size} in all")
         header = parse_json(stream.read(length).decode("utf-8"))
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     remarks = header.pop("__metadata__", {})
     if not isinstance(remarks, dict) or not isinstance(remarks.get("ruska"), str):
-        raise ValueError("its header has no remark of Ruska")
+        raise ValueError("its header was not written by Ruska")
     parse_json(remarks["ruska"])
     return size - 8 - length, header
 
@@ -68,7 +68,7 @@ def _span(name: str, about: Any) -> tuple[int, int, str]:
     if not isinstance(kind, str) or kind not in _BYTES:
         raise ValueError(f"{short} has the dtype {str(kind)[:20]!r}, expected one of {', '.join(_BYTES)}")
     if not _counts(shape) or len(shape) > 8 or not _counts(offsets) or len(offsets) != 2:
-        raise ValueError(f"{short} has a shape or offsets that are no whole numbers")
+        raise ValueError(f"{short} has a shape or offsets that are not whole numbers")
     if offsets[1] - offsets[0] != prod(shape) * _BYTES[kind]:
         raise ValueError(f"{short} has {offsets[1] - offsets[0]} bytes, expected {prod(shape) * _BYTES[kind]}")
     return offsets[0], offsets[1], short
@@ -79,7 +79,7 @@ def _counts(numbers: Any) -> bool:
 
 
 def _compare(file: Path, found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    fix = "Card and weights are of two models: get both again."
+    fix = "Card and weights belong to different models: get both again."
     for name, shape in wanted.items():
         if name not in found:
             raise InputError(file, f"has no parameter {name}, which the network of its card has", fix)

@@ -64,7 +64,7 @@ def fetch(wanted: str, mirrors: Sequence[str], *, offline: bool = False, progres
 def _copy(mirror: Path, wanted: str) -> Path:
     """From a folder of models."""
     if not mirror.is_dir():
-        raise InputError(mirror, "is no folder")
+        raise InputError(mirror, "is not a folder")
     names = []
     for folder in find_models(mirror):
         try:
@@ -86,7 +86,7 @@ def _download(mirror: str, wanted: str, progress: Progress | None) -> Path:
     text = _text(f"{address}/{CARD}")
     card = ModelCard.parse(text, f"{address}/{CARD}")
     if card.sha256 != expected:
-        raise InputError(address, f"its card speaks of other weights ({card.sha256[:12]})")
+        raise InputError(address, f"its card belongs to other weights ({card.sha256[:12]})")
     most = most_bytes(card, f"{address}/{CARD}")
     with arriving() as folder:
         (folder / CARD).write_text(text, encoding="utf-8", newline="")
@@ -113,13 +113,13 @@ def _hash_of(mirror: str, name: str) -> str:
     try:
         names = parse_json(_text(address))
     except ValueError as error:
-        raise InputError(address, f"is no list of models ({error})") from error
+        raise InputError(address, f"is not a list of models ({error})") from error
     if not isinstance(names, dict):
-        raise InputError(address, "is no list of models")
+        raise InputError(address, "is not a list of models")
     if name not in names:
         raise InputError(mirror, f"has no such model, only {_some(names)}")
     if not isinstance(names[name], str) or not _HASH.fullmatch(names[name]):
-        raise InputError(address, f"says no sha256 of {name}")
+        raise InputError(address, f"gives no sha256 for {name}")
     return str(names[name])
 
 
@@ -135,13 +135,11 @@ def _text(address: str) -> str:
         while part := more():
             content += part
             if len(content) > MOST_CARD:
-                raise InputError(
-                    address, f"has more than {MOST_CARD >> 20} MB, which is too large for what it should be"
-                )
+                raise InputError(address, f"has more than {MOST_CARD >> 20} MB, far too large")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(address, "is no text") from error
+        raise InputError(address, "is not text") from error
 
 
 def _is_address(mirror: str) -> bool:
@@ -152,16 +150,16 @@ def _check_address(mirror: str) -> None:
     """SettingsError unless it is a folder, https://, or http:// on this very machine."""
     if not _is_address(mirror):
         return
-    way_out = "Give a mirror that is one of them."
+    way_out = "Name a mirror that is one of them."
     try:
         parts = urlsplit(mirror)
         _ = parts.port
     except ValueError as error:
-        raise SettingsError("--from", f"{mirror} is no address ({error})", way_out) from error
+        raise SettingsError("--from", f"{mirror} is not an address ({error})", way_out) from error
     if "@" in parts.netloc:
         shown = parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl()
-        raise SettingsError("--from", f"{shown} was given with a user's name, which Ruska sends to no server",
-                            "Leave the name and the password out.")  # fmt: skip
+        raise SettingsError("--from", f"{shown} contains a user name, which Ruska never sends to a server",
+                            "Leave out the name and the password.")  # fmt: skip
     if not parts.hostname or not (
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE)
     ):

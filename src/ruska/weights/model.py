@@ -59,7 +59,10 @@ def _within_limit(card: ModelCard) -> ModelCard:
     short = card
     while len(_text(short).encode()) > MOST_CARD and named:
         named //= 2
-        notes = [*card.training.get("notes", []), f"trained on {len(card.data)} files, of which {named} are named here"]
+        notes = [
+            *card.training.get("notes", []),
+            f"trained on {len(card.data)} files, of which {named} are listed here",
+        ]
         short = card.model_copy(update={"data": card.data[:named], "training": {**card.training, "notes": notes}})
     return short
 
@@ -80,7 +83,7 @@ def read_model(folder: Path) -> Model:
 
 
 def verify(folder: Path) -> ModelCard:
-    """The card of the model in ``folder``; InputError unless the weights are the ones it speaks of.
+    """The card of the model in ``folder``; InputError unless the weights match it.
 
     Reads no more of a file than a model can have, and nothing of it into memory but the header.
     """
@@ -92,11 +95,11 @@ def verify(folder: Path) -> ModelCard:
         check_size(weights, size_of(weights), largest(shapes))
         found = _hash(weights)
     except FileNotFoundError as error:
-        raise InputError(folder, f"holds no {WEIGHTS}", "Get the folder whole.") from error
+        raise InputError(folder, f"holds no {WEIGHTS}", "Get the complete folder.") from error
     except OSError as error:
         raise InputError(weights, f"cannot be read ({error.strerror or error})") from error
     if found != card.sha256:
-        raise InputError(weights, f"is not what its card speaks of (sha256 {found[:12]}, expected {card.sha256[:12]})",
+        raise InputError(weights, f"does not match its card (sha256 {found[:12]}, expected {card.sha256[:12]})",
                          "It was changed or damaged: get it again.")  # fmt: skip
     check_header(weights, shapes)
     return card

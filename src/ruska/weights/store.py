@@ -50,7 +50,7 @@ def installed() -> list[tuple[Path, ModelCard]]:
 
 
 def installed_model(name: str) -> Path | None:
-    """Folder of the installed model of this name, or whose hash begins so; InputError when several have the name."""
+    """Folder of the installed model with this name or beginning of a hash; InputError when several have the name."""
     cards = installed()
     matching = [(folder, card) for folder, card in cards if card.name == name]
     if not matching and len(name) >= _SHORTEST:
@@ -61,7 +61,7 @@ def installed_model(name: str) -> Path | None:
     hashes = sorted({card.sha256 for _, card in matching})
     if len(hashes) > 1 and folder != EMBEDDED:
         raise InputError(name, f"is the name of {len(hashes)} models",
-                         f"Say which by its hash: {', '.join(h[:12] for h in hashes)}.")  # fmt: skip
+                         f"Name one by its hash: {', '.join(h[:12] for h in hashes)}.")  # fmt: skip
     return folder
 
 
@@ -76,7 +76,7 @@ def locate(name: str | os.PathLike[str]) -> Path:
     found = installed_model(str(name))
     if found is None and not os.path.exists(path):
         names = did_you_mean(str(name), [card.name for _, card in installed()])
-        raise InputError(name, "is neither a folder nor the name of a model that is here",
+        raise InputError(name, "is neither a folder nor the name of a known model",
                          f"{names} Others: `ruska models fetch {name} --from MIRROR`.")  # fmt: skip
     return found or path
 
@@ -98,7 +98,7 @@ def add(source: Path) -> Path:
     """Copy a model into the user's folder of models, under its hash, and return where it lies now.
 
     source : its folder, one of the two files in it, or a zip file that holds both.
-    Raises InputError when it is no model or is damaged, OutputError when the folder of models cannot be written.
+    Raises InputError when it is not a model or is damaged, OutputError when the folder of models cannot be written.
     """
     if source.is_file() and is_archive(source):
         with arriving() as folder:
@@ -106,7 +106,7 @@ def add(source: Path) -> Path:
             return install(folder, source)
     folder = source.parent if source.name in (CARD, WEIGHTS) else source
     if source.is_file() and folder == source:
-        raise InputError(source, "is no model", f"Give a folder with {CARD} and {WEIGHTS}, or a zip file of it.")
+        raise InputError(source, "is not a model", f"Give a folder with {CARD} and {WEIGHTS}, or a zip file of it.")
     verify(folder)
     with arriving() as copy:
         text = read_text(folder / CARD, MOST_CARD)
@@ -138,7 +138,7 @@ def arriving() -> Iterator[Path]:
 
 
 def install(arrived: Path, source: object) -> Path:
-    """Put a whole model in its place, at once; InputError about ``source`` when it is not what its card speaks of."""
+    """Put a complete model in its place at once; InputError about ``source`` when it does not match its card."""
     try:
         card = verify(arrived)
     except InputError as error:

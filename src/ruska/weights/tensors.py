@@ -29,7 +29,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_weights` wrote; InputError when the file is no safetensors file of Ruska."""
+    """What `save_weights` wrote; InputError when the file is not one of Ruska's safetensors files."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""Asking a mirror, and no one else: where it sends us is looked at first, and what it sends is counted.
+"""Asking a mirror and no one else: redirects are checked first, and what it sends is counted.
 
 The name of a server is looked up once, its addresses are judged, and the connection goes to the address that was
 judged: a name that changes its mind in between leads nowhere. Behind a proxy, which looks names up itself, only
@@ -75,7 +75,7 @@ class _Watch:
 
 
 class _Server:
-    """The server that the user named, by whose addresses those it sends us on to are judged."""
+    """The server that the user named; its addresses decide which redirects are allowed."""
 
     def __init__(self, address: str) -> None:
         self.origin = origin(urlsplit(address))
@@ -90,7 +90,7 @@ class _Server:
         if (scheme, host.rstrip(".").lower(), port) == self.origin:
             self.kinds |= kinds
         elif wrong := forbidden(found, self.kinds):
-            raise RefusedError(f"is sent on to {host}, which is at {wrong}, an address within a network")
+            raise RefusedError(f"redirects to {host}, which is at {wrong}, an address in a private network")
         return found
 
 
@@ -150,7 +150,7 @@ def opened(address: str, *, hashed: bool) -> Iterator[tuple[HTTPResponse, Callab
     """The answer to ``address``, and what gives its next bytes, none at its end.
 
     hashed : whether its content is checked against a sha256 that is known: only then may another server send it.
-    Raises InputError where there is no answer, it leads where it must not, breaks off, or is too slow.
+    Raises InputError where there is no answer, or where it redirects to a forbidden place, breaks off or is too slow.
     """
     watch = _Watch()
     try:
@@ -181,7 +181,7 @@ def _followed(address: str, hashed: bool, watch: _Watch) -> HTTPResponse:
         if answer.status not in (301, 302, 303, 307, 308):
             raise RefusedError(f"the server says {answer.status} {answer.reason[:60]}")
         here = redirected(here, answer.headers.get("Location", ""), elsewhere=hashed)
-    raise RefusedError(f"is sent on more than {MOST_REDIRECTS} times")
+    raise RefusedError(f"redirects more than {MOST_REDIRECTS} times")
 
 
 def _ask(address: str, server: _Server, watch: _Watch) -> HTTPResponse:

@@ -61,7 +61,7 @@ def test_a_free_kernel_is_made_physical():
     ("gausian", 1, "gaussian"),
     ("astigmatic", "2,1", "2 numbers"),
     ("astigmatic", "1,2,0", "short <= long"),
-    ("astigmatic", "2,one,0", "no number"),
+    ("astigmatic", "2,one,0", "not a number"),
     ("free", "1,2;3,4", "4 numbers"),
     ("free", "-1", "negative"),
     ("defocus", 0, "radius"),

@@ -108,12 +108,12 @@ def blur_shape(family: str, text: str | float) -> BlurShape:
     Raises SettingsError unless the numbers make a blur of the family.
     """
     if family not in FAMILIES:
-        raise SettingsError("blind", f"'{family}' is no family of blurs", did_you_mean(family, FAMILIES))
+        raise SettingsError("blind", f"'{family}' is not a family of blurs", did_you_mean(family, FAMILIES))
     rows = [row.split(",") for row in str(text).split(";")]
     try:
         values = tuple(float(v) for row in rows for v in row)
     except ValueError as error:
-        raise SettingsError(family, f"'{text}' holds something that is no number") from error
+        raise SettingsError(family, f"'{text}' contains something that is not a number") from error
     counts = {"gaussian": 1, "defocus": 1, "astigmatic": 3}
     square = all(len(row) == len(rows) for row in rows) and len(rows) % 2 == 1
     if not (square if family == "free" else len(values) == counts[family]):
