@@ -200,8 +200,8 @@ def test_a_voxel_size_along_z_makes_slices_of_an_unknown_stack(tmp_path: Path, n
     assert read(tmp_path / name).axes == "QYX"
     slices = read(tmp_path / name, voxel_size="50nm,4nm,4nm")
     assert (slices.axes, slices.voxel_size_nm) == ("ZYX", {"Z": 50, "Y": 4, "X": 4})
-    assert [n for n in slices.notes if "axes" in n] == ["a voxel size along Z is given: the axes are taken as ZYX "
-                                                        "(--axes tells)"]  # fmt: skip
+    assert [n for n in slices.notes if "axes" in n] == ["a voxel size along Z was given: the axes are taken as ZYX "
+                                                        "(set them with --axes)"]  # fmt: skip
     for size in ("4nm", "4nm,4nm"):  # says nothing of a third axis
         frames = read(tmp_path / name, voxel_size=size)
         assert (frames.axes, frames.voxel_size_nm) == ("QYX", {"Y": 4, "X": 4})
@@ -214,7 +214,7 @@ def test_a_voxel_size_along_an_axis_that_is_not_there_is_said_to_be_ignored(tmp_
     for name, axes in (("plane", None), ("stack", "TYX"), ("stack", "QYX")):
         image = read(tmp_path / f"{name}.npy", axes=axes, voxel_size="50nm,4nm,4nm")
         assert image.voxel_size_nm == {"Y": 4, "X": 4}
-        assert f"voxel size 50 nm along Z is ignored: the axes are {image.axes} (--axes tells)" in image.notes
+        assert f"voxel size 50 nm along Z is ignored: the axes are {image.axes} (set them with --axes)" in image.notes
 
 
 def test_channel_names_stay_with_their_axis() -> None:

@@ -18,10 +18,10 @@ from ruska.cli.arguments import parse_roi, settings_of
 from ruska.cli.completion import one_of
 
 TASKS = {
-    "denoise": "Remove noise from an image, stack or volume of any size; interrupted, the same command resumes.",
-    "deblur": "Undo a blur in every slice, with the prior: a known one, or one that has to be found.",
-    "superres": "Finer pixels along Y and X in every slice, with the prior.",
-    "isotropic": "As many slices as make the voxels of a volume isotropic, with the prior.",
+    "denoise": "Remove noise from an image, stack or volume of any size. The same command resumes a run.",
+    "deblur": "Undo a blur in every slice, known or unknown, with the prior.",
+    "superres": "Make the pixels of every slice finer along Y and X, with the prior.",
+    "isotropic": "Make the voxels of a volume isotropic by adding slices, with the prior.",
 }
 """What the built-in tasks are for, in the order of the help; others follow."""
 _HIDDEN = ("whole_names",)  # run options that no command has

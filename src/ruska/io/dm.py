@@ -152,7 +152,7 @@ def _axes(path: Path, steps: tuple[dict[str, Any], ...]) -> tuple[str, tuple[str
             first = f", from {-start * scale:g}" if _finite(scale) and _finite(start) else ""
             notes.append(f"the stack axis is in {unit.strip()} (steps of {scale}{first}): taken as Q")
         elif known is None:
-            notes.append(f"nothing says what the stack axis is: taken as {letter} (--axes tells)")
+            notes.append(f"the file does not say what the stack axis is: taken as {letter} (set it with --axes)")
     return "".join(letters) + "YX", tuple(notes)
 
 

@@ -126,10 +126,14 @@ def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_g
     if one_by_one and "Z" in size and "Z" not in image.axes and "Q" in image.axes and not axes_are_given:
         image = with_axes(image, image.axes.replace("Q", "Z"))
         notes = (*(n for n in notes if not n.startswith(_UNKNOWN_AXES)),
-                 f"a voxel size along Z is given: the axes are taken as {image.axes} (--axes tells)")  # fmt: skip
+                 f"a voxel size along Z was given: the axes are taken as {image.axes} "
+                 "(set them with --axes)")  # fmt: skip
     ignored = [f"{q} along {a}" for a, q in size.items() if one_by_one and a not in image.axes]
     if ignored:
-        notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
+        notes = (
+            *notes,
+            f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (set them with --axes)",
+        )
     spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
     return replace(image, spacing=spacing, origin=_with_unit(image, spacing), notes=notes)
 
@@ -234,7 +238,7 @@ def _last_axis_first(image: Image) -> Image:
     return replace(image, data=transposed(image.data, order), mask=None)
 
 
-_UNKNOWN_AXES = "nothing says what"  # begins the notes of all formats on axes that are unknown
+_UNKNOWN_AXES = "the file does not say what"  # begins the notes of all formats on axes that are unknown
 _ASSUMED_AXES = {2: "YX", 3: "QYX", 4: "TQYX", 5: "TCQYX", 6: "TCQZYX"}
 
 
@@ -247,7 +251,7 @@ def assumed_axes(ndim: int, name: object) -> tuple[str, tuple[str, ...]]:
         raise InputError(name, f"holds an array of {ndim} dimensions, an image has 2 to {len(AXES)}",
                          "Cut or reshape it first.")  # fmt: skip
     axes = _ASSUMED_AXES[ndim]
-    return axes, () if ndim == 2 else (f"{_UNKNOWN_AXES} the axes are: taken as {axes} (--axes tells)",)
+    return axes, () if ndim == 2 else (f"{_UNKNOWN_AXES} the axes are: taken as {axes} (set them with --axes)",)
 
 
 def parse_voxel_size(text: str) -> dict[str, Quantity]:

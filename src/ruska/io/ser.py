@@ -144,4 +144,4 @@ def _axes(head: _Head, frames: int) -> tuple[str, dict[str, Quantity], tuple[str
     if unit is not None and 0 < step < math.inf and not is_length(unit):
         return "TYX", {"T": Quantity(step, unit)}, tuple(notes)
     what = "positions of a scan" if len(head.dimensions) > 1 or unit is not None else "frames"
-    return "QYX", {}, (*notes, f"a series of {what}: stack axis taken as Q (--axes tells)")
+    return "QYX", {}, (*notes, f"a series of {what}: stack axis taken as Q (set it with --axes)")

@@ -44,7 +44,7 @@ def note_of(labels: Sequence[str], axes: str | None) -> tuple[str, ...]:
         return ()
     if axes is None:
         return (f"the file labels its dimensions {', '.join(label.strip() or '-' for label in labels)}",)
-    return (f"the file calls a stack axis '{unknown[0]}': taken as Q (--axes tells)",)
+    return (f"the file calls a stack axis '{unknown[0]}': taken as Q (set it with --axes)",)
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], note
         if name not in letters:
             spacing[name] = step
             return [(name if a == "Q" else a, n) for a, n in lead]
-    notes.append("nothing says what the stack axis is: taken as Q (--axes tells)")
+    notes.append("the file does not say what the stack axis is: taken as Q (set it with --axes)")
     return lead
 
 
@@ -264,7 +264,7 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
             notes.append("the alpha channel is left out")
             return 3, "C"
         return stored.samples, "C"
-    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that "
+    notes.append(f"the file calls its {stored.samples} planes colours, as tifffile does for every array of this "
                  "shape: taken as a stack")  # fmt: skip
     return stored.samples, "C" if lead else "Q"
 

@@ -58,10 +58,10 @@ _BATCH = 16  # slices of a volume that the network sees together
 class PosteriorSettings(PriorSettings):
     """Settings that the tasks share."""
 
-    steps: int = Field(8, ge=1, le=1000, description="Passes between measurement and prior, 1 to 1000; dps 1000 and "
-                       "flow-pnp 100 unless given.")  # fmt: skip
-    step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: from the noise. 0.3 to 0.5 as "
-                             "in EM generalist; less is nearer to the data.")  # fmt: skip
+    steps: int = Field(8, ge=1, le=1000, description="Passes between measurement and prior, 1 to 1000. Default for "
+                       "dps 1000, for flow-pnp 100.")  # fmt: skip
+    step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: set by the noise. EM "
+                             "generalist uses 0.3 to 0.5; less stays closer to the data.")  # fmt: skip
     sampler: SamplerName | None = Field(None, description="dps or flow-pnp: EM generalist's, for comparison; none: "
                                         "Ruska's own.")  # fmt: skip
 

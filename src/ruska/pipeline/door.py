@@ -85,9 +85,9 @@ class RegisterSettings(Settings):
     transform: Model = Field("shift", description="How the image may move: shift, rigid, affine or drift (a shift "
                              "varying along Y).")  # fmt: skip
     reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter of the shorter edge.")
-    neighbours: int = Field(3, ge=1, description="Stack: compare slices up to this many apart.")
-    trend: Trend = Field("correct", description="Stack: correct a steady drift, or keep it.")
-    crop: bool = Field(False, description="Stack: keep only the area that all slices show.")
+    neighbours: int = Field(3, ge=1, description="For a stack: compare slices up to this many apart.")
+    trend: Trend = Field("correct", description="For a stack: correct a steady drift, or keep it.")
+    crop: bool = Field(False, description="For a stack: keep only the area that all slices show.")
     whole_pixels: bool = Field(False, description="Stack: do not interpolate.")
 
 
