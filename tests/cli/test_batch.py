@@ -144,7 +144,7 @@ def test_several_files_go_into_a_folder_and_a_bad_one_is_told_at_the_end(
     assert {file.name for file in out.iterdir()} == {"a.tif", "a.tif.record.json", "a.mrc", "a.mrc.record.json",
                                                      "summary.csv"}  # fmt: skip
     assert denoise(*words) == 3
-    assert "2 of 3 done before, skipped; 1 of 3 failed" in capsys.readouterr().out
+    assert "2 of 3 already done, skipped; 1 of 3 failed" in capsys.readouterr().out
     assert denoise(*words, "--json") == 3
     found = json.loads(capsys.readouterr().out)
     assert [(Path(one["file"]).name, one["state"]) for one in found] == [
@@ -198,7 +198,7 @@ def test_an_interrupted_batch_tells_what_was_done(
     assert len((crowd.with_name("out") / "summary.csv").read_text().splitlines()) == 2
     assert batch(crowd) == 0
     assert "3 of 4 images restored" in (told := capsys.readouterr().out)
-    assert "1 of 4 done before, skipped" in told
+    assert "1 of 4 already done, skipped" in told
 
 
 def test_the_table_fits_the_terminal(

@@ -71,7 +71,7 @@ def test_of_columns_it_is_said_that_they_lie_across(folder: Path) -> None:
     found = correct_detector(Image(frames, "TYX"), None, "columns.npy")
     assert "as" not in found.provenance["detector"]["gain"]  # which end is up cannot be told
     said = " ".join(found.notes)
-    assert "seems to lie the wrong way round" in said
+    assert "seems to be turned the wrong way" in said
     assert "rot90: " in said
     assert "rot90,flip-y: " in said
     assert "wrong way" not in notes(Image(frames, "TYX"), None, "columns.npy", gain_as="rot90")

@@ -1,4 +1,4 @@
-"""Several files with one command: the bar while they are restored, and the table at the end."""
+"""Several files with one command: the progress bar, and the table at the end."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _FAULT = "this is a fault in Ruska. Please report the lines marked | above with 
 
 
 def is_batch(given: Mapping[str, Any]) -> bool:
-    """Whether each image goes by itself, into a folder: of several files, a pattern, or into a folder that is named."""
+    """Whether images are restored one by one into a folder: several files, a pattern or an output folder was given."""
     from ruska.pipeline.gathering import is_pattern
 
     files, output = given["file"], given["output"]
     if given["recursive"] and not given["batch"]:
-        raise SettingsError("--recursive", "is for the images of a folder, each by itself", "Add --batch.")
+        raise SettingsError("--recursive", "applies only with --batch", "Add --batch.")
     return given["batch"] or len(files) > 1 or is_pattern(files[0]) or (output is not None and _is_folder(output))
 
 
 def _is_folder(output: str) -> bool:
-    """Whether it can only be meant as a folder for results."""
+    """Whether it can only mean a folder for results."""
     from ruska.pipeline.gathering import is_plain_folder
 
     return output.endswith((os.sep, "/")) or is_plain_folder(Path(output))
@@ -65,7 +65,7 @@ def run_batch(request: Request, given: Mapping[str, Any]) -> None:
 
 
 def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
-    """One after the other, under one bar; where nobody sees a bar, a line for each tells how far it is."""
+    """One by one under one progress bar; without a terminal, a line for each."""
     from ruska import pipeline
     from ruska.cli import show
     from ruska.pipeline.batch import foresee, run
@@ -83,7 +83,7 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
 
 
 def _told(event: Callable[..., None], *, quiet: bool) -> Callable[..., None]:
-    """``event``; without notes where nothing but JSON is to be seen."""
+    """Print ``event``; with JSON output, without notes."""
     return lambda stage, done, total, note="": event(stage, done, total, "" if quiet else note)
 
 
@@ -107,7 +107,7 @@ def _summary(batch: Batch, outcomes: Sequence[Outcome]) -> Path | None:
 
 
 def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dry_run: bool) -> None:
-    """The table, what it comes to, and what failed."""
+    """Print the table, the totals, and the failures."""
     from ruska.cli import show
 
     if sys.stdout.isatty():
@@ -126,7 +126,7 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dr
 
 
 def _losses(outcomes: Sequence[Outcome]) -> list[str]:
-    """What the results of a dry run could not hold, in a line for all of which the same is true."""
+    """What the results of a dry run could not hold; files that lose the same share a line."""
     found: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.state == "foreseen" and (sentence := outcome.record.get("losses")):
@@ -136,7 +136,7 @@ def _losses(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _reason(outcome: Outcome) -> str:
-    """Why it failed, which begins with the name of the image."""
+    """Why it failed, beginning with the name of the image."""
     words = str(outcome.error) if isinstance(outcome.error, RuskaError) else _FAULT
     if outcome.file in words:
         return words
@@ -145,7 +145,7 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
-    """``27 of 40 images restored into out; 12 of 40 done before, skipped; 1 of 40 failed.``"""
+    """``27 of 40 images restored into out; 12 of 40 already done, skipped; 1 of 40 failed.``"""
     from ruska.cli.show import duration
     from ruska.pipeline import format_bytes
 
@@ -155,10 +155,10 @@ def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
     parts = [f"{number['foreseen' if dry_run else 'done']} of {total} images {'would be ' * dry_run}restored{into}"]
     parts += [
         f"{number[state]} of {total} {words}"
-        for state, words in (("skipped", "done before, skipped"), ("failed", "would fail" if dry_run else "failed"))
+        for state, words in (("skipped", "already done, skipped"), ("failed", "would fail" if dry_run else "failed"))
         if number[state]
     ]
-    parts += [f"{total - len(outcomes)} of {total} left"] if len(outcomes) < total else []
+    parts += [f"{total - len(outcomes)} of {total} not begun"] if len(outcomes) < total else []
     jobs = [o.record["job"] for o in outcomes if o.state == "foreseen" and o.record["job"]]
     takes = (
         f" It would take {duration(sum(job['seconds'] for job in jobs))} on this machine, and up to "
@@ -168,7 +168,7 @@ def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
 
 
 def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) -> None:
-    """A table, or where the terminal is narrow a line for each."""
+    """Draw a table, or in a narrow terminal a line for each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -194,7 +194,7 @@ def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) ->
 
 
 def _common_folder(files: Sequence[str]) -> Path | None:
-    """Where all files lie, at least; None where some lie elsewhere."""
+    """A folder that holds all files; None if there is none."""
     try:
         return Path(os.path.commonpath([os.path.dirname(file) for file in files]))
     except ValueError:
@@ -217,7 +217,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def _cells(outcome: Outcome) -> dict[str, str]:
-    """By column, what is known of an outcome."""
+    """An outcome by column, as far as known."""
     from ruska.cli.show import MARK
     from ruska.pipeline import format_bytes
     from ruska.pipeline.summary import row_of

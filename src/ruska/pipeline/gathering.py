@@ -1,4 +1,4 @@
-"""Which images were meant: by names, patterns and folders, as they were typed."""
+"""Find the images meant by names, patterns and folders as they were typed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ruska.errors import InputError
 
 @dataclass(frozen=True)
 class Found:
-    """An image, by what `ruska.read` takes.
+    """An image, named as `ruska.read` takes it.
 
-    file : the file or folder itself, without what lies inside it; None of an address.
-    home : the folder whose images were asked for; None where the image was named. place : below it, ``.`` in it.
+    file : the file or folder, without the path inside it; None for an address.
+    home : the folder that was named; None if the image was. place : its subfolder in ``home``, or ``.``.
     """
 
     source: str
@@ -32,7 +32,7 @@ class Found:
 
 
 def is_pattern(word: str) -> bool:
-    """Whether ``word`` stands for many files (``*.tif``): shells of Windows hand these over, as any does in quotes."""
+    """Whether ``word`` is a pattern such as ``*.tif``, which reaches Ruska from Windows shells, or in quotes."""
     found = Found.of(word)
     return found.file is not None and glob.has_magic(str(found.file)) and not os.path.lexists(found.file)
 
@@ -40,13 +40,13 @@ def is_pattern(word: str) -> bool:
 def gather(
     words: Sequence[str], task: str, *, folders: bool = False, recursive: bool = False, skip: Path | None = None
 ) -> tuple[list[Found], list[str]]:
-    """The images that ``words`` mean, each once, in the order of the words; and a line on each kind that is left out.
+    """The images that ``words`` mean, each once, in the order of the words; and a note on each kind of file left out.
 
-    folders : a folder means each of its images, not the stack of its slices. recursive : and those of the folders in
-    it. skip : the folder of the results, which is not looked into.
+    folders : a folder means each of its images, not one stack of slices. recursive : subfolders, too. skip : the folder
+    of the results, which is not searched.
 
-    Results that the same ``task`` gave of one of the images, and their reports, are left out: a pattern finds them when
-    the same command is given again. Of an image in several files, the one that stands for it is kept.
+    Results of the same ``task`` from one of the images, and their reports, are left out: a pattern finds them when the
+    same command is given again. An image in several files is kept once.
 
     Raises InputError for a pattern that matches nothing, and for a folder without images.
     """
@@ -57,7 +57,7 @@ def gather(
     notes: list[str] = []
     kept = _without_results(list(found.values()), task, notes)
     if found and not kept:
-        raise InputError(words[0], "holds no image but what Ruska made", "Give the images themselves.")
+        raise InputError(words[0], "holds only images that Ruska made", "Give the images themselves.")
     return _whole_images(kept, notes), notes
 
 
@@ -77,7 +77,7 @@ def _meant(word: str, *, folders: bool, recursive: bool, skip: Path | None) -> I
 
 
 def _matching(pattern: Path) -> list[Path]:
-    """Images that match; where none is one by its name, all files that do."""
+    """The images that match; if no name is that of an image, all files that match."""
     from ruska.io.folder import is_image_by_name, natural_key
 
     files = [Path(name) for name in glob.glob(str(pattern), recursive=True)]
@@ -88,7 +88,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> Iterator[Found]:
-    """The images of a folder, in natural order, then those of its folders."""
+    """The images of a folder in natural order, then those of its subfolders."""
     from ruska.io.folder import members
 
     inside = _folders_in(folder, skip) if recursive else []
@@ -100,7 +100,7 @@ def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> I
 
 
 def _folders_in(folder: Path, skip: Path | None) -> list[Path]:
-    """Those that are neither images themselves, nor hidden, nor links, nor that of the results."""
+    """Subfolders that are not images, hidden, links or the folder of the results."""
     from ruska.io.folder import entries, natural_key
 
     found = [
@@ -112,16 +112,16 @@ def _folders_in(folder: Path, skip: Path | None) -> list[Path]:
 
 
 def is_plain_folder(path: Path) -> bool:
-    """Whether it is a folder of files, not a store."""
+    """Whether it is a folder of files rather than a store."""
     from ruska.io.folder import is_store
 
     return os.path.isdir(path) and not is_store(path)
 
 
 def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Found]:
-    """Without reports, and without what Ruska made of one of the others with the same task.
+    """Without reports, and without results of the same task from one of the other images.
 
-    The other has to lie in the same folder, or anywhere below the one that was asked for with all that it holds.
+    That image must be in the same folder, or anywhere in the folder that was named.
     """
     from ruska.pipeline.earlier import Earlier, earlier_of, inside
 
@@ -138,13 +138,13 @@ def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Fo
     left = [one for one in found if one.file is None or not (os.path.abspath(one.file) in own or _is_report(one.file))]
     if len(left) < len(found):
         first = next(one for one in found if one not in left)
-        notes.append(f"Left out {_count(len(found) - len(left), 'file')} that Ruska made of these images before, such "
-                     f"as {first.source}.")  # fmt: skip
+        notes.append(f"Left out {_count(len(found) - len(left), 'file')} that Ruska made from these images earlier, "
+                     f"such as {first.source}.")  # fmt: skip
     return left
 
 
 def _family(one: Found) -> str:
-    """The folder in which results and their images are told apart."""
+    """The folder within which results are matched to their images."""
     assert one.file is not None
     return os.path.abspath(one.home or one.file.parent)
 
@@ -160,15 +160,15 @@ def _is_report(file: Path) -> bool:
 
 
 def _whole_images(found: list[Found], notes: list[str]) -> list[Found]:
-    """An image of several files once."""
+    """Keep an image in several files once."""
     from ruska.io import one_image_each
 
     files = [one.file for one in found if one.file is not None and os.path.isfile(one.file)]
     kept = set(one_image_each(files))
     left = [one for one in found if one.file not in files or one.file in kept]
     if len(left) < len(found):
-        notes.append(f"{_count(len(found) - len(left), 'file')} left out that belong to images of several files: each "
-                     "image is taken once.")  # fmt: skip
+        notes.append(f"{_count(len(found) - len(left), 'file')} left out: each belongs to an image in several files, "
+                     "which is restored once.")  # fmt: skip
     return left
 
 

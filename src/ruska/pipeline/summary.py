@@ -21,10 +21,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a cell a formula in sp
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
-    """By `FIELDS`: None where something is not known.
+    """By `FIELDS`; None where unknown.
 
-    noise_before, noise_after : standard deviation, grey levels of the input. seconds : of measuring, learning and
-    restoring. reason : of a failure.
+    noise_before, noise_after : standard deviation, grey levels of the input. seconds : to measure, learn and
+    restore. reason : why it failed.
     """
     record = outcome.record
     verdict = dict(inside(record, "verdict") or {})
@@ -54,8 +54,8 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write a row for each of ``outcomes`` (done, now or before, or failed) into ``summary.csv``; returns its path.
 
-    Rows of other results that an earlier batch left there stay. A file of that name that is no summary is left alone:
-    the name gets a number. Raises OutputError where it cannot be written.
+    Rows of earlier batches are kept. A file of that name that is not a summary is left alone, and a number is added to
+    the name. Raises OutputError when it cannot be written.
     """
     from ruska.report import place
 
@@ -75,7 +75,7 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def _own(folder: Path) -> tuple[Path, list[dict[str, str]]]:
-    """Where the summary of a folder is, or will be, and its rows."""
+    """Path of a folder's summary, existing or not, and its rows."""
     number = 1
     while True:
         file = folder / (_NAME if number == 1 else f"summary.{number}.csv")
@@ -88,7 +88,7 @@ def _own(folder: Path) -> tuple[Path, list[dict[str, str]]]:
 
 
 def _rows(file: Path) -> list[dict[str, str]] | None:
-    """None where it is no summary of ours."""
+    """None if it is not a summary by Ruska."""
     if file.is_symlink() or not file.is_file():
         return None
     try:
