@@ -89,8 +89,8 @@ def redirected(here: str, location: str, *, elsewhere: bool) -> str:
     if not then.hostname:
         raise ValueError(f"redirects to {shown}, which names no server")
     if not elsewhere and origin(then) != origin(now):
-        raise ValueError(f"redirects to another server, {shown}, but only weights, whose sha256 is known, may come "
-                         "from there")  # fmt: skip
+        raise ValueError(f"redirects to another server, {shown}; only weights, whose sha256 is known, may come "
+                         "from other servers")  # fmt: skip
     return then._replace(fragment="").geturl()
 
 

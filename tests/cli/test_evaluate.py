@@ -140,4 +140,4 @@ def test_each_number_is_explained_and_inverted_contrast_named(files: Path, capsy
     assert set(found["meaning"]) >= {"psnr_db", "ssim", "gmsd", "resolution_px", "correlation", "noise_after"}
     ruska.write(files / "movie.tif", np.stack([ruska.read(files / "noisy.tif").numpy()] * 3), axes="TYX")
     command(files / "movie.tif", "--frames")
-    assert "r of two frames" in " ".join(capsys.readouterr().out.split())
+    assert "r between two frames" in " ".join(capsys.readouterr().out.split())

@@ -38,9 +38,9 @@ def test_it_says_where_the_image_was_put(files: Path, capsys: pytest.CaptureFixt
     out = files / "placed.tif"
     command(files / "clean.tif", files / "noisy.tif", "-o", out)
     said = capsys.readouterr().out
-    down, right = re.findall(r"([+-][\d.]+) pixels (?:down|right)", said)
+    [(down, left)] = re.findall(r"([\d.]+) pixels down, ([\d.]+) pixels left", said)
     assert float(down) == pytest.approx(2, abs=0.1)
-    assert float(right) == pytest.approx(-3, abs=0.1)
+    assert float(left) == pytest.approx(3, abs=0.1)
     assert "confidence" in said
     assert "error" in said
     assert (files / "placed.record.json").exists()

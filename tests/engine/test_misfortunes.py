@@ -141,7 +141,7 @@ def test_a_share_that_is_lost_while_reading(tmp_path, name):
         if stage == "restoring" and done == 5:
             source.rename(aside)
 
-    with pytest.raises(InputError, match="cannot be read any more") as caught:
+    with pytest.raises(InputError, match="can no longer be read") as caught:
         denoised(source, tmp_path / "clean.npy", progress=lose)
     assert "resumes" in caught.value.fix
     aside.rename(source)

@@ -166,7 +166,7 @@ def test_heads_that_are_none_are_refused_in_our_words(tmp_path: Path, head: str)
                 archive.writestr("a.npy", npy(head, DATA.tobytes()))
         with pytest.raises(InputError, match=f"{name}: (is truncated or damaged|holds )") as refused:
             read(path)
-        assert "Error" not in refused.value.problem or "its head is not NumPy's" in refused.value.problem
+        assert "Error" not in refused.value.problem or "its header is not NumPy's" in refused.value.problem
 
 
 def test_damage_of_every_packing_says_damaged(tmp_path: Path) -> None:

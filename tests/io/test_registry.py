@@ -63,7 +63,7 @@ def test_missing_empty_unknown_and_lying_files(tmp_path: Path) -> None:
     (tmp_path / "empty.tif").touch()
     (tmp_path / "text.txt").write_text("hello, this is no image")
     (tmp_path / "lie.tif").write_text("hello, this is no image")
-    for name, words in (("none.tif", "does not exist"), ("empty.tif", "empty"), ("text.txt", "no format Ruska knows"),
+    for name, words in (("none.tif", "does not exist"), ("empty.tif", "empty"), ("text.txt", "not in a format Ruska knows"),
                         ("lie.tif", "not TIFF inside")):  # fmt: skip
         with pytest.raises(InputError, match=words) as caught:
             read(tmp_path / name)
@@ -263,9 +263,9 @@ def test_outputs_are_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "photos.zarr").mkdir()
     (tmp_path / "photos.zarr" / "holiday.jpg").touch()
     for name, overwrite, words in (
-        ("a.xyz", False, "no format Ruska writes"), ("a.tiif", False, "Did you mean"), ("a", False, "no format"),
-        ("a.jpg", False, "lossy"), ("a.mrc.gz", False, "no format Ruska writes"),
-        ("a.hspy", False, "no format"), ("no/folder/a.tif", False, "folder"),
+        ("a.xyz", False, "not a format Ruska writes"), ("a.tiif", False, "Did you mean"), ("a", False, "not a format"),
+        ("a.jpg", False, "lossy"), ("a.mrc.gz", False, "not a format Ruska writes"),
+        ("a.hspy", False, "not a format"), ("no/folder/a.tif", False, "folder"),
         ("there.tif", False, "exists already"), ("photos.zarr", True, "not a Zarr store"),
     ):  # fmt: skip
         with pytest.raises(OutputError, match=words):

@@ -168,7 +168,7 @@ def test_an_n5_dataset_of_a_container_is_named(server: tuple[str, Path], tensors
         assert image.voxel_size_nm["Z"] == read(folder / "c.n5").voxel_size_nm["Z"]
     with pytest.raises(InputError, match="holds no dataset"):
         read(f"{address}/c.n5")
-    with pytest.raises(InputError, match="leads out"):
+    with pytest.raises(InputError, match="points outside"):
         read(f"{address}/c.n5:../stores/raw.n5")
 
 
@@ -177,7 +177,7 @@ def test_a_server_that_is_lost_gives_no_zeros(tensorstore_files: str, server: tu
     shutil.copytree(folder / "stores" / "raw.n5", folder / "lost.n5")
     image = read(f"{server[0]}/lost.n5")
     shutil.rmtree(folder / "lost.n5")
-    with pytest.raises(InputError, match="cannot be read any more"):
+    with pytest.raises(InputError, match="can no longer be read"):
         image.numpy()
 
 
@@ -186,7 +186,7 @@ def test_volumes_on_a_server_cannot_lead_elsewhere(server: tuple[str, Path]) -> 
     (folder / "v").mkdir()
     scale = {"key": "../a", "size": [4, 4, 4], "resolution": [4, 4, 4], "chunk_sizes": [[4, 4, 4]], "encoding": "raw"}
     (folder / "v" / "info").write_text(json.dumps({"data_type": "uint8", "scales": [scale]}))
-    with pytest.raises(InputError, match="leads out of the store"):
+    with pytest.raises(InputError, match="points outside the store"):
         read(f"{address}/v")
 
 

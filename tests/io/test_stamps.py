@@ -137,7 +137,7 @@ def test_gone_is_told_as_that(kind: Callable[[Path, int], Path], tmp_path: Path)
     image = ruska.read(path := kind(tmp_path, 0))
     for file in files_of(path):
         file.unlink()
-    with pytest.raises(InputError, match=r"cannot be read any more .* deleted or moved") as told:
+    with pytest.raises(InputError, match=r"can no longer be read .* deleted or moved") as told:
         check_unchanged(image)
     assert not isinstance(told.value, ChangedInputError)  # it may come back: finished blocks stay
 

@@ -40,7 +40,7 @@ def test_axes_and_voxel_size_are_written_and_lists_and_masks_taken(tmp_path: Pat
 
 @pytest.mark.parametrize(("values", "told", "kind", "says"), [
     (np.ones((4, 4), complex), {}, OutputError, "complex128"), (np.array([["a", "b"]]), {}, OutputError, "<U1"),
-    ([[1, 2], [3]], {}, OutputError, "no array"), (5, {}, OutputError, "0 dimensions"),
+    ([[1, 2], [3]], {}, OutputError, "not given an array"), (5, {}, OutputError, "0 dimensions"),
     (None, {}, OutputError, "object"), (PIXELS, {"axes": "YX"}, GeometryError, "2 dimensions"),
     (PIXELS, {"axis": "ZYX"}, SettingsError, "Did you mean 'axes'"),
     (PIXELS, {"voxel_size": "4s"}, SettingsError, "not a voxel size"),

@@ -94,7 +94,7 @@ def test_without_ruskas_command_errors_and_interrupts_are_one_line(tmp_path, mon
     monkeypatch.setattr(prior, "train_prior", interrupted)
     with pytest.raises(SystemExit, match="130"):
         main()
-    assert capsys.readouterr().err == "Stopped. The same command goes on from here.\n"
+    assert capsys.readouterr().err == "Stopped. The same command resumes from here.\n"
 
 
 def test_a_long_curve_is_thinned():

@@ -1,7 +1,7 @@
 """DigitalMicrograph (Gatan) DM3 and DM4: images, stacks and their calibration. Pixels stay in the file.
 
-Own parsing, not ncempy: it allocates and reads by the numbers in the file without looking whether they can be true,
-and would bring GPL parts, matplotlib and hdf5plugin with it. Tests compare with it and with rosettasciio.
+Own parsing instead of ncempy, which allocates and reads by the numbers in the file without checking them, and would
+bring GPL parts, matplotlib and hdf5plugin with it. Tests compare with it and with rosettasciio.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     known = _images(path)
     counts = Counter(known.values()).most_common()
     if len(counts) > 1 and counts[0][1] == counts[1][1]:
-        raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
+        raise InputError(path, f"holds equally many {counts[0][0]} and {counts[1][0]} files ({counts[0][1]} each)",
                          "Keep the slices of one stack in a folder of their own, or pass --batch for unrelated "
                          "images.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
@@ -155,13 +155,13 @@ def read(path: Path, inner: str | None) -> Image:
         if shape != first.shape or dtype != first.dtype:
             raise GeometryError(
                 file, f"is {_say(shape, dtype)}, but {files[0].name} is {_say(first.shape, first.dtype)}",
-                "Slices of a stack must agree: move it elsewhere, or pass --batch for unrelated images.",
+                "Slices of a stack must match: move it elsewhere, or pass --batch for unrelated images.",
             )  # fmt: skip
         if spacing is not None and spacing != dict(first.spacing):
             differing.append(file.name)
     if differing:
         notes = (*notes, f"{len(differing)} files, such as {differing[0]}, state another pixel size than "
-                 f"{files[0].name}, whose size is used")  # fmt: skip
+                 f"{files[0].name}, which is used")  # fmt: skip
     if len({_DIGITS.sub("#", file.name.casefold()) for file in files}) > 1:
         notes = (*notes, f"its files are not named like slices of one stack ({files[0].name}, {files[-1].name}): pass "
                  "--batch if they are unrelated images")  # fmt: skip
@@ -184,7 +184,7 @@ def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] |
 
 def _check_plane(file: Path, axes: str) -> None:
     if axes != "YX":
-        raise GeometryError(file, f"is a stack itself (axes {axes}), so it is no slice of a stack",
+        raise GeometryError(file, f"is itself a stack (axes {axes}), not a slice of one",
                             "Open it by its own name, or pass --batch for unrelated images.")  # fmt: skip
 
 

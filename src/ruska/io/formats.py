@@ -196,7 +196,7 @@ def _unknown(path: Path, head: bytes, named: Format | None) -> InputError:
         if (magic is not None and head.startswith(magic)) or name.endswith(suffixes):
             return InputError(path, f"is {what}, which Ruska does not read", way_out)
     known_names = ", ".join(dict.fromkeys(f.name for f in (*FORMATS, *plug_ins())))
-    claim = f"is not {named.name} inside, although its name says so" if named else "is of no format Ruska knows"
+    claim = f"is not {named.name} inside, although its name says so" if named else "is not in a format Ruska knows"
     return InputError(path, claim, f"Ruska reads {known_names}. Was the file copied whole?")
 
 
@@ -224,7 +224,7 @@ def plug_ins() -> tuple[Format, ...]:
         if isinstance(loaded, Format):
             found.append(loaded)
         else:
-            _broken[entry.name] = f"is no ruska.io.Format but {type(loaded).__name__}"
+            _broken[entry.name] = f"is a {type(loaded).__name__}, not a ruska.io.Format"
     return tuple(found)
 
 

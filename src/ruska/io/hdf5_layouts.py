@@ -1,4 +1,4 @@
-"""What the surroundings of an HDF5 dataset say about it: HyperSpy, EMD (Berkeley and Velox), ilastik, CREMI."""
+"""Metadata around an HDF5 dataset: HyperSpy, EMD (Berkeley and Velox), ilastik, CREMI."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _UNDEFINED = ("", "<undefined>", "t.undefined", "undefined", "none")
 
 @dataclass
 class Facts:
-    """What the surroundings of a dataset say about it.
+    """The metadata found around a dataset.
 
-    size : of the image, where the dataset is padded. unsigned : values are stored under the signed type.
+    size : of the image, if the dataset is padded. unsigned : values are unsigned but stored as the signed type.
     """
 
     axes: str | None = None
@@ -46,7 +46,7 @@ class Facts:
 
 
 def facts_about(path: Path, dataset: Any) -> Facts:
-    """Collect them; InputError when the dataset is no image (a spectrum, a diffraction pattern)."""
+    """Collect them; InputError when the dataset is not an image (a spectrum, a diffraction pattern)."""
     return _velox(path, dataset) if is_velox(dataset) else _axis_groups(path, dataset) or _attributes(dataset)
 
 
@@ -70,7 +70,7 @@ def _size(scale: Any, unit: Any) -> Quantity | None:
 def attribute(item: Any, name: str, default: Any = None) -> Any:
     """The attribute ``name`` of a group or dataset, unless it is absent, damaged, or longer than any word or list.
 
-    A damaged one may claim terabytes, which the library would set about to read.
+    A damaged one may claim terabytes, which the library would try to read.
     """
     try:
         found = item.attrs.get_id(name)

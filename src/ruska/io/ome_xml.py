@@ -1,4 +1,4 @@
-"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image; the rest goes along."""
+"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image; the rest is carried over."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def local_name(element: ElementTree.Element) -> str:
 
 
 def parse(xml: str, index: int) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
-    """Return spacing, origin and channel names of image number ``index`` in ``xml``; empty where it is not said."""
+    """Return spacing, origin and channel names of image number ``index`` in ``xml``; empty if not stated."""
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:  # the pixels are worth having without it
@@ -63,7 +63,7 @@ def _size(element: ElementTree.Element, attribute: str, default_unit: str) -> Qu
 
 
 def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]:
-    """What tifffile's OME writer is to say about ``image``.
+    """Metadata for tifffile's OME writer about ``image``.
 
     lead : the stack axes of the file (T, C, Z in its order) and their sizes.
     axes : the same with YX, as tifffile takes them.
@@ -145,8 +145,8 @@ def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
 
     ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter,
     annotations and whatever else stands beside the pixels is kept, and so are channels and the times of planes where
-    there are as many of them. Returns the text and what of ``old`` does not hold any more; None when ``old`` is
-    damaged, no OME-XML, or about several images.
+    there are as many of them. Returns the text and what of ``old`` no longer applies; None if ``old`` is
+    damaged, not OME-XML, or about several images.
     """
     try:
         was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)
@@ -186,7 +186,7 @@ def _same_sizes(before: ElementTree.Element, after: ElementTree.Element, axes: s
 
 
 def _keep_channels(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
-    """Put the channels of ``before`` in the place of those of ``after``, with these one's names."""
+    """Replace the channels of ``after`` by those of ``before``, but keep their names."""
     old, new = (pixels.findall(_path("Channel")) for pixels in (before, after))
     if len(old) != len(new):
         return ["channels"] if old else []
@@ -198,7 +198,7 @@ def _keep_channels(before: ElementTree.Element, after: ElementTree.Element) -> l
 
 
 def _keep_times(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
-    """Give the planes of ``after`` the times and exposures that ``before`` has of them."""
+    """Copy the times and exposures of planes from ``before`` to ``after``."""
     times = {}
     for plane in before.findall(_path("Plane")):
         found = {word: plane.attrib[word] for word in _TIMES if word in plane.attrib}
@@ -222,7 +222,7 @@ def _plane_number(plane: ElementTree.Element) -> tuple[str, ...]:
 
 
 def _without_regions(root: ElementTree.Element, image: ElementTree.Element) -> list[str]:
-    """Take out the regions of interest, which lie elsewhere when the pixels are others."""
+    """Remove the regions of interest, which no longer fit when the pixel grid changes."""
     found = 0
     for parent, name in ((image, "ROIRef"), (root, "ROI")):
         for element in parent.findall(_path(name)):

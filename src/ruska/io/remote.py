@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
 _SECONDS = 60.0
-_WAY_OUT = "Check the address and the network; it must be that of the store itself (…/name.zarr)."
+_WAY_OUT = "Check the address and the network; it must be the address of the store itself (…/name.zarr)."
 _KEYS = "Check the address; keys are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws."
 
 
@@ -33,7 +33,7 @@ def read(address: str, inner: str | None) -> Image:
     parts = urlsplit(address)
     if parts.scheme.lower() not in _PACKAGES:
         raise InputError(
-            address, f"{parts.scheme}:// is no address Ruska reads", "It reads https://, http:// and s3://."
+            address, f"{parts.scheme}:// is not an address Ruska reads", "It reads https://, http:// and s3://."
         )
     address = parts._replace(query="", fragment="").geturl().rstrip("/")
     try:
@@ -176,7 +176,7 @@ def _kinds_of(host: str) -> set[Kind]:
 
 def _judge(addresses: list[str], kinds: set[Kind]) -> None:
     if wrong := forbidden(addresses, kinds):
-        raise InputError(wrong, "is an address within a network, to which the server of the image leads", _WAY_OUT)
+        raise InputError(wrong, "is an address in a private network, to which the image's server redirects", _WAY_OUT)
 
 
 def _shown(address: str) -> str:

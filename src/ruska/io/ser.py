@@ -81,7 +81,7 @@ class _Frame:
 def _head(cursor: Cursor) -> _Head:
     order, _, version = cursor.unpack("<2sHH")
     if order != b"II":
-        raise InputError(cursor.path, "is no TIA series", "Was the file copied whole?")
+        raise InputError(cursor.path, "is not a TIA series", "Was the file copied whole?")
     number = "q" if version >= _LONG_OFFSETS else "i"
     kind, _, total, valid, table, count = cursor.unpack(f"<iiii{number}i")
     if kind == _SPECTRA:
@@ -104,7 +104,7 @@ def _dimension(cursor: Cursor) -> _Dimension:
 def _text(cursor: Cursor) -> str:
     length = cursor.unpack("<i")[0]
     if not 0 <= length <= _LONGEST_TEXT:
-        raise InputError(cursor.path, f"is damaged: it has a text of {length} letters", COPY_AGAIN)
+        raise InputError(cursor.path, f"is damaged: it claims a text of {length} letters", COPY_AGAIN)
     return cursor.take(length).decode("latin-1")
 
 

@@ -34,9 +34,9 @@ _SAMPLED, _SAMPLED_EACH = 8 << 20, 4 << 20  # bytes, of all files and of one
 _PIECES, _SMALLEST_PIECE = 64, 4096
 _METADATA = frozenset(("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json", "info"))
 _TICK_NS = 3 * 10**9  # clocks of file systems go in steps of up to two seconds
-_WAIT = "Wait until nothing writes to it any more (an instrument may be recording still), then run the same again."
-_REWRITTEN = "changed while it was open: its content is another, with the size and time it had"
-_BACK = "Bring it back as it was; the same command resumes."
+_WAIT = "Wait until no program writes to it (an instrument may still be recording), then run the same command again."
+_REWRITTEN = "changed while it was open: its content differs, although size and time are the same"
+_BACK = "Restore it as it was; the same command resumes."
 
 
 def take(path: Path, image: Image | None = None) -> Stamp:
@@ -177,8 +177,8 @@ def _sample_now(then: Stamp, name: str, before: FileStamp) -> bytes:
 
 def _gone(then: Stamp, name: str, error: OSError) -> InputError:
     which = "" if name == str(then.path) else f"{_shown(then, name)} in it "
-    return InputError(then.path, f"{which}cannot be read any more ({error.strerror or error}): it was deleted or moved "
-                      "while it was used, or its disk or share was lost", _BACK)  # fmt: skip
+    return InputError(then.path, f"{which}can no longer be read ({error.strerror or error}): it was deleted or moved "
+                      "while in use, or its disk or share was lost", _BACK)  # fmt: skip
 
 
 def _difference(before: FileStamp, now: os.stat_result) -> str | None:
@@ -203,7 +203,7 @@ def _check_names(then: Stamp, ours: Path | None) -> None:
     try:
         listed = [name for name in _listed(then) if name in then.files or not _is_ours(name, ours)]
     except (OSError, InputError) as error:  # nothing left, or as many slices of another format
-        raise _changed(then, str(then.path), f"changed while it was open: its files are others ({error})") from error
+        raise _changed(then, str(then.path), f"changed while it was open: its files differ ({error})") from error
     if sum(map(hash, listed)) != then.names:
         new = sorted(name for name in listed if name not in then.files)
         added = f", such as {_shown(then, new[0])}" if new and then.count == len(then.files) else ""

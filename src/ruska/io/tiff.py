@@ -182,11 +182,11 @@ def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
     notes = []
     if page.photometric == 0:
         tags[PHOTOMETRIC] = "MINISWHITE"
-        notes.append("the file shows 0 as white: values are kept as stored")
+        notes.append("the file says that 0 is white: values are kept as stored")
     turned = page.tags.valueof(274)
     if isinstance(turned, int) and turned in ORIENTATIONS:
         tags[ORIENTATION] = int(turned)
-        notes.append(f"the file is to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
+        notes.append(f"the file asks to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
     return tags, notes
 
 
@@ -229,11 +229,11 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
         if stored.colours or _is_array_of_planes(page, stored):
             return "channels", None
         if stored.samples > 3:
-            notes.append("the alpha channel is left out")
+            notes.append("the alpha channel is dropped")
         return "grey", None
     extra = tuple(int(e) for e in page.extrasamples)
     if photometric in (0, 1) and stored.samples == 2 and extra and extra[0] in (1, 2):
-        notes.append("the alpha channel is left out")
+        notes.append("the alpha channel is dropped")
         return "first", None
     return "channels", None
 
@@ -261,7 +261,7 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
     page = series.keyframe
     if stored.colours:
         if _is_transparent(page) and stored.samples == 4:
-            notes.append("the alpha channel is left out")
+            notes.append("the alpha channel is dropped")
             return 3, "C"
         return stored.samples, "C"
     notes.append(f"the file calls its {stored.samples} planes colours, as tifffile does for every array of this "
@@ -283,9 +283,9 @@ def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any]
                          f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
     if is_display_table(_bytes(table)):
         if not _is_grey(table):
-            notes.append("its colours are a table for display: the values behind them are read")
+            notes.append("its colours are only a display table: the values behind them are read")
         return None
-    notes.append("a palette whose colours are in no order: turned grey (Rec. 601 luminance)")
+    notes.append("a palette without an order of brightness: colours turned to grey (Rec. 601 luminance)")
     grey = luminance(table.T.astype(np.float64))
     largest = float(np.iinfo(page.dtype).max)
     scale = largest / 65535 if table.max() > 255 or page.bitspersample > 8 else 1.0

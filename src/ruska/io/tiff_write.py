@@ -137,7 +137,7 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
 def _codec(compression: str | None) -> str:
     codec = "none" if compression is None else compression
     if codec not in COMPRESSIONS:
-        raise SettingsError(codec, "is no TIFF compression", did_you_mean(codec, COMPRESSIONS))
+        raise SettingsError(codec, "is not a TIFF compression", did_you_mean(codec, COMPRESSIONS))
     return codec
 
 
@@ -225,7 +225,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
     Raises SettingsError for one that does not exist, OutputError where that which was asked for cannot hold ``image``.
     """
     if asked not in FLAVOURS:
-        raise SettingsError(asked, "is no flavour of TIFF", did_you_mean(asked, FLAVOURS))
+        raise SettingsError(asked, "is not a flavour of TIFF", did_you_mean(asked, FLAVOURS))
     name = image.dtype.name
     named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     fits_imagej = (
@@ -239,7 +239,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
                           f"this is {name}, {image.nbytes} bytes, {codec}", "Leave the flavour to Ruska.")  # fmt: skip
     if asked == "ome" and not fits_ome:
         raise OutputError(path, f"OME-TIFF has no data type {name}", "Leave the flavour to Ruska, or write float32.")
-    lost: tuple[str, ...] = ("truth values are kept as 0 and 1 of uint8 for other programs",) if name == "bool" else ()
+    lost: tuple[str, ...] = ("true and false are stored as 1 and 0 of uint8",) if name == "bool" else ()
     if asked != "auto":
         return asked, lost
     if fits_imagej and not named_ome:
@@ -247,7 +247,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
     if fits_ome:
         return "ome", lost
     if named_ome:
-        lost += (f"OME has no data type {name}: it is a plain TIFF, whose metadata only Ruska reads",)
+        lost += (f"OME has no data type {name}: written as a plain TIFF, whose metadata only Ruska reads",)
     return "plain", lost
 
 

@@ -84,7 +84,7 @@ def _read_list(file: Path) -> tuple[list[float], str | None]:
     """The first number of every line, and what is wrong with the file, if anything."""
     try:
         if file.stat().st_size > _LONGEST_LIST:
-            return [], f"has {file.stat().st_size >> 20} MB, which is no list of angles"
+            return [], f"has {file.stat().st_size >> 20} MB, too much for a list of angles"
         lines = file.read_text("latin-1").splitlines()
     except OSError as error:
         return [], f"cannot be read ({error.strerror})"
@@ -115,7 +115,7 @@ def _mdoc_problem(mdoc: Mapping[str, Any], planes: int) -> str | None:
     if count == planes:
         return None
     if not count:
-        return f"{name} describes no sections: it is damaged, or no .mdoc file; tilt angles are not known from it"
+        return f"{name} describes no sections: it is damaged or not an .mdoc file; no tilt angles are taken from it"
     return f"{name} describes {count} sections, the stack has {planes}: not used"
 
 
@@ -133,7 +133,7 @@ def _in_order(mdoc: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     wrong = [i for i, text in enumerate(given) if _angle(text) is None]
     if wrong and any(text is not None for text in given):
         which = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        notes.append(f"{name} gives no tilt angle for section {which} (from 0)")
+        notes.append(f"{name} gives no tilt angle for section {which} (counted from 0)")
     return {**mdoc, "sections": sections}, notes
 
 
@@ -191,7 +191,7 @@ def not_beside(image: Image) -> tuple[str, ...]:
     """What a result of another number of sections loses."""
     planes = planes_of(image)
     gone = [kind for kind in BESIDE if len(_said(image, kind)["sections"]) not in (0, planes)]
-    return (f".{', .'.join(gone)} (of another number of sections)",) if gone else ()
+    return (f".{', .'.join(gone)} (it describes another number of sections)",) if gone else ()
 
 
 def check_beside(target: Path, image: Image, *, overwrite: bool) -> dict[Path, bytes]:
@@ -199,7 +199,7 @@ def check_beside(target: Path, image: Image, *, overwrite: bool) -> dict[Path, b
     files = files_beside(target, image)
     for file, content in files.items():
         if file.is_dir() or (file.exists() and not overwrite and file.read_bytes() != content):
-            raise OutputError(file, "exists already and says something else than the result",
+            raise OutputError(file, "exists already and does not match the result",
                               "Choose another output name, or pass --overwrite.")  # fmt: skip
     return files
 

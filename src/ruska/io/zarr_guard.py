@@ -62,7 +62,7 @@ def _regular_chunks(metadata: Any) -> tuple[int, ...]:
     """Shape of what one file holds: a chunk, or a shard."""
     found = getattr(metadata.chunk_grid, "chunk_shape", None)
     if not isinstance(found, tuple):
-        raise ValueError("its chunks are not all of one shape")
+        raise ValueError("its chunks differ in shape")
     return found
 
 
@@ -93,7 +93,7 @@ def _safe_third(codecs: Sequence[Any], grid: tuple[int, ...], itemsize: int, dep
                                         size)  # fmt: skip
         return tuple(_safe_codec(one, stage) for one, stage in zip(codecs, known, strict=True)), packed, packed
     if len(codecs) > 1 or depth >= _DEEPEST:
-        raise ValueError("its shards are encoded once more, or nested too deep")
+        raise ValueError("its shards are encoded twice, or nested too deep")
     shard = shards[0]
     count = check_sharding(grid, shard.chunk_shape, [_name(one) for one in shard.index_codecs])
     inner, longest, part = _safe_third(shard.codecs, tuple(shard.chunk_shape), itemsize, depth + 1)

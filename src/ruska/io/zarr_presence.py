@@ -38,8 +38,8 @@ def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> tuple
             return ()
         other = other or (found, expected)
     if other is not None:
-        raise InputError(path, f"the chunks of {_named(array)} are named like {other[0]}, its metadata say {other[1]}: "
-                         "none would be found, and all of it be read as zeros", _rename(array, *other))  # fmt: skip
+        raise InputError(path, f"the chunks of {_named(array)} are named like {other[0]}, but its metadata say "
+                         f"{other[1]}: none would be found, and all read as zeros", _rename(array, *other))  # fmt: skip
     if not may_be_empty:
         raise _none(path, array)
     return ()
@@ -82,7 +82,7 @@ def _rename(array: Any, found: str, expected: str) -> str:
     if array.metadata.zarr_format == 3:
         return f'Set "chunk_key_encoding" in {folder}zarr.json as the chunks are named, or copy the store again.'
     if found.replace("/", ".") != expected.replace("/", "."):
-        return "Write it again with the program that it is from."
+        return "Write it again with the program that made it."
     separator = "/" if "/" in found else "."
-    return (f'Set "dimension_separator": "{separator}" in {folder}.zarray (and in .zmetadata, where there is one), or '
-            "write it again.")  # fmt: skip
+    return (f'Set "dimension_separator": "{separator}" in {folder}.zarray (and in .zmetadata, if it exists), or '
+            "write the store again.")  # fmt: skip

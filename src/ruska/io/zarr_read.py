@@ -126,7 +126,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
     try:
         node = zarr.open(store, mode="r", path=(inner or "").strip("/") or None)
         if not isinstance(node.metadata.attributes, Mapping):
-            raise ValueError("its attributes are no JSON object")
+            raise ValueError("its attributes are not a JSON object")
         return node
     except _DAMAGED as error:
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
@@ -217,7 +217,7 @@ def _group_image(path: Path | str, group: Any) -> Image:
         raise InputError(path, f"its finest level cannot be opened ({type(error).__name__}: {error})",
                          "The store is incomplete: copy it again.") from error  # fmt: skip
     if not isinstance(array, zarr.Array):
-        raise InputError(path, f"its level '{finest}' is no array", "The store is damaged: copy it again.")
+        raise InputError(path, f"its level '{finest}' is not an array", "The store is damaged: copy it again.")
     if RECORD in group.attrs:
         return _our_image(path, group, array)
     said = ngff.understand(path, ome["multiscales"], array.ndim)

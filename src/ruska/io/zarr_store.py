@@ -82,7 +82,7 @@ class ZarrSink:
         try:
             sink._attach(path, zarr.open_group(str(path), mode="r+"))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise InputError(path, f"cannot be resumed: it is no Zarr store of ours ({error})",
+            raise InputError(path, f"cannot be resumed: Ruska did not write this Zarr store ({error})",
                              "Delete it and start again.") from error  # fmt: skip
         return sink
 
@@ -137,7 +137,7 @@ def check_holds(path: Path, image: Image) -> None:
 
 def _check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
     if dtype.kind not in "uifb" or dtype.itemsize > 8:
-        raise OutputError(path, f"OME-Zarr holds no {dtype}", "Pass --dtype float32.")
+        raise OutputError(path, f"OME-Zarr cannot hold {dtype}", "Pass --dtype float32.")
 
 
 def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _HEAD = "step,seconds,loss,score,learning_rate\n"
-_NO_BOARD = "TensorBoard is not installed: the course of the training is in log.csv only. pip install tensorboard"
+_NO_BOARD = "TensorBoard is not installed: the training is logged in log.csv only. pip install tensorboard"
 
 
 class Log:

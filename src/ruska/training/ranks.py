@@ -69,7 +69,7 @@ class Ranks:
         ends = torch.tensor([step, -step], device=self.device)
         dist.all_reduce(ends, dist.ReduceOp.MAX)
         if int(ends[0]) != -int(ends[1]):
-            raise ResourceError("training", f"this process goes on from step {step}, another from a different one",
+            raise ResourceError("training", f"this process resumes at step {step}, another one at a different step",
                                 "Put the checkpoint in a folder that all processes see.")  # fmt: skip
 
 
