@@ -191,7 +191,7 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
         box.append(slice(start, stop))
     unknown = sorted(set(roi) - set(image.axes))
     if unknown:
-        raise GeometryError(image.name, f"region names axis {unknown[0]}, but the image has {image.axes}")
+        raise GeometryError(image.name, f"the region names axis {unknown[0]}, but the image has the axes {image.axes}")
     origin = dict(image.origin)
     for axis, part in zip(image.axes, box, strict=True):
         if axis in image.spacing and part.start:

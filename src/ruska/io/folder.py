@@ -30,8 +30,8 @@ def members(path: Path, *, every_format: bool = False, needed: bool = True) -> l
 
     The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images and
     stores (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none (of every format, only where one is ``needed``), when two formats are equally
-    frequent in a stack, and for links that lead out of the folder (see `links`).
+    Raises InputError when there is none (with ``every_format``, only if one is ``needed``), when two formats are
+    equally frequent in a stack, and for links that point outside the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
@@ -46,7 +46,7 @@ def is_store(folder: Path) -> bool:
 
 
 def is_image_by_name(file: Path) -> bool:
-    """Whether ``file``, which is there, looks like an image by its name; stores are images."""
+    """Whether an existing ``file`` looks like an image by its name; stores are images."""
     if file.is_dir():
         return is_store(file)
     known = registry.format_of_name(file)
@@ -74,7 +74,7 @@ def _checked(path: Path, files: list[Path]) -> list[Path]:
 
 
 def entries(path: Path) -> list[Path]:
-    """All that a folder holds; InputError where it may not be looked into."""
+    """The contents of a folder; InputError when it cannot be listed."""
     try:
         return list(path.iterdir())
     except OSError as error:
@@ -92,12 +92,12 @@ def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
 
 
 def _may_be_image(file: Path) -> bool:
-    """Files, and links to nothing: a slice that is gone must not be left out without a word."""
+    """Files and dangling links: a missing slice must not be left out silently."""
     return file.is_file() or (file.is_symlink() and not file.exists())
 
 
 def _is_image(file: Path, known: Format) -> bool:
-    """Whether a file is a slice by its name: descriptions and archives are none, and .dat can be anything."""
+    """Whether a file is a slice by its name: descriptions and archives are not, and .dat can be anything."""
     if known.name == "FIB-SEM .dat":
         Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
@@ -112,7 +112,7 @@ def natural_key(path: Path) -> tuple[Any, ...]:
 
 
 class FolderPixels(LazyPixels):
-    """Slices that are opened when they are asked for; the last few stay open."""
+    """Slices that are opened when needed; the last few stay open."""
 
     def __init__(self, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
         super().__init__((len(files), *shape), dtype)
@@ -172,7 +172,7 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] | None]:
-    """Shape, dtype and spacing of a slice; of pictures the head is enough, and they have no spacing."""
+    """Shape, dtype and spacing of a slice; pictures need only their header, and have no spacing."""
     if registry.find_format(file).name == "picture":
         from ruska.io.picture import shape_and_dtype
 

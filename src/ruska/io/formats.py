@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class FormatModule(Protocol):
     """The functions of a format's module. A read-only format has no ``write``.
 
-    One that cannot hold every image has ``check_holds(path, image)`` besides: OutputError by its type and axes alone.
+    One that cannot hold every image also has ``check_holds(path, image)``: OutputError by its type and axes alone.
     One whose images may be colour pictures has ``read_colours(path, inner)``: the same with colours as an axis C.
-    One that has more to say than `Format.holds` has ``losses(path, image, **options)``: what is lost of these besides.
+    One whose losses depend on the image also has ``losses(path, image, **options)``, in addition to `Format.holds`.
     """
 
     def read(self, path: Path, inner: str | None) -> Image:
@@ -43,7 +43,7 @@ class Format:
     """One line of the table: how a format is recognised, and the module that handles it.
 
     suffixes : lower case, with the dot. magic : (offset, bytes) pairs, any of which is enough.
-    holds : which belongings of an image it keeps, as `ruska.io.losses` names them; of one that writes.
+    holds : which parts of an image it keeps, as `ruska.io.losses` names them; for formats that write.
     markers : (name of a file, words) pairs: a folder with such a file, any of the words in it, is of this format;
         no words at all mean that the file is enough.
     """
@@ -58,7 +58,7 @@ class Format:
 
     @property
     def masks(self) -> bool:
-        """Whether it keeps which pixels are valid."""
+        """Whether it keeps the mask of valid pixels."""
         return "mask" in self.holds
 
     def load(self) -> FormatModule:
@@ -213,7 +213,7 @@ def _by_suffix(path: Path, formats: Iterable[Format]) -> Format | None:
 
 @cache
 def plug_ins() -> tuple[Format, ...]:
-    """Formats that installed packages add. They are asked after Ruska's own, and a broken one is left out."""
+    """Formats that installed packages add. They are tried after Ruska's own, and a broken one is left out."""
     found = []
     for entry in sorted(entry_points(group="ruska.readers"), key=lambda e: e.name):
         try:

@@ -120,7 +120,7 @@ def _frame(cursor: Cursor, offset: int) -> _Frame:
 
 
 def _pixel_size(path: Path, frame: _Frame) -> dict[str, Quantity]:
-    """Metres as nanometres. A step that no image can have is that of a diffraction pattern, in 1/m."""
+    """Metres as nanometres. A step impossible for an image is that of a diffraction pattern, in 1/m."""
     steps = dict(zip("XY", frame.steps, strict=True))
     if all(math.isfinite(s) and s > _LARGEST_PIXEL_M for s in steps.values()):
         raise diffraction(path, f"a pixel is {frame.steps[0] * 1e-9:.4g} 1/nm")
@@ -133,7 +133,7 @@ def _nm(metres: float) -> Quantity:
 
 
 def _axes(head: _Head, frames: int) -> tuple[str, dict[str, Quantity], tuple[str, ...]]:
-    """Axes of the stack by its dimension's unit, and what is to be said about it."""
+    """Axes of the stack by its dimension's unit, and notes about it."""
     notes = [f"{frames} of {head.total} frames were recorded"] if frames < head.total else []
     if frames == 1 and head.total == 1:
         return "YX", {}, ()

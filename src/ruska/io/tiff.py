@@ -39,8 +39,8 @@ _NAMED = 3  # missing files
 def read(path: Path, inner: str | None) -> Image:
     """Open a TIFF lazily; of a multi-file OME-TIFF, whichever file is given, the whole image.
 
-    Colours become grey and samples that are no colours become a C axis; ``notes`` say so. Of several series the
-    largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... where they are there.
+    Colours become grey, and other samples a C axis; ``notes`` say so. Of several series the
+    largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... if present.
 
     Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
     """
@@ -50,7 +50,7 @@ def read(path: Path, inner: str | None) -> Image:
 def read_colours(path: Path, inner: str | None) -> Image:
     """As `read`, with the colours of a picture as an axis C before Y and X; without transparency.
 
-    Raises InputError as `read`. What is no colour picture comes as from `read`.
+    Raises InputError as `read`. Other images are returned as by `read`.
     """
     return _read(path.absolute(), inner=inner, colours=True)
 
@@ -93,7 +93,7 @@ def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colou
 
 
 def _described(image: Image, path: Path) -> Image:
-    """With what SerialEM's and IMOD's files beside a stack say of its sections."""
+    """Add the metadata of sections from SerialEM's and IMOD's files beside a stack."""
     image = with_beside(image, path)
     if {"Y", "X"} & set(image.spacing):
         return image
@@ -102,7 +102,7 @@ def _described(image: Image, path: Path) -> Image:
 
 
 def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | None:
-    """The image that ``path`` has some planes of, as another file describes it; None where none does, or is of use."""
+    """The image to which the planes of ``path`` belong, as another file describes it; None without a usable one."""
     if said.master is None or not (master := path.parent / said.master).is_file():
         return None
     head = ome_files.head_of(master)
@@ -115,7 +115,7 @@ def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | 
 
 
 def _missing(names: list[str]) -> tuple[str, ...]:
-    """A note on the files of a multi-file image that are not there."""
+    """A note on missing files of a multi-file image."""
     if not names:
         return ()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -177,7 +177,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
 
 
 def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
-    """Tags for the header that tell programs to show the pixels otherwise than they are stored, and notes of it."""
+    """Tags that tell programs to show the pixels differently from how they are stored, for the header, and notes."""
     tags: dict[str, Any] = {}
     notes = []
     if page.photometric == 0:
@@ -191,7 +191,7 @@ def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
-    """Signed values where ImageJ keeps them as unsigned ones; any other calibration is said, and not applied."""
+    """Signed values where ImageJ stores them as unsigned ones; any other calibration is noted but not applied."""
     told = tiff_imagej.calibration(meta)
     if told and tiff_imagej.is_signed(told):
         if stored.dtype == np.uint16 and stored.transform is None:
@@ -206,7 +206,7 @@ def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Store
 
 
 def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], notes: list[str]) -> list[tuple[str, int]]:
-    """Call a stack Z or T where the unit of its step tells, and say so where nothing does."""
+    """Call a stack Z or T if the unit of its step shows which, and note if it does not."""
     letters = [a for a, _ in lead]
     if "Q" not in letters:
         return lead
@@ -402,7 +402,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _ours(image: Image, record: str, path: Path) -> Image:
-    """``image`` with what our private tag says of it; sizes that other programs changed since count more."""
+    """``image`` with the content of Ruska's private tag; sizes changed since by other programs take precedence."""
     try:
         extra = json.loads(record)
         order, shape, dtype = str(extra["planes"]), tuple(extra["shape"]), np.dtype(extra["dtype"])
@@ -428,7 +428,7 @@ def _ours(image: Image, record: str, path: Path) -> Image:
 
 
 def _changed(theirs: Quantity | None, ours: Quantity) -> bool:
-    """Whether the standard field says something else than our record (they hold fewer digits)."""
+    """Whether the standard field contradicts Ruska's record (it holds fewer digits)."""
     if theirs is None:
         return False
     if canonical_unit(theirs.unit) is None or canonical_unit(ours.unit) is None:

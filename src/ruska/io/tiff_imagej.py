@@ -1,4 +1,4 @@
-"""What ImageJ says in the description and the private tags of its TIFF files."""
+"""ImageJ's metadata in the description and the private tags of its TIFF files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def named(fields: Mapping[str, Any]) -> list[str]:
 def display(
     old: Mapping[str, Any], lead: Mapping[str, int], pixels: tuple[int, int, str], names: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """What of the fields ``old`` (of a header) still holds for an image, as tifffile writes it, and what does not.
+    """Which of the fields ``old`` (of a header) still apply to an image, as tifffile writes them, and which do not.
 
     lead : sizes of the image's axes T, Z and C. pixels : its height, width and type, as in `described`.
     names : of its channels.
@@ -122,7 +122,7 @@ def display(
 
 
 def _labels(value: Any, images: int, names: Sequence[str]) -> list[str] | None:
-    """A label for each slice; None where the channels have got other names since."""
+    """A label for each slice; None if the channels were renamed."""
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, list) or len(labels) != images or not all(isinstance(label, str) for label in labels):
         return None

@@ -1,4 +1,4 @@
-"""How a TIFF file is built: is it all there, which of its series to take, where the pieces of its planes lie."""
+"""The structure of a TIFF file: whether it is complete, which series to take, where its strips and tiles are."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _check_description(file: Any, series: Any, path: Path) -> None:
 
 @dataclass
 class Layout:
-    """Which axis is which, and what is said about it.
+    """The axes of a series, and notes about them.
 
     lead : stack axes (letter and size, outermost first) over the planes of a series.
     samples : letter of the stack axis, the innermost, that lies over the samples of a pixel; None where these are
@@ -125,7 +125,7 @@ class Layout:
 
 
 def stack_layout(series: Any, notes: list[str]) -> Layout:
-    """Turn tifffile's axes of ``series`` into ours: lone and unknown ones go or become Q."""
+    """Turn tifffile's axes of ``series`` into Ruska's: axes of length 1 are dropped, unknown ones become Q."""
     _, depth, height, width, _ = series.keyframe.shaped
     axes = series.get_axes(False)
     pairs = [(a, int(n)) for a, n in zip(axes, series.get_shape(False), strict=True) if a != "S"]

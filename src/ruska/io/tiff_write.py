@@ -1,6 +1,6 @@
 """Writing TIFF, part of a plane by part: ImageJ hyperstacks, OME-TIFF, or plain for types these cannot name.
 
-Whatever the standard fields cannot express (axis order, exact numbers, header, run record) stands as JSON in the
+What the standard fields cannot express (axis order, exact numbers, header, run record) is kept as JSON in the
 private tag `RECORD_TAG`, so that Ruska reads back what it wrote. Other programs drop the tag when they save.
 """
 
@@ -62,7 +62,7 @@ _OWN = {"imagej": "imagej", "ome": "ome_xml"}
 
 @dataclass(frozen=True)
 class _Stack:
-    """How the stack axes of an image stand in the file.
+    """How the stack axes of an image are stored in the file.
 
     planes : its own stack axes in the order their planes are written.
     lead : what other programs are told, letter to size in that order.
@@ -73,7 +73,7 @@ class _Stack:
 
 
 def write(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> tuple[str, ...]:
-    """Write ``image``, some rows or tiles at a time. Of what is not carried, `losses` tells.
+    """Write ``image``, some rows or tiles at a time. `losses` tells what is not kept.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def _codec(compression: str | None) -> str:
 
 
 def losses(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> Losses:
-    """What other programs do not find in the file: fields of ImageJ, OME and MRC that its flavour does not have.
+    """What other programs will not find in the file: fields of ImageJ, OME and MRC that its flavour lacks.
 
-    Ruska finds them again: they stand in its own tag.
+    Ruska reads them back from its own tag.
     """
     chosen, changes = _flavour(path, image, _codec(compression), flavour)
     stack = _stack(image, imagej=chosen == "imagej")
@@ -165,7 +165,7 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
 
 
 def _gone_of_ome(image: Image, stack: _Stack) -> list[str]:
-    """What of the image's OME-XML does not go into that of a new file."""
+    """What of the image's OME-XML will not be in that of a new file."""
     import tifffile
 
     old = image.header.get("ome_xml")
@@ -180,7 +180,7 @@ def _gone_of_ome(image: Image, stack: _Stack) -> list[str]:
 
 
 def _keep_ome(path: Path, image: Image) -> None:
-    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written."""
+    """Copy what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written."""
     import tifffile
 
     old = image.header.get("ome_xml")
@@ -220,7 +220,7 @@ def _coarsened(options: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tuple[str, ...]]:
-    """The flavour to write, and what the user must know about it.
+    """The flavour to write, and notes about it.
 
     Raises SettingsError for one that does not exist, OutputError where that which was asked for cannot hold ``image``.
     """
@@ -281,7 +281,7 @@ def _plane_bytes(image: Image) -> int:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An array's planes as tifffile takes them, no more than needed at a time.
+    """An array's planes as tifffile takes them, holding only what is needed at a time.
 
     data : lazy or not, its stack axes in the order their planes are written; ``dtype`` is what is written.
     kind : ``rows`` are bytes of as many as come, ``tiles`` are whole ones, the rest of the last filled with zeros.
@@ -412,7 +412,7 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
 
 
 def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:
-    """How ImageJ is to show an image that came from one of its files, and what of that does not hold any more."""
+    """ImageJ's display settings for an image from one of its files, and which of them no longer apply."""
     old = image.header.get("imagej")
     if not isinstance(old, dict) or math.prod(stack.lead.values()) > _LABELS:
         return {}, []
@@ -427,7 +427,7 @@ def _calibration(image: Image) -> dict[str, Any]:
 
 
 def _takes_calibration(image: Image) -> bool:
-    """Whether ImageJ would show the values as calibrated; those of signed integers are read as such instead."""
+    """Whether ImageJ would show calibrated values; signed integers are read as such instead."""
     return image.dtype.name in _CALIBRATED and not tiff_imagej.is_signed(_calibration(image))
 
 

@@ -1,6 +1,6 @@
-"""Which codecs of Zarr arrays are read, and how long a chunk may be before and after each of them.
+"""Which codecs of Zarr arrays Ruska reads, and how long a chunk may be before and after each of them.
 
-Everything else is refused: codecs that make objects out of bytes (pickle, vlen), and those whose size nothing bounds.
+All others are refused: codecs that build objects (pickle, vlen), and those without a bound on their output.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_grey(dtype: np.dtype[Any]) -> bool:
 def stages(codecs: Sequence[tuple[str, Mapping[str, Any]]], size: int) -> tuple[list[Stage], int]:
     """The codecs (name and settings, in the order of encoding) of a chunk of ``size`` bytes; then its packed length.
 
-    What is packed may be longer than what went in by a sixteenth and 4 KB. ValueError for a codec that is not read.
+    Compressed data may be longer than their input by a sixteenth and 4 KB. ValueError for a codec that is not read.
     """
     if len(codecs) > _MOST_CODECS:
         raise ValueError(f"it has a chain of {len(codecs)} codecs; Ruska reads up to {_MOST_CODECS}")
@@ -78,7 +78,7 @@ def _encoded(name: str, settings: Mapping[str, Any], size: int) -> int:
 
 
 def _check_numbers(name: str, settings: Mapping[str, Any]) -> None:
-    """A list where a factor should be would be spread over the chunk."""
+    """A list in place of a factor would be broadcast over the chunk."""
     for key in ("scale", "offset"):
         if not isinstance(settings.get(key, 0), int | float):
             raise ValueError(f"its codec '{name}' has a {key} that is not a number")

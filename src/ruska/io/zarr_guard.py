@@ -1,8 +1,8 @@
-"""Zarr arrays of which every codec is known, and no chunk unpacks to more than a chunk can hold.
+"""Zarr arrays with known codecs only, whose chunks cannot unpack to more than a chunk can hold.
 
-Zarr builds whatever codec a store names, and its codecs trust what a chunk says of itself: one may run code, a few
-kilobytes may unpack to gigabytes, and a truncated Blosc chunk is read on in memory behind its end. What is checked is
-what Zarr goes by: the metadata it has parsed, from wherever it took them.
+zarr-python builds any codec that a store names, and its codecs trust the sizes that a chunk claims: one may run code, a
+few kilobytes may unpack to gigabytes, and a truncated Blosc chunk is read beyond its end. The checks use the metadata
+that zarr-python has parsed, wherever it found them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DEEPEST = 3  # shards in shards
 
 
 def guarded(array: Any) -> Any:
-    """``array`` (zarr.Array) with codecs that refuse chunks which are truncated or hold too much, by a ValueError.
+    """``array`` (zarr.Array) with codecs that raise ValueError for truncated or oversized chunks.
 
-    Raises ValueError for values that are no grey levels, codecs that are not read, and chunks that are none or larger
-    than `chunked.LARGEST_CHUNK`.
+    Raises ValueError for values that are not grey levels, codecs that are not read, and chunks that are invalid or
+    larger than `chunked.LARGEST_CHUNK`.
     """
     import zarr
 
@@ -121,7 +121,7 @@ def _settings(said: Any) -> Mapping[str, Any]:
 
 
 def _safe_codec(codec: Any, stage: Stage) -> Any:
-    """A codec of Zarr 3 that decodes to no more than ``stage`` allows."""
+    """A codec of Zarr 3 whose output ``stage`` bounds."""
     if stage.kind is None:
         return codec  # makes as many bytes out of what it is given as `stages` counted
 
@@ -139,7 +139,7 @@ def _safe_codec(codec: Any, stage: Stage) -> Any:
 
 
 def _safe_numcodec(codec: Any, stage: Stage) -> Any:
-    """A codec of Zarr 2 that decodes to no more than ``stage`` allows."""
+    """A codec of Zarr 2 whose output ``stage`` bounds."""
     if stage.kind is None:
         return _of_class(codec, {"decode": _measured(type(codec).decode, stage)})
 

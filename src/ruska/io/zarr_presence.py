@@ -1,4 +1,4 @@
-"""Whether the chunks of a Zarr array are there at all: Zarr reads those that it does not find as zeros."""
+"""Whether a Zarr array has any chunks: zarr-python reads missing ones as zeros."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> tuple[str, ...]:
-    """InputError when no chunk of ``array`` has the name that its metadata give it; notes where a server has none of
-    those it was asked for (see `asked_of_a_server`).
+    """InputError when no chunk of ``array`` has the name that its metadata give it; notes when a server has none of
+    those requested (see `asked_of_a_server`).
 
-    may_be_empty : it is an array of ours, in which chunks of nothing but zeros are left out; names are still compared.
+    may_be_empty : Ruska wrote the array, where chunks of zeros are omitted; names are still compared.
     Only as many names are looked at as it takes to find one chunk.
     """
     if 0 in array.shape:
@@ -56,7 +56,7 @@ def _none(path: Path | str, array: Any) -> InputError:
 
 
 def _grid(array: Any) -> list[int]:
-    """How many files there are along each axis."""
+    """The number of chunk files along each axis."""
     return [-(-n // g) for n, g in zip(array.shape, array.shards or array.chunks, strict=True)]
 
 
@@ -68,7 +68,7 @@ def _has_chunk(array: Any, place: tuple[int, ...]) -> bool:
 
 
 def _chunks(names: Iterator[Name], array: Any) -> Iterator[tuple[str, str]]:
-    """Of the files that are chunks by their numbers: the name, and what the metadata call that chunk."""
+    """For files that are chunks by their numbers: the name, and the name by the metadata."""
     grid = _grid(array)
     for name in islice(names, MOST_LOOKED_AT):
         place = next(zarr_places([name], array.ndim))

@@ -33,7 +33,7 @@ _PATIENCE = 5.0  # seconds
 
 
 class ZarrPixels(LazyPixels):
-    """One Zarr array. ``path`` is what errors name: the folder, the archive or the address of the store."""
+    """One Zarr array. ``path`` : the folder, archive or address of the store, for errors."""
 
     def __init__(self, path: Path | str, array: Any) -> None:
         from ruska.io.zarr_guard import guarded
@@ -72,7 +72,7 @@ class ZarrPixels(LazyPixels):
 
 
 def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tuple[ZarrPixels, tuple[str, ...]]:
-    """The pixels of an array, and notes; InputError where they cannot be read, or its chunks are not there
+    """The pixels of an array, and notes; InputError when they cannot be read, or the chunks are missing
     (`zarr_presence`).
     """
     pixels = ZarrPixels(path, array)
@@ -82,7 +82,7 @@ def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tup
 def end_the_rest() -> None:
     """Wait for the chunks that Zarr had begun to read when another was found damaged.
 
-    Their files would stay open for a moment, and a program that ends then would end with complaints of asyncio.
+    Their files would stay open for a moment, and a program that ends then would print asyncio warnings.
     """
     from zarr.core.sync import sync
 
@@ -107,7 +107,7 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def read_store(path: Path | str, store: Any, inner: str | None) -> Image:
-    """Like `read`, of any store that Zarr can open; ``path`` is its name in errors."""
+    """Like `read`, for any store that zarr-python can open; ``path`` is its name in errors."""
     import zarr
 
     node = _open(path, store, inner)
@@ -135,7 +135,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
 
 
 def _attributes(node: Any) -> Mapping[str, Any]:
-    """Empty where a file has something else than a JSON object, at which Zarr does not look."""
+    """Empty if a file is not a JSON object, which zarr-python does not check."""
     found = node.metadata.attributes
     return found if isinstance(found, Mapping) else {}
 
@@ -239,7 +239,7 @@ def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
 
 
 def _our_image(path: Path | str, group: Any, array: Any) -> Image:
-    """An image of ours: the record gives back axis order, exact sizes and everything NGFF has no place for."""
+    """An image written by Ruska: the record restores axis order, exact sizes and everything NGFF has no place for."""
     fields = metadata.from_json(group.attrs[RECORD], path)
     letters = ngff.stored_letters(fields["axes"], path)
     if len(letters) != array.ndim:

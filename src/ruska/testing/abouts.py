@@ -1,4 +1,4 @@
-"""`check_about`: can a method's entry make options, forms and tables, and does its recipe prepare?"""
+"""`check_about`: does a method's entry give valid options, forms and tables, and does its recipe prepare a method?"""
 
 from __future__ import annotations
 

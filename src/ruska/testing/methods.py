@@ -1,4 +1,4 @@
-"""`check_method`: does a method give what it declares, and the same whole, in blocks, on threads and on processes?"""
+"""`check_method`: does a method return what it declares, and the same as a whole, in blocks, threads and processes?"""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _check_declared(method: Any) -> None:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A method, and what it is tried on."""
+    """A method and its test input."""
 
     method: Any
     image: NDArray[Any]
