@@ -179,7 +179,7 @@ def test_doctor_finds_this_installation_sound(capsys):
         (("--set", "sigma=1"), 2, "--method"),
         (("--memory", "lots"), 2, "2GB"),
         (("--memory", "1MB"), 5, "Allow at least"),
-        (("--workers", "0"), 2, "greater than or equal to 1"),
+        (("--workers", "0"), 2, "must be at least 1"),
         (("--dtype", "float64"), 2, "float32"),
         (("--roi", "0:1000,0:10"), 3, "0:96"),
         (("--roi", "abc"), 2, "100:612"),

@@ -1,4 +1,4 @@
-"""Patches of any dimension, from sources that show the same specimen: one, a pair, or more, cut alike."""
+"""Patches of two or three dimensions, cut at the same place from one source, a pair, or more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Boxes:
 
 
 class BoxSampler:
-    """Batches of boxes that lie at the same place in every source of a group, mirrored alike.
+    """Batches of boxes cut at the same place from every source of a group, mirrored alike.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a training did, while it does it: a table that a resumed training goes on with, and TensorBoard's files."""
+"""The log of a training: a table, which a resumed training continues, and TensorBoard's files."""
 
 from __future__ import annotations
 

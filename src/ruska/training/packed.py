@@ -1,4 +1,4 @@
-"""A packed corpus in memory, and batches of patches from it. Runs where the network runs: processor or GPU."""
+"""A packed corpus in memory, and batches of patches from it, on the device of the network."""
 
 from __future__ import annotations
 

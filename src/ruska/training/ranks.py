@@ -1,4 +1,4 @@
-"""Several processes that train one network, as torchrun starts them: the few things they must agree on."""
+"""Several processes that train one network, started by torchrun: what they must agree on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = timedelta(hours=1)  # how long the others wait while the first proce
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among ``world`` of them. Alone, it agrees with itself and nothing is sent."""
+    """This process among ``world`` of them. Alone, nothing is sent."""
 
     device: torch.device
     rank: int = 0
