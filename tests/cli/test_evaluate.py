@@ -117,7 +117,7 @@ def test_repeated_frames_are_compared_as_far_apart_as_the_record_says(
     (tmp_path / "movie.record.json").write_text(json.dumps(record))
     command(tmp_path / "movie.tif", "--frames")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "those 5 apart were compared" in shown
+    assert "; frames 5 apart were compared" in shown
     assert "looked at 5 frames" in shown
     command(tmp_path / "movie.tif", "--frames", "--truth", tmp_path / "movie.tif", code=2)
     assert "Leave out --truth" in capsys.readouterr().err

@@ -81,8 +81,8 @@ def test_more_than_the_limit_or_the_disk(tmp_path: Path, temporary: Path, monkey
 def test_truncated_empty_and_packed_twice(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / "a.mrc", IMAGE)
     whole = packs((tmp_path / "a.mrc").read_bytes(), suffix)
-    for data, words in ((whole[:-20], "cannot be unpacked"), (packs(b"", suffix), "empty once unpacked"),
-                        (packs(whole, suffix), "packed twice")):  # fmt: skip
+    for data, words in ((whole[:-20], "cannot be unpacked"), (packs(b"", suffix), "empty after unpacking"),
+                        (packs(whole, suffix), "compressed twice")):  # fmt: skip
         (tmp_path / f"b.mrc{suffix}").write_bytes(data)
         with pytest.raises(InputError, match=words) as caught:
             read(tmp_path / f"b.mrc{suffix}")

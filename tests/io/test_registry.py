@@ -144,7 +144,7 @@ def test_a_plain_array_is_written(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("wrong", ["a.tif", None, [[1, 2], [3]], np.zeros(5), np.zeros((0, 4)), np.zeros((2, 2), "c16"),
                                    np.zeros((1,) * 7)])  # fmt: skip
 def test_what_is_no_image_is_not_written(tmp_path: Path, wrong: object) -> None:
-    with pytest.raises(OutputError, match=r"out\.tif.* was given") as caught:
+    with pytest.raises(OutputError, match=r"out\.tif.* was (not )?given") as caught:
         write(tmp_path / "out.tif", wrong)
     assert caught.value.fix
     assert not list(tmp_path.iterdir())

@@ -219,12 +219,12 @@ def leading() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("https://10.0.0.1", "address within a network"),
-        ("http://169.254.169.254", "address within a network"),
-        ("https://[::ffff:10.0.0.1]", "address within a network"),
-        ("https://167772161", "address within a network"),
-        ("https://0xa.1", "address within a network"),
-        ("https://inside.example.org", "address within a network"),
+        ("https://10.0.0.1", "address in a private network"),
+        ("http://169.254.169.254", "address in a private network"),
+        ("https://[::ffff:10.0.0.1]", "address in a private network"),
+        ("https://167772161", "address in a private network"),
+        ("https://0xa.1", "address in a private network"),
+        ("https://inside.example.org", "address in a private network"),
         ("ftp://127.0.0.1", "not https://"),
         ("http://me:s3cret@127.0.0.1", "a user name"),
         ("", "TooManyRedirects"),
@@ -274,5 +274,5 @@ def test_a_store_on_a_server_without_its_chunks(server: tuple[str, Path], tensor
     head.write_text(json.dumps({**json.loads(head.read_text()), "dimensions": [2000, 1700, 900]}))
     Quiet.asked.clear()
     image = read(f"{address}/bare/raw.n5")
-    assert any("none of 128 chunks" in note for note in image.notes)
+    assert any("none of the 128 chunks" in note for note in image.notes)
     assert 128 <= len(Quiet.asked) < 150

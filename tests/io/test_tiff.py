@@ -657,8 +657,8 @@ def test_a_tiff_is_shown_like_the_one_it_came_from(
                      extratags=[(274, "H", 1, orientation, False)])  # fmt: skip
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.numpy(), pixels)
-    assert any("0 as white" in note for note in image.notes) == (photometric == "miniswhite")
-    assert any("is to be shown" in note for note in image.notes) == (orientation != 1)
+    assert any("0 is white" in note for note in image.notes) == (photometric == "miniswhite")
+    assert any("asks to be shown" in note for note in image.notes) == (orientation != 1)
     flavour = "plain" if target == "plain" else "auto"
     write(tmp_path / "b.tif", image, flavour=flavour)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:

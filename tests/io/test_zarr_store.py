@@ -158,7 +158,7 @@ def test_damaged_or_missing_metadata_are_input_errors(tmp_path: Path) -> None:
         ones = np.ones((8, 9), np.uint8)
         zarr.create_array(str(tmp_path / "d.zarr"), data=ones, zarr_format=2, overwrite=True)
         (tmp_path / "d.zarr" / ".zattrs").write_text(words)
-        with pytest.raises(InputError, match="attributes are no JSON object"):
+        with pytest.raises(InputError, match="attributes are not a JSON object"):
             read(tmp_path / "d.zarr")
     zarr.open_group(str(tmp_path / "e.zarr"), mode="w", zarr_format=2)
     (tmp_path / "d.zarr").rename(tmp_path / "e.zarr" / "d")
@@ -385,7 +385,7 @@ def test_chunks_named_otherwise_than_the_metadata_say(tmp_path: Path, separator:
     head = tmp_path / "a.zarr" / "0" / ".zarray"
     said = json.loads(head.read_text())
     head.write_text(json.dumps(said | {"dimension_separator": "./".replace(separator, "")}))
-    with pytest.raises(InputError, match=r"named like \d[./]\d[./]\d, its metadata say \d[./]\d[./]\d") as caught:
+    with pytest.raises(InputError, match=r"named like \d[./]\d[./]\d, but its metadata say \d[./]\d[./]\d") as caught:
         read(tmp_path / "a.zarr")
     assert f'"dimension_separator": "{separator}" in 0/.zarray' in str(caught.value.fix)
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "a.zarr")
@@ -401,7 +401,7 @@ def test_chunks_named_otherwise_in_zarr_3(tmp_path: Path) -> None:
     said = json.loads(head.read_text())
     said["chunk_key_encoding"]["configuration"]["separator"] = "/"
     head.write_text(json.dumps(said))
-    with pytest.raises(InputError, match=r"named like c\.\d\.\d\.\d, its metadata say c/"):
+    with pytest.raises(InputError, match=r"named like c\.\d\.\d\.\d, but its metadata say c/"):
         read(tmp_path / "a.zarr")
 
 

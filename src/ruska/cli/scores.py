@@ -53,7 +53,7 @@ def _explained(numbers: Mapping[str, Any], known: Mapping[str, Any]) -> list[tup
 def _frames(found: Evaluation, facts: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """For repeated frames, the numbers of each channel."""
     rows: dict[str, Any] = {
-        "frames": f"{facts['frames']} along {facts['axis']}; those {facts['apart']} apart were compared"
+        "frames": f"{facts['frames']} along {facts['axis']}; frames {facts['apart']} apart were compared"
         + (f", aligned ({facts['registered']})" if facts["registered"] else "")
     }
     several = len(facts["channels"]) > 1

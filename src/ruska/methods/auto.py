@@ -38,4 +38,4 @@ def choose(source: Readable) -> tuple[str, Mapping[str, Any], str]:
     """Return (method, settings, reason) for a source of normalised intensities."""
     noise = typical_noise(source)
     rule = next(rule for rule in RULES if rule.applies(noise))
-    return rule.method, rule.settings, f"{rule.when}: {rule.why}"
+    return rule.method, rule.settings, f"{rule.when}; {rule.why}"

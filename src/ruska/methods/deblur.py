@@ -46,7 +46,7 @@ class DeblurSettings(PosteriorSettings):
         given = [way for way in _WAYS if getattr(self, way) is not None]
         if len(given) != 1:
             found = "no blur was given" if not given else f"{' and '.join(given)} were given"
-            raise SettingsError("deblur", f"{found}, exactly one of {', '.join(_WAYS)} is needed",
+            raise SettingsError("deblur", f"{found}; exactly one of {', '.join(_WAYS)} is needed",
                                 "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
         self.given()
         return self

@@ -92,7 +92,7 @@ def ready(
         if coarse or told.texture > _BLURRED_TEXTURE:
             told = likelier(network, told, source) or without_texture(told)
         told = told.stronger(_COARSE if coarse else _BLURRED)
-        note += f" Without texture, and to be safe, {told.std:.3g} was used (if you know better: --set noise_std=..)."
+        note += f" To leave out texture and be safe, {told.std:.3g} was used; --set noise_std=.. sets your own value."
     trust = TRUST_COARSE if coarse else TRUST
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions, trust=trust)
 
