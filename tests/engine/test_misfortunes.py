@@ -176,7 +176,7 @@ def test_a_killed_command_resumes_to_the_same_bytes(tmp_path):
     assert killed.wait()
     assert not (tmp_path / "killed.npy").exists()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "were done by an earlier run" in done.stdout
+    assert "were already done by an earlier run" in done.stdout
     settings = {"iterations": 10, "noise_std": 0.1}
     ruska.denoise(source, tmp_path / "calm.npy", method="tv", settings=settings, workers=1, report=False)
     assert (tmp_path / "killed.npy").read_bytes() == (tmp_path / "calm.npy").read_bytes()

@@ -69,7 +69,7 @@ def test_names_patterns_and_folders(tree: Path) -> None:
     assert not out.exists()
     with pytest.raises(InputError, match="matches no file"):
         plan(request(), [str(tree / "*.dm3")], out)
-    with pytest.raises(OutputError, match="name of one file"):
+    with pytest.raises(OutputError, match="name of a file"):
         plan(request(), [one, two], tree / "out.tif")
     with pytest.raises(SettingsError, match="sigmaa"):
         plan(request().model_copy(update={"settings": {"sigmaa": 3}}), [one, two], out)
@@ -103,7 +103,7 @@ def test_an_image_in_several_files_is_taken_once(tmp_path: Path) -> None:
     noisy(tmp_path / "single.tif")
     batch = plan(request(), [str(tmp_path / "*.tif")], tmp_path / "out")
     assert sorted(outputs(batch, tmp_path)) == ["single.tif", "z0.ome.tif"]
-    assert "images of several files" in batch.notes[0]
+    assert "image in several files" in batch.notes[0]
 
 
 def test_a_batch_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_results_that_lie_among_the_images_are_left_out(tmp_path: Path) -> None:
     noisy(tmp_path / "day2" / "a.tif")
     deep = plan(request(), [str(tmp_path)], tmp_path / "out", folders=True, recursive=True)
     assert len(deep.each) == 2
-    with pytest.raises(InputError, match="no image but what Ruska made"):
+    with pytest.raises(InputError, match="only images that Ruska made"):
         plan(request(), [str(tmp_path / "*.report.png")])
 
 
