@@ -194,7 +194,7 @@ def test_an_interrupted_batch_tells_what_was_done(
     monkeypatch.setattr(restore, "restore", interrupted)
     assert batch(crowd) == 130
     assert "1 of 4 images restored" in (told := capsys.readouterr().out)
-    assert "3 of 4 left" in told
+    assert "3 of 4 not begun" in told
     assert len((crowd.with_name("out") / "summary.csv").read_text().splitlines()) == 2
     assert batch(crowd) == 0
     assert "3 of 4 images restored" in (told := capsys.readouterr().out)

@@ -161,7 +161,7 @@ def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytes
     assert not out.exists()
     outcomes = list(run(plan(request(roi={"Y": (0, 60)}), files, out)))
     assert states(outcomes) == ["failed", "failed", "failed", "done"]
-    assert "does not fit 0:40" in str(outcomes[0].error)
+    assert "does not fit into 0:40" in str(outcomes[0].error)
     assert outcomes[0].error is not None
     assert outcomes[0].error.__traceback__ is None  # nor the image that hangs on it
 

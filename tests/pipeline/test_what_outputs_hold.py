@@ -38,7 +38,7 @@ def test_nothing_is_learned_for_an_output_that_cannot_be_held(tmp_path: Path, mo
         return learn(self, sources, budget, *rest)
 
     monkeypatch.setattr(BlindSpot, "learn", rehearsed)
-    with pytest.raises(OutputError, match="MRC holds no int32"):
+    with pytest.raises(OutputError, match="MRC cannot hold int32"):
         denoise(REFUSED["int32"], tmp_path / "out.mrc", method="blindspot", settings={"steps": 1})
     assert not list(tmp_path.iterdir())
 

@@ -43,7 +43,7 @@ def if_usable(device: torch.device) -> torch.device:
     try:
         torch.empty(_LITTLE, dtype=torch.uint8, device=device)
     except RuntimeError as error:
-        warnings.warn(f"using the processor, because {device} cannot be used: {str(error).partition(chr(10))[0]}",
+        warnings.warn(f"the processor is used, because {device} is not usable: {str(error).partition(chr(10))[0]}",
                       stacklevel=3)  # fmt: skip
         return torch.device("cpu")
     return device

@@ -93,7 +93,7 @@ def finished_before(request: Request, images: Mapping[str, Image]) -> Earlier | 
     if not target.exists():
         return None
     earlier = earlier_of(target)
-    problem = "exists already, and has no record beside it that Ruska made it"
+    problem = "exists already, but no record beside it says that Ruska made it"
     if earlier is not None:
         found = _differs(earlier, request, images)
         if found is None:
