@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ruska.errors import InputError, OutputError, SettingsError
 from ruska.image import Image, Quantity
-from ruska.io import read, tiff_pixels, write
+from ruska.io import losses_sentence, read, tiff_pixels, write
 from ruska.io.cache import ArrayCache
 from ruska.io.grey import luminance
 
@@ -583,6 +583,20 @@ def test_a_stack_that_tifffile_takes_for_a_colour_picture(
     np.testing.assert_array_equal(read(tmp_path / "b.tif").numpy(), pixels)
 
 
+def test_stack_axes_without_names(tmp_path: Path) -> None:
+    """As tifffile writes an array of four or five dimensions: they stay apart, and ``--axes`` names them."""
+    for count, axes in ((2, "TQYX"), (3, "TCQYX")):
+        pixels = RANDOM.integers(0, 255, (*range(2, 2 + count), 20, 33)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+        image = read(tmp_path / "a.tif")
+        assert (image.axes, len(image.notes)) == (axes, 1)
+        assert axes in image.notes[0]
+        np.testing.assert_array_equal(image.numpy(), pixels)
+    named = read(tmp_path / "a.tif", axes="CTZYX")
+    assert (named.axes, named.notes) == ("CTZYX", ())
+    np.testing.assert_array_equal(named.numpy(), pixels)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
     pictures = RANDOM.integers(0, 255, (3, 3, 20, 33)).astype(np.uint8)  # three pages of three colours
@@ -666,7 +680,13 @@ def test_a_tiff_is_shown_like_the_one_it_came_from(
         for page in file.pages:
             assert page.aspage().photometric.name.lower() == photometric
             assert page.aspage().tags.valueof(274, 1) == orientation
-    assert_same(read(tmp_path / "b.tif"), image)
+    back = read(tmp_path / "b.tif")
+    assert_same(back, image)
+    shown = ["orientation"] * (orientation != 1) + ["white for 0"] * (photometric == "miniswhite")
+    said = f"The MRC file cannot hold: TIFF's {', '.join(shown)}." if shown else ""
+    for found in (image, back):  # a file of ours says it no less
+        assert (losses_sentence(tmp_path / "b.mrc", found) or "").startswith(said)
+        assert sum("kept as stored" in note for note in found.notes) == len(shown)
 
 
 def test_words_where_a_tiff_says_how_it_is_shown_are_passed_over(tmp_path: Path) -> None:
@@ -860,12 +880,16 @@ def test_signed_values_that_imagej_keeps_as_unsigned_ones(options: dict[str, Any
     np.testing.assert_array_equal(image.numpy(), values)
     np.testing.assert_array_equal(image.data[1:2, 3:9, 15:33], values[1:2, 3:9, 15:33])
     assert any("calibration" in note and "int16" in note for note in image.notes)
-    assert not {"cf", "c0", "c1", "min", "max"} & set(image.header["imagej"])
+    assert not {"cf", "c0", "c1"} & set(image.header["imagej"])
+    assert (image.header["imagej"]["min"], image.header["imagej"]["max"]) == (31000.0 - 32768, 34000.0 - 32768)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(image.data))[:], values)
     for name in ("b.tif", "b.ome.tif"):
-        assert write(tmp_path / name, image) == ()
+        assert write(tmp_path / name, image) == ("ImageJ's display range not kept",)
         np.testing.assert_array_equal(tifffile.imread(tmp_path / name), values)
         assert_same(read(tmp_path / name), image)
+    fields = SIGNED | {"vunit": "HU"}
+    tifffile.imwrite(tmp_path / "d.tif", stored[0], description=stored_description(fields), metadata=None)
+    assert write(tmp_path / "e.tif", read(tmp_path / "d.tif")) == ("ImageJ's unit of the grey levels not kept",)
     tifffile.imwrite(tmp_path / "c.tif", values[0], description=stored_description(SIGNED), metadata=None)
     image = read(tmp_path / "c.tif")  # signed in the file as well: these are the values
     np.testing.assert_array_equal(image.numpy(), values[0])

@@ -116,6 +116,8 @@ def _tiff(fields: Any) -> str:
         return ""
     named = [key for key, text in fields.items() if key not in _NO_TEXTS and not is_shape_record(text)]
     words = [_CALLED.get(key, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(key)).lower()) for key in named]
+    words += ["orientation"] * ("Orientation" in fields)
+    words += ["white for 0"] * (fields.get("PhotometricInterpretation") == "MINISWHITE")
     return f"TIFF's {', '.join(words)}" if words else ""
 
 

@@ -20,6 +20,7 @@ LARGEST_PIXEL_NM = 5000.0
 # Functions of ij.measure.Calibration: 0 to 13 have coefficients, 21 is optical density, the others are none.
 _LINE, _WITH_COEFFICIENTS, _OPTICAL_DENSITY = 0, range(14), 21
 _SIGNED_OFFSET = 1 << 15
+_NO_UNITS = ("", "gray value")
 _LONGEST_UNIT = 40  # letters that are shown
 _MOST_REGIONS = 10_000
 
@@ -79,6 +80,8 @@ def named(fields: Mapping[str, Any]) -> list[str]:
         del shown["mode"]
     there = [what for key, what in shown.items() if fields.get(key) not in (None, "", [], {})]
     there += ["calibration of the grey levels"] * bool(calibration(fields)) + ["info"] * bool(fields.get("Info"))
+    if "cf" not in fields and str(fields.get("vunit", "")).strip('" ').lower() not in _NO_UNITS:  # of signed values
+        there.append("unit of the grey levels")
     return list(dict.fromkeys(there))
 
 
@@ -204,12 +207,14 @@ def calibration_text(told: Mapping[str, Any]) -> str:
 def described(meta: Mapping[str, Any], page: Any) -> dict[str, Any]:
     """The fields as the header keeps them, with ``pixels``: height, width and type of a (tifffile) page.
 
-    Signed values have had their calibration; what ImageJ shows as black and white is in unsigned ones, and goes.
+    Signed values have had their calibration; what ImageJ shows as black and white, in unsigned ones, has it as well.
     """
-    gone: tuple[str, ...] = ()
+    kept = dict(meta)
     if page.dtype in (np.uint16, np.int16) and is_signed(calibration(meta)):
-        gone = ("cf", "c0", "c1", "min", "max", "Ranges")
-    kept = {key: value for key, value in meta.items() if key not in gone}
+        kept = {key: value for key, value in meta.items() if key not in ("cf", "c0", "c1")}
+        kept |= {key: kept[key] - _SIGNED_OFFSET for key in ("min", "max") if _is_finite(kept.get(key))}
+        if isinstance(kept.get("Ranges"), list | tuple) and all(map(_is_finite, kept["Ranges"])):
+            kept["Ranges"] = [n - _SIGNED_OFFSET for n in kept["Ranges"]]
     return kept | {"pixels": [page.imagelength, page.imagewidth, str(page.dtype)]}
 
 
