@@ -89,7 +89,7 @@ def test_axes_win_over_the_colours_of_a_picture(tmp_path: Path, suffix: str) -> 
     Pillow.fromarray(smooth[..., 0]).convert("RGB").save(tmp_path / f"grey.{suffix}")  # a screenshot of a micrograph
     assert not any("--axes" in note for note in read(tmp_path / f"grey.{suffix}").notes)
     Pillow.fromarray(smooth[..., 0]).save(tmp_path / f"plain.{suffix}")
-    with pytest.raises(GeometryError, match="name 3 dimensions, the data have 2"):
+    with pytest.raises(GeometryError, match="name 3 dimensions, but the data have 2"):
         read(tmp_path / f"plain.{suffix}", axes="CYX")
 
 
@@ -114,7 +114,7 @@ def test_mrc_with_axes(tmp_path: Path) -> None:
         depth = {"Z": Quantity(7.0, "angstrom")} if axes == "ZYX" else {}
         assert dict(image.spacing) == {"Y": Quantity(2.0, "angstrom"), "X": Quantity(2.0, "angstrom")} | depth
         np.testing.assert_array_equal(image.numpy(), PLANES.astype(np.float32))
-    with pytest.raises(GeometryError, match=r"name 4 dimensions, the data have 3.*one letter per dimension"):
+    with pytest.raises(GeometryError, match=r"name 4 dimensions, but the data have 3.*one letter per dimension"):
         read(tmp_path / "a.mrc", axes="TZYX")
     with pytest.raises(GeometryError, match="name 2 dimensions, the data have 3"):
         read(tmp_path / "a.mrc", axes="YX")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ruska.errors import InputError, OutputError, SettingsError
-from ruska.image import Image, Quantity
+from ruska.image import Image, Quantity, crop
 from ruska.io import losses_sentence, read, tiff_pixels, write
 from ruska.io.cache import ArrayCache
 from ruska.io.grey import luminance
@@ -832,6 +832,21 @@ def test_ome_xml_beyond_the_pixels_goes_from_ome_to_ome(tmp_path: Path) -> None:
     without = read(tmp_path / "b.ome.tif")  # what other programs say counts, as before
     tifffile.tiffcomment(tmp_path / "b.ome.tif", full_ome().replace('PhysicalSizeX="4"', 'PhysicalSizeX="8"').encode())
     assert read(tmp_path / "b.ome.tif").spacing["X"].value == 2 * without.spacing["X"].value
+
+
+def test_positions_of_planes(tmp_path: Path) -> None:
+    """A stage that moves from plane to plane: its positions are kept, or said to be lost."""
+    moved = full_ome().replace('TheZ="1" TheC="0" TheT="0"', 'TheZ="1" TheC="0" TheT="0" PositionY="2.5"')
+    full_ome_file(tmp_path / "a.ome.tif", moved)
+    image = read(tmp_path / "a.ome.tif")
+    assert write(tmp_path / "b.ome.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        planes = ElementTree.fromstring(file.ome_metadata).findall(f".//{{{OME}}}Plane")
+    found = {(p.get("TheZ"), p.get("TheC")): (float(p.get("PositionX")), p.get("PositionY")) for p in planes}
+    assert found == {("0", "0"): (7, None), ("0", "1"): (7, None), ("1", "0"): (7, "2.5"), ("1", "1"): (7, None)}
+    part = crop(image, {"Y": slice(0, 9)})
+    assert "OME-XML's positions of planes not kept" in write(tmp_path / "c.ome.tif", part)
+    assert "positions of planes" in losses_sentence(tmp_path / "c.tif", image)
 
 
 @pytest.mark.parametrize(("change", "gone"), [
