@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ruska.image import is_length
-from ruska.io import ome_xml, tiff_imagej
+from ruska.io import ngff, ome_xml, tiff_imagej
 from ruska.io.tilts import BESIDE
 
 if TYPE_CHECKING:
@@ -126,4 +126,10 @@ def is_shape_record(text: Any) -> bool:
     return isinstance(text, str) and text.startswith("{") and '"shape"' in text
 
 
-_KNOWN: Mapping[str, Callable[[Any], str]] = {"imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff}
+def _ome_zarr(fields: Any) -> str:
+    return "colours and display ranges of channels" if ngff.is_shown(fields) else ""
+
+
+_KNOWN: Mapping[str, Callable[[Any], str]] = {
+    "imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff, "ome_zarr": _ome_zarr,
+}  # fmt: skip

@@ -149,11 +149,13 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
     chosen, changes = _flavour(path, image, _codec(compression), flavour)
     stack = _stack(image, imagej=chosen == "imagej")
     has = belongings(image)
-    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml")
+    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml", "ome_zarr")
               if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
     mrc = image.header.get("mrc")
     things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
-    things += ["voxel size without a unit"] * (NO_UNIT in {size.unit for size in image.spacing.values()})
+    bare = {axis for axis, size in image.spacing.items() if size.unit == NO_UNIT}
+    things += ["voxel size without a unit"] * bool(bare & set("ZYX"))
+    things += ["frame interval without a unit"] * ("T" in bare)
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
         gone = _display(image, stack)[1]
