@@ -610,6 +610,22 @@ def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image.numpy(), pictures[0])
 
 
+@pytest.mark.parametrize(("fields", "kept"), [
+    ({"spacing": 3.0}, 3.0), ({"spacing": 2.5, "unit": "pixels"}, 2.5), ({"spacing": 1.0}, None), ({}, None),
+    ({"spacing": 3.0, "unit": "parsec"}, None), ({"spacing": float("nan")}, None),
+])  # fmt: skip
+def test_slices_whose_distance_imagej_has_in_pixels(fields: dict[str, Any], kept: float | None, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, metadata={"axes": "ZYX", **fields})
+    image = read(tmp_path / "a.tif")
+    assert {a: (q.value, q.unit) for a, q in image.spacing.items()} == (
+        {"Z": (kept, ""), "Y": (1.0, ""), "X": (1.0, "")} if kept else {}
+    )
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert (file.imagej_metadata.get("spacing"), file.imagej_metadata.get("unit")) == (kept, None)
+    assert ("voxel size" in (losses_sentence(tmp_path / "b.mrc", image) or "")) == bool(kept)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_cut_stack_in_one_page_is_truncated(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 20, 33), np.uint8), metadata={"axes": "ZYX"})

@@ -159,8 +159,8 @@ def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
 
     ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter,
     annotations and whatever else stands beside the pixels is kept, and so are channels and the times of planes where
-    there are as many of them, and positions of planes where those have the same size and place as well. Returns the text and what of ``old`` does not hold any more; None when ``old`` is
-    damaged, no OME-XML, or about several images.
+    there are as many of them, and positions of planes where those have the same size and place as well. Returns the
+    text and what of ``old`` does not hold any more; None when ``old`` is damaged, no OME-XML, or about several images.
     """
     try:
         was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)

@@ -138,7 +138,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
                      "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
-        notes.append(f"the image continues in {len(files) - 1} other files")
+        notes.append(f"the image continues in {len(files) - 1} other file{'s' * (len(files) > 2)}")
     notes += _notes_of_shown(_as_shown(series.keyframe))
     notes += note_of_tiff(series.keyframe, stored)
     if series.kind == "eer" and stored.transform is None:
@@ -339,7 +339,8 @@ def _what_grey(pixels: TiffPixels, axes: str, count: int) -> str:
     rgb = pixels.read_plane(0, rows, columns)[..., :3]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return "three equal colour channels read as one"
-    return f"colour picture turned grey (Rec. 601 luminance, rounded; --axes {axes[:-2]}CYX keeps {_IN_WORDS.get(count, count)} channels)"
+    kept = f"--axes {axes[:-2]}CYX keeps {_IN_WORDS.get(count, count)} channels"
+    return f"colour picture turned grey (Rec. 601 luminance, rounded; {kept})"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +21,7 @@ LARGEST_PIXEL_NM = 5000.0
 _LINE, _WITH_COEFFICIENTS, _OPTICAL_DENSITY = 0, range(14), 21
 _SIGNED_OFFSET = 1 << 15
 _NO_UNITS = ("", "gray value")
+_PIXELS = ("", "pixel")
 _LONGEST_UNIT = 40  # letters that are shown
 _MOST_REGIONS = 10_000
 
@@ -40,6 +41,7 @@ def sizes_and_names(
             spacing[axis] = Quantity(size, unit)
     if "X" in spacing and spacing["X"].unit == "inch" and x * 25.4e6 > LARGEST_PIXEL_NM:
         spacing = {a: size for a, size in spacing.items() if size.unit != "inch"}
+    spacing |= _bare_slices(meta, x, y) if not spacing else {}
     step, time = _number(meta, "finterval"), _unit(meta.get("tunit", "s"))
     if 0 < step < math.inf and time is not None:
         spacing["T"] = Quantity(step, time)
@@ -52,6 +54,15 @@ def sizes_and_names(
     if channels > 1 and isinstance(labels, list) and len(labels) == (int(_number(meta, "images")) or channels):
         names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
     return spacing, origin, names
+
+
+def _bare_slices(meta: Mapping[str, Any], x: float, y: float) -> dict[str, Quantity]:
+    """The slice distance of a stack that was given in pixels, which is how ImageJ keeps it where no length is known."""
+    depth = abs(_number(meta, "spacing"))
+    bare = all(str(meta.get(key, "")).lower().rstrip("s") in _PIXELS for key in ("unit", "yunit", "zunit"))
+    if not bare or depth in (0.0, 1.0) or (x, y) not in ((0.0, 0.0), (1.0, 1.0)):
+        return {}
+    return {"Z": Quantity(depth, NO_UNIT), "Y": Quantity(1.0, NO_UNIT), "X": Quantity(1.0, NO_UNIT)}
 
 
 def _unit(text: Any) -> str | None:

@@ -154,7 +154,8 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
     mrc = image.header.get("mrc")
     things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
     bare = {axis for axis, size in image.spacing.items() if size.unit == NO_UNIT}
-    things += ["voxel size without a unit"] * bool(bare & set("ZYX"))
+    in_pixels = chosen == "imagej" and _slices_in_pixels(image) and image.spacing["X"].value == 1
+    things += ["voxel size without a unit"] * bool(bare & set("ZYX") and not in_pixels)
     things += ["frame interval without a unit"] * ("T" in bare)
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
@@ -391,6 +392,8 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
         record["unit"] = {"um": "micron"}.get(unit, unit)
         if "Z" in image.spacing and is_length(image.spacing["Z"].unit):
             record["spacing"] = image.spacing["Z"].to(unit)
+    elif _slices_in_pixels(image):
+        record["spacing"] = image.spacing["Z"].value / image.spacing["X"].value
     step = image.spacing.get("T")
     if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
         record["finterval"] = step.to("s")
@@ -411,6 +414,12 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}
     return record | (_calibration(image) if _takes_calibration(image) else {})
+
+
+def _slices_in_pixels(image: Image) -> bool:
+    """Whether sizes have no unit, and ImageJ holds them: as the slice distance in pixels, which are square."""
+    sizes = [image.spacing.get(a) for a in "ZYX"]
+    return all(q is not None and q.unit == NO_UNIT for q in sizes) and image.spacing["Y"] == image.spacing["X"]
 
 
 def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:
