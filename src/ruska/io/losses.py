@@ -126,10 +126,16 @@ def is_shape_record(text: Any) -> bool:
     return isinstance(text, str) and text.startswith("{") and '"shape"' in text
 
 
+def _dimensions(fields: Any) -> str:
+    words = isinstance(fields, Mapping) and (fields.get("labels") or fields.get("dimension_names"))
+    return "labels of dimensions" if words else ""
+
+
 def _ome_zarr(fields: Any) -> str:
     return "colours and display ranges of channels" if ngff.is_shown(fields) else ""
 
 
 _KNOWN: Mapping[str, Callable[[Any], str]] = {
     "imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff, "ome_zarr": _ome_zarr,
+    "hdf5": _dimensions, "zarr": _dimensions,
 }  # fmt: skip
