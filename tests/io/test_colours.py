@@ -116,7 +116,7 @@ def test_mrc_with_axes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image.numpy(), PLANES.astype(np.float32))
     with pytest.raises(GeometryError, match=r"name 4 dimensions, but the data have 3.*one letter per dimension"):
         read(tmp_path / "a.mrc", axes="TZYX")
-    with pytest.raises(GeometryError, match="name 2 dimensions, the data have 3"):
+    with pytest.raises(GeometryError, match="name 2 dimensions, but the data have 3"):
         read(tmp_path / "a.mrc", axes="YX")
 
 
