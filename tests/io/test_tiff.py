@@ -463,6 +463,8 @@ def test_largest_series_is_taken_and_pyramid_levels_are_no_series(tmp_path: Path
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.numpy(), large)
     assert any("2 image series: took number 2" in note for note in image.notes)
+    with pytest.raises(InputError, match="holds 2 images, of which Ruska reads the largest: '1' cannot be picked"):
+        read(f"{tmp_path}/a.tif:1")
 
 
 def test_five_channels_and_samples(tmp_path: Path) -> None:

@@ -77,8 +77,12 @@ def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colou
             missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
         if inner is not None and series.kind != "eer":
-            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
-                             "Leave the part after ':' out.")  # fmt: skip
+            found, more = "one image", ""
+            if len(file.series) > 1:
+                found = f"{len(file.series)} images, of which Ruska reads the largest"
+                more = ", or save that one by itself"
+            raise InputError(path, f"holds {found}: '{inner}' cannot be picked from it",
+                             f"Leave the part after ':' out{more}.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
         stored = replace(stored, described=xml, colours=colours)
