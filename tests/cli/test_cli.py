@@ -52,6 +52,16 @@ def test_a_micrograph_in_a_denoised_micrograph_out(noisy, capsys):
     }  # fmt: skip
 
 
+def test_sizes_without_a_unit_tell_the_factor_of_isotropic_voxels(tmp_path, capsys):
+    values = np.random.default_rng(0).integers(0, 255, (5, 32, 40)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "ZYX", "spacing": 3.0})
+    words = ["isotropic", tmp_path / "a.tif", "-o", tmp_path / "b.tif", "--dry-run"]
+    ruska_command(*words, capsys=capsys)
+    assert "15 x 32 x 40" in " ".join(capsys.readouterr().out.split())
+    ruska_command(*words, "--voxel-size", "1nm", code=3, capsys=capsys)
+    assert "a.tif: has slices 1 apart" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("report", [True, False])
 def test_the_verdict_is_told_in_the_terminal_and_in_the_record(noisy, capsys, report):
     words = ["denoise", noisy, "-o", noisy.with_name("blurred.tif"), "--method", "gaussian", "--overwrite"]

@@ -67,6 +67,12 @@ def test_three_or_four_slices_that_tifffile_calls_colours(tmp_path: Path, count:
     assert any("planes colours" in note for note in image.notes)
     np.testing.assert_array_equal(image.numpy(), stack)
     assert not any("with --axes" in note for note in read(tmp_path / "a.tif", axes="ZYX").notes)
+    tifffile.imwrite(tmp_path / "b.tif", stack, metadata=None)  # which is how a colour picture is written as well
+    assert any(f"--axes CYX keeps {('three', 'four')[count - 3]} channels" in n for n in read(tmp_path / "b.tif").notes)
+    for axes in ("ZYX", "CYX"):
+        named = read(tmp_path / "b.tif", axes=axes)
+        assert (named.axes, named.shape) == (axes, stack.shape)
+        np.testing.assert_array_equal(named.numpy(), stack)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "jpg"])

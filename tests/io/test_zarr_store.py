@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as hnp
 
 from ruska.errors import GeometryError, InputError, OutputError
 from ruska.image import Image, Quantity, crop
-from ruska.io import read, write
+from ruska.io import losses_sentence, read, write
 from ruska.io import zarr_store as module
 from ruska.io.lazy import boxes
 from ruska.io.pyramid import halve
@@ -453,6 +453,30 @@ def test_a_scale_without_a_unit_is_kept_without_one(tmp_path: Path, version: str
     steps[0]["scale"] = [1.0, 1.0, 1.0]
     group.attrs["multiscales"] = [said]
     assert read(tmp_path / "a.zarr").spacing == {}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_colours_and_windows_of_channels_go_along(tmp_path: Path, version: str) -> None:
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="w", zarr_format=2 if version == "0.4" else 3)
+    group.create_array("0", data=np.arange(2 * 20 * 33, dtype=np.uint16).reshape(2, 20, 33), chunks=(1, 20, 33))
+    window = {"min": 0, "max": 65535, "start": 7, "end": 900}
+    channels = [{"label": "BSE", "color": "FF0000", "active": False, "window": window}, {"label": "SE", "color": "x"}]
+    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    ome = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}], "omero": {"channels": channels}}
+    group.attrs.update(ome if version == "0.4" else {"ome": ome | {"version": "0.5"}})
+    image = read(tmp_path / "a.ome.zarr")
+    for name, made in (("b", image), ("c", crop(image, {"C": slice(0, 1)}))):
+        write(tmp_path / f"{name}.ome.zarr", made)
+        found = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["ome"]["omero"]["channels"]
+        assert found[0] == channels[0]
+        assert [c["label"] for c in found] == ["BSE", "SE"][: len(found)]
+    write(tmp_path / "d.ome.zarr", image.with_data(image.numpy().astype(np.float32)))
+    found = zarr.open_group(tmp_path / "d.ome.zarr", mode="r").attrs["ome"]["omero"]["channels"]
+    assert (found[0]["color"], found[0]["window"]["start"] == 7) == ("FF0000", False)
+    shown = "colours and display ranges of channels"
+    for name in ("b.tif", "b.ome.tif", "b.npy"):
+        assert shown in (losses_sentence(tmp_path / name, image) or "")
+    assert losses_sentence(tmp_path / "e.ome.zarr", image) is None
 
 
 def test_plain_arrays_may_name_axes_in_words_and_state_sizes(tmp_path: Path) -> None:

@@ -28,5 +28,6 @@ def sizes(spacing: Mapping[str, Mapping[str, Any]]) -> str:
     """Voxel size by axis; sizes that the file gives without a unit come last and are marked."""
     known = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in spacing.items() if q["unit"])
     bare = ", ".join(f"{a} {q['value']:.6g}" for a, q in spacing.items() if not q["unit"])
-    said = f"{bare} (no unit given; --voxel-size gives one)" if bare else ""
+    lengths = any(a in "ZYX" and not q["unit"] for a, q in spacing.items())
+    said = f"{bare} (no unit given{'; --voxel-size gives one' if lengths else ''})" if bare else ""
     return "; ".join(part for part in (known, said) if part)

@@ -19,7 +19,7 @@ from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
 from ruska.io.hdf5_files import PatientFile
-from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
+from ruska.io.hdf5_layouts import AXISTAGS, Facts, attribute, axistags, facts_about, is_velox, title_of
 from ruska.io.hdf5_limits import check_all_chunks, check_chunks, check_heaps, held_chunks
 from ruska.io.hdf5_links import extent, follow, links, sources, walk
 from ruska.io.hdf5_series import Series, facts_of, is_finest, series_of
@@ -342,7 +342,9 @@ def _tell_others(data: Any, image: Image) -> None:
     elif isinstance(said, Mapping) and "size_attribute" in said:
         bare = [image.spacing[a] for a in "ZYX" if a in image.spacing]
         if all(q.unit == NO_UNIT for q in bare) and len(bare) in (2, 3):
-            data.attrs[str(said["size_attribute"])] = np.asarray([q.value for q in bare], np.float64)
+            name = str(said["size_attribute"])
+            values = np.asarray([q.value for q in bare], np.float64)
+            data.attrs[name] = axistags(image.axes, image.spacing) if name == AXISTAGS else values
 
 
 def _sizes_um(image: Image) -> NDArray[np.float64] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from ruska.io.hdf5_texts import longest_text
 from ruska.io.kinds import check_image_units
 from ruska.io.stated_sizes import axes_of, length_unit, letter_of, note_of, says_something, stated
 
+AXISTAGS = "axistags"
+"""The attribute of vigra and ilastik."""
+
+_TYPE_FLAGS = {"C": 1, "T": 8}  # vigra's; 2 is space
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d{1,9})")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
 _MOST_DIMENSIONS = 32  # of HDF5
@@ -245,6 +249,8 @@ def _attributes(dataset: Any) -> Facts:
         facts.header["depth"] = sizes["Z"]
     if size is not None and size.name != "element_size_um" and NO_UNIT in {q.unit for q in sizes.values()}:
         kept["size_attribute"] = size.name
+    if size is None and sizes and NO_UNIT in {q.unit for q in sizes.values()}:
+        kept["size_attribute"] = AXISTAGS
     if cremi == "nm" and size is not None and size.name == "resolution" and attribute(dataset, "unit") is None:
         facts.notes.append("attribute 'resolution' taken as nanometres, as in CREMI's files")
     if kept:
@@ -260,10 +266,19 @@ def _undone(axes: str, order: tuple[int, ...]) -> str:
 def _axistags(dataset: Any) -> list[tuple[str, Any, str]]:
     """Key, resolution and unit of each dimension, as vigra and ilastik write them; empty where there are none."""
     try:
-        tags = json.loads(_text(attribute(dataset, "axistags", "")))["axes"]
+        tags = json.loads(_text(attribute(dataset, AXISTAGS, "")))["axes"]
         return [(str(tag["key"]), tag.get("resolution"), str(tag.get("unit") or "")) for tag in tags]
     except (KeyError, ValueError, TypeError, AttributeError):
         return []
+
+
+def axistags(axes: str, spacing: Mapping[str, Quantity]) -> str:
+    """What `_axistags` reads, for ``axes``; a size that is not known is 0. Source: vigra, ``AxisTags.toJSON``."""
+    return json.dumps({"axes": [
+        {"key": axis.lower(), "typeFlags": _TYPE_FLAGS.get(axis, 2), "description": "",
+         "resolution": spacing[axis].value if axis in spacing else 0}
+        for axis in axes
+    ]})  # fmt: skip
 
 
 def _tagged_sizes(tags: list[tuple[str, Any, str]]) -> dict[str, Quantity]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ruska.image import is_length
-from ruska.io import ome_xml, tiff_imagej
+from ruska.io import ngff, ome_xml, tiff_imagej
 from ruska.io.tilts import BESIDE
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def _tiff(fields: Any) -> str:
         return ""
     named = [key for key, text in fields.items() if key not in _NO_TEXTS and not is_shape_record(text)]
     words = [_CALLED.get(key, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(key)).lower()) for key in named]
+    words += ["orientation"] * ("Orientation" in fields)
+    words += ["white for 0"] * (fields.get("PhotometricInterpretation") == "MINISWHITE")
     return f"TIFF's {', '.join(words)}" if words else ""
 
 
@@ -124,4 +126,16 @@ def is_shape_record(text: Any) -> bool:
     return isinstance(text, str) and text.startswith("{") and '"shape"' in text
 
 
-_KNOWN: Mapping[str, Callable[[Any], str]] = {"imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff}
+def _dimensions(fields: Any) -> str:
+    words = isinstance(fields, Mapping) and (fields.get("labels") or fields.get("dimension_names"))
+    return "labels of dimensions" if words else ""
+
+
+def _ome_zarr(fields: Any) -> str:
+    return "colours and display ranges of channels" if ngff.is_shown(fields) else ""
+
+
+_KNOWN: Mapping[str, Callable[[Any], str]] = {
+    "imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff, "ome_zarr": _ome_zarr,
+    "hdf5": _dimensions, "zarr": _dimensions,
+}  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Image, Quantity, canonical_unit, is_length
 from ruska.io import eer, metadata, ome_files, ome_xml, tiff_imagej
 from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
@@ -34,6 +34,7 @@ _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
 _NAMED = 3  # missing files
+_IN_WORDS = {3: "three", 4: "four"}
 
 
 def read(path: Path, inner: str | None) -> Image:
@@ -76,8 +77,12 @@ def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colou
             missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
         if inner is not None and series.kind != "eer":
-            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
-                             "Leave the part after ':' out.")  # fmt: skip
+            found, more = "one image", ""
+            if len(file.series) > 1:
+                found = f"{len(file.series)} images, of which Ruska reads the largest"
+                more = ", or save that one by itself"
+            raise InputError(path, f"holds {found}: '{inner}' cannot be picked from it",
+                             f"Leave the part after ':' out{more}.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
         stored = replace(stored, described=xml, colours=colours)
@@ -137,8 +142,8 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
                      "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
-        notes.append(f"the image continues in {len(files) - 1} other files")
-    notes += _as_shown(series.keyframe)[1]
+        notes.append(f"the image continues in {len(files) - 1} other file{'s' * (len(files) > 2)}")
+    notes += _notes_of_shown(_as_shown(series.keyframe))
     notes += note_of_tiff(series.keyframe, stored)
     if series.kind == "eer" and stored.transform is None:
         stored = replace(stored, transform=eer.as_counts)
@@ -165,7 +170,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         dtype = stored.transform(np.zeros(1, stored.dtype)).dtype
     pixels = TiffPixels(shape, stored, tuple(steps), colour, palette, dtype)
     if colour == "grey":
-        notes.append(_what_grey(pixels, axes))
+        notes.append(_what_grey(pixels, axes, stored.samples if _may_be_planes(series.keyframe, stored) else 3))
     channels = dict(zip(axes, shape, strict=True)).get("C")
     return Image(
         data=pixels, axes=axes,
@@ -176,18 +181,25 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     )  # fmt: skip
 
 
-def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
-    """Tags that tell programs to show the pixels differently from how they are stored, for the header, and notes."""
+def _as_shown(page: Any) -> dict[str, Any]:
+    """Tags for the header that tell programs to show the pixels differently from how they are stored."""
     tags: dict[str, Any] = {}
-    notes = []
     if page.photometric == 0:
         tags[PHOTOMETRIC] = "MINISWHITE"
-        notes.append("the file says that 0 is white: values are kept as stored")
     turned = page.tags.valueof(274)
     if isinstance(turned, int) and turned in ORIENTATIONS:
         tags[ORIENTATION] = int(turned)
-        notes.append(f"the file asks to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
-    return tags, notes
+    return tags
+
+
+def _notes_of_shown(tags: Any) -> list[str]:
+    """What the tags of `_as_shown` say, for people."""
+    notes = []
+    if PHOTOMETRIC in tags:
+        notes.append("the file says that 0 is white: values are kept as stored")
+    if ORIENTATION in tags:
+        notes.append(f"the file asks to be shown {ORIENTATIONS[tags[ORIENTATION]]}: pixels are kept as stored")
+    return notes
 
 
 def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
@@ -211,12 +223,13 @@ def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], note
     if "Q" not in letters:
         return lead
     step = spacing.pop("Q", None)
-    if step is not None:
+    if step is not None and step.unit != NO_UNIT:
         name = "Z" if is_length(step.unit) else "T"
         if name not in letters:
             spacing[name] = step
             return [(name if a == "Q" else a, n) for a, n in lead]
-    notes.append("the file does not say what the stack axis is: taken as Q (set it with --axes)")
+    if not any("what the axes are" in note for note in notes):
+        notes.append("the file does not say what the stack axis is: taken as Q (set it with --axes)")
     return lead
 
 
@@ -251,6 +264,11 @@ def _is_array_of_planes(page: Any, stored: Stored) -> bool:
     return stored.shape[4] == 1 and bool(page.is_shaped) and '"axes"' not in page.description
 
 
+def _may_be_planes(page: Any, stored: Stored) -> bool:
+    """Whether colours may be an array of planes that tifffile wrote without its description (``metadata=None``)."""
+    return stored.shape[4] == 1 and str(page.software).startswith("tifffile")
+
+
 def _is_transparent(page: Any) -> bool:
     """Whether the sample behind the colours is an alpha channel."""
     return tuple(int(e) for e in page.extrasamples)[:1] in ((1,), (2,))
@@ -260,7 +278,7 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
     """How many of the samples of a colour picture become an axis of their own, and its letter; and a note."""
     page = series.keyframe
     if stored.colours:
-        if _is_transparent(page) and stored.samples == 4:
+        if _is_transparent(page) and stored.samples == 4 and not _may_be_planes(page, stored):
             notes.append("the alpha channel is dropped")
             return 3, "C"
         return stored.samples, "C"
@@ -314,15 +332,19 @@ def _display_table(file: Any, page: Any) -> str | None:
     return None if usual or not (file.is_imagej or is_display_table(found)) else found.tobytes().hex()
 
 
-def _what_grey(pixels: TiffPixels, axes: str) -> str:
-    """Whether the colours are real; looks at the first plane, or the middle of a large one."""
+def _what_grey(pixels: TiffPixels, axes: str, count: int) -> str:
+    """Whether the colours are real; looks at the first plane, or the middle of a large one.
+
+    count : how many channels ``--axes`` keeps.
+    """
     height, width = pixels.shape[-2:]
     side = math.isqrt(_LOOK_PIXELS)
     rows, columns = (slice(max(0, (n - side) // 2), min(n, (n + side) // 2 + 1)) for n in (height, width))
     rgb = pixels.read_plane(0, rows, columns)[..., :3]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return "three equal colour channels read as one"
-    return f"colour picture turned grey (Rec. 601 luminance, rounded; --axes {axes[:-2]}CYX keeps three channels)"
+    kept = f"--axes {axes[:-2]}CYX keeps {_IN_WORDS.get(count, count)} channels"
+    return f"colour picture turned grey (Rec. 601 luminance, rounded; {kept})"
 
 
 @dataclass
@@ -338,7 +360,7 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     page = series.keyframe
     tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
-    tags |= _as_shown(page)[0]
+    tags |= _as_shown(page)
     if (table := _display_table(file, page)) is not None:
         tags[COLOUR_TABLE] = table
     found = _Fields({}, {}, (), header)
@@ -424,7 +446,7 @@ def _ours(image: Image, record: str, path: Path) -> Image:
     for word in ("spacing", "origin"):
         theirs = {a: q for a, q in getattr(image, word).items() if a in axes}
         fields[word] = {**theirs, **{a: q for a, q in fields[word].items() if not _changed(theirs.get(a), q)}}
-    return replace(image, data=data, notes=(), **fields)
+    return replace(image, data=data, notes=tuple(_notes_of_shown(image.header.get("tiff", {}))), **fields)
 
 
 def _changed(theirs: Quantity | None, ours: Quantity) -> bool:

@@ -12,11 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ruska.errors import InputError
+from ruska.io.registry import assumed_axes
 from ruska.io.tiff_limits import check_files, check_unpacked
 from ruska.io.tiff_pixels import Page, Stored
 from ruska.io.tiff_write import RECORD_TAG
 
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MOST_UNKNOWN = 3  # stack axes without a name that get one, as those of a NumPy file do
 # Makers' own tags may be broken without harm to the pixels; these may not.
 _STANDARD_TAGS = range(32768)
 
@@ -135,8 +137,12 @@ def stack_layout(series: Any, notes: list[str]) -> Layout:
     unknown = "T" if series.kind == "eer" else "Q"
     lead = [(a if a in "TCZ" else unknown, n) for a, n in pairs[:-2] if n > 1]
     counts = Counter(a for a, _ in lead)
-    if max(counts.values(), default=0) > 1:
-        given = "".join(a for a, n in pairs[:-2] if n > 1)
+    given = "".join(a for a, n in pairs[:-2] if n > 1)
+    if set(given) == {"Q"} and 1 < len(given) <= _MOST_UNKNOWN:  # tifffile's name for what nothing says
+        axes, said = assumed_axes(len(given) + 2, "")
+        notes += said
+        lead = [(a, n) for a, (_, n) in zip(axes, lead, strict=False)]
+    elif max(counts.values(), default=0) > 1:
         notes.append(f"stack axes {given} {tuple(n for _, n in lead)} merged into one axis Q")
         lead = [("Q", math.prod(n for _, n in lead))]
     if samples is not None and samples in {a for a, _ in lead}:

@@ -149,11 +149,14 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
     chosen, changes = _flavour(path, image, _codec(compression), flavour)
     stack = _stack(image, imagej=chosen == "imagej")
     has = belongings(image)
-    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml")
+    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml", "ome_zarr")
               if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
     mrc = image.header.get("mrc")
     things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
-    things += ["voxel size without a unit"] * (NO_UNIT in {size.unit for size in image.spacing.values()})
+    bare = {axis for axis, size in image.spacing.items() if size.unit == NO_UNIT}
+    in_pixels = chosen == "imagej" and _slices_in_pixels(image) and image.spacing["X"].value == 1
+    things += ["voxel size without a unit"] * bool(bare & set("ZYX") and not in_pixels)
+    things += ["frame interval without a unit"] * ("T" in bare)
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
         gone = _display(image, stack)[1]
@@ -389,6 +392,8 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
         record["unit"] = {"um": "micron"}.get(unit, unit)
         if "Z" in image.spacing and is_length(image.spacing["Z"].unit):
             record["spacing"] = image.spacing["Z"].to(unit)
+    elif _slices_in_pixels(image):
+        record["spacing"] = image.spacing["Z"].value / image.spacing["X"].value
     step = image.spacing.get("T")
     if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
         record["finterval"] = step.to("s")
@@ -409,6 +414,12 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     if image.dtype == bool:
         record |= {"min": 0.0, "max": 1.0}
     return record | (_calibration(image) if _takes_calibration(image) else {})
+
+
+def _slices_in_pixels(image: Image) -> bool:
+    """Whether sizes have no unit, and ImageJ holds them: as the slice distance in pixels, which are square."""
+    sizes = [image.spacing.get(a) for a in "ZYX"]
+    return all(q is not None and q.unit == NO_UNIT for q in sizes) and image.spacing["Y"] == image.spacing["X"]
 
 
 def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:

@@ -225,8 +225,10 @@ def _group_image(path: Path | str, group: Any) -> Image:
     pixels, axes = _yx_last(found, said["letters"])
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
+    shown = ngff.shown(ome, array.dtype.name) if names else {}
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=short_name(path), notes=(*said["notes"], *absent))  # fmt: skip
+                 header={"ome_zarr": shown} if shown else {}, name=short_name(path),
+                 notes=(*said["notes"], *absent))  # fmt: skip
 
 
 def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:

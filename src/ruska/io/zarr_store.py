@@ -301,7 +301,8 @@ def _write_attributes(group: Any, image: Image, factors: list[dict[str, int]], c
     ome: dict[str, Any] = {"multiscales": ngff.multiscales(image, factors, version)}
     if image.channel_names:
         small = transposed(coarsest, inverse(order))
-        ome["omero"] = ngff.omero(image.channel_names, list(_windows(small, image.axes)))
+        windows = list(_windows(small, image.axes))
+        ome["omero"] = ngff.omero(image.channel_names, windows, image.header.get("ome_zarr"), image.dtype.name)
     record = {RECORD: metadata.to_json(image)}
     group.attrs.update(ome | record if version == "0.4" else {"ome": {"version": "0.5"} | ome} | record)
 

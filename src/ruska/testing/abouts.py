@@ -75,7 +75,7 @@ def _prepared(
     statistics = measure_intensities(source)
     normalisation = statistics.normalisation()
     normalised = NormalisedSource(in_stack_order(source), normalisation, statistics.mean)
-    budget = Budget(8 << 30, 1, rehearsal=rehearsal, voxel_size_nm=voxel_size_nm)
+    budget = Budget(8 << 30, 1, rehearsal=rehearsal, voxel_edges=voxel_size_nm)
     method = recipe.prepare(normalised, normalisation, budget)
     for part in ("halo", "multiple", "outputs", "domain", "bytes_per_voxel", "threads"):
         assert hasattr(method, part), f"the method that was prepared has no {part} (see ruska.engine.Method)"
