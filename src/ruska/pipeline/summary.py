@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruska.errors import JobBusyError
 from ruska.pipeline.earlier import inside
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write a row for each of ``outcomes`` (done, now or before, or failed) into ``summary.csv``; returns its path.
 
-    Rows of other results that an earlier batch left there stay. A file of that name that is no summary is left alone:
+    Rows of other results that an earlier batch left there stay, and of those that another run made meanwhile. A file of that name that is no summary is left alone:
     the name gets a number. Raises OutputError where it cannot be written.
     """
     from ruska.report import place
@@ -65,6 +66,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
         row = row_of(outcome)
         row |= {"output": _relative(outcome.output, folder), "state": "failed" if outcome.error else "done"}
         cells = {name: _cell(value) for name, value in row.items()}
+        if isinstance(outcome.error, JobBusyError) and rows.get(cells["output"], {}).get("state") == "done":
+            continue  # by the batch beside this one
         rows[cells["output"]] = cells
     text = StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
