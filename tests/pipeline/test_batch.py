@@ -277,7 +277,7 @@ def test_what_is_wrong_with_every_image_is_said_once(tree: Path) -> None:
         asked = request().model_copy(update={"inputs": {"image": Input(path="any", **references)}})
         with pytest.raises(error, match=says):
             plan(asked, words, tree / "out")
-    with pytest.raises(InputError, match="2 folders.*--recursive"):
+    with pytest.raises(InputError, match=r"2 folders.*--recursive"):
         plan(request(), [str(_two_folders(tree))], folders=True)
     with pytest.raises(InputError, match="nor do the folders in it"):
         plan(request(), [str(_two_folders(tree))], folders=True, recursive=True)

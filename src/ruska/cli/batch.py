@@ -111,8 +111,6 @@ def _summary(batch: Batch, outcomes: Sequence[Outcome]) -> Path | None:
 
 def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dry_run: bool) -> None:
     """The table, what it comes to, and what failed."""
-    from ruska.cli import show
-
     if sys.stdout.isatty():
         _draw(outcomes, batch.folder, dry_run=dry_run)
     say(_counts(batch, outcomes, dry_run=dry_run))

@@ -55,8 +55,8 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write a row for each of ``outcomes`` (done, now or before, or failed) into ``summary.csv``; returns its path.
 
-    Rows of other results that an earlier batch left there stay, and of those that another run made meanwhile. A file of that name that is no summary is left alone:
-    the name gets a number. Raises OutputError where it cannot be written.
+    Rows of other results that an earlier batch left there stay, and of those that another run made meanwhile. A file of
+    that name that is no summary is left alone: the name gets a number. Raises OutputError where it cannot be written.
     """
     from ruska.report import place
 
