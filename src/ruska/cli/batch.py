@@ -121,9 +121,8 @@ def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dr
     for line in _doubts(outcomes):
         say(line)
     sys.stdout.flush()
-    for outcome in outcomes:
-        if outcome.error is not None:
-            complain(_reason(outcome))
+    for line in _reasons(outcomes):
+        complain(line)
 
 
 def _doubts(outcomes: Sequence[Outcome]) -> list[str]:
@@ -165,12 +164,25 @@ def _losses(outcomes: Sequence[Outcome]) -> list[str]:
             for sentence, files in found.items()]  # fmt: skip
 
 
+def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    """Why images failed: a line for all for which the same is true, which begins with their names."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            words = _reason(outcome)
+            known = words.startswith(f"{outcome.file}: ")
+            found.setdefault(words[len(outcome.file) :] if known else words, []).append(outcome.file if known else "")
+    return [f"{_some(files) if files[0] else ''}{words}" for words, files in found.items()]
+
+
 def _reason(outcome: Outcome) -> str:
     """Why it failed, which begins with the name of the image."""
+    from ruska.plain_text import one_line
+
     words = str(outcome.error) if isinstance(outcome.error, RuskaError) else _FAULT
     if outcome.file in words:
         return words
-    name = Path(outcome.file).name
+    name = one_line(Path(outcome.file).name)
     return outcome.file + (words.removeprefix(name) if words.startswith(f"{name}:") else f": {words}")
 
 
