@@ -14,7 +14,7 @@ import pytest
 
 import ruska
 from ruska.cli import main as cli
-from ruska.errors import OutputError
+from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.pipeline.output_names import named_apart, said
 
@@ -204,7 +204,7 @@ def test_an_interrupted_batch_tells_what_was_done(
 def test_the_table_fits_the_terminal(
     crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ruska.cli.batch import _draw, _losses
+    from ruska.cli.batch import _doubts, _draw, _losses, _reasons, _remarks
     from ruska.pipeline.batch import Outcome
 
     verdict = {"level": "good", "numbers": {"noise_before": 12.345, "noise_after": 0.5}}
@@ -225,3 +225,14 @@ def test_the_table_fits_the_terminal(
     ]  # fmt: skip
     planned = [Outcome("x", Path(f"out/{n}.mrc"), "foreseen", {"losses": "MRC has no names."}) for n in range(3)]
     assert _losses([*outcomes, *planned]) == ["0.mrc and 2 more: MRC has no names."]
+    warned = [Outcome(f"{n}.tif", Path("x"), "done", {"warnings": [f"turned, by {n}.5 of 1"]}) for n in range(3)]
+    before = Outcome("old.tif", Path("x"), "skipped", {"warnings": ["turned, by 9.5 of 1"]})
+    assert _remarks([before, *warned]) == ["0.tif and 2 more: turned, by 0.5 of 1"]
+    none = {"verdict": {"level": "caution", "headline": "Nothing was removed.", "better_than_input": False}}
+    assert _doubts([Outcome(f"{n}.tif", Path("x"), "done", none) for n in range(6)]) == [
+        "0.tif, 1.tif, 2.tif and 3 more: Nothing was removed."
+    ]
+    bad = [Outcome(f"in/{n}\n.tif", Path("x"), "failed", error=InputError(f"{n}\n.tif", "is empty")) for n in range(5)]
+    assert _reasons([*bad, outcomes[1]]) == [
+        "in/0\n.tif, in/1\n.tif, in/2\n.tif and 2 more: is empty.", "in/b.tif: out/b.tif: exists already."
+    ]  # fmt: skip

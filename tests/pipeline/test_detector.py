@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ruska
-from ruska.errors import GeometryError, InputError
+from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image
 from ruska.image.reference import TURNS
 from ruska.physics import cell_phantom
@@ -95,6 +95,19 @@ def test_references_that_do_not_go_with_the_frames_are_doubted(folder: Path) -> 
     assert np.abs(inverted.numpy().mean(0) / fixed.numpy().mean(0) / 1.01 - 1).max() < 0.02
     with pytest.raises(GeometryError, match="already subtracted"):
         correct_detector(done, "dark.npy")
+
+
+def test_references_that_do_nothing_are_said_or_refused(folder: Path) -> None:
+    np.save("zero.npy", np.zeros(SHAPE, np.float32))
+    np.save("nan.npy", np.full(SHAPE, np.nan, np.float32))
+    Path("outside.txt").write_text("5000 5000 2 2\n")
+    for kind, name in (("gain", "zero.npy"), ("gain", "nan.npy"), ("dark", "nan.npy")):
+        with pytest.raises(InputError, match=f"^{name}: holds no usable value"):
+            correct_detector(MOVIE, **{kind: name})
+    for name in ("outside.txt", "zero.npy"):
+        assert f"({name}) marks no pixel" in notes(MOVIE, defects=name)
+    with pytest.raises(SettingsError, match="no effect without --gain"):
+        correct_detector(MOVIE, "dark.npy", gain_as="rot90")
 
 
 def test_how_many_times_a_dark_reference_is_subtracted_is_asked_for_and_told(folder: Path) -> None:

@@ -268,13 +268,13 @@ def _heading(sentence: str) -> tuple[str, str]:
     return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("remark", sentence)
 
 
-def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """For many runs, by file: a line for each result that is probably spoiled, or no better than its input."""
+def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Of many runs, by file: each result that is probably spoiled, or no better than its input, and why."""
     lines = []
     for name, record in records.items():
         verdict = record.get("verdict")
         if verdict and (verdict["level"] == "warning" or verdict["better_than_input"] is False):
-            lines.append(f"{name}: {verdict['headline']}")
+            lines.append((name, verdict["headline"]))
     return lines
 
 

@@ -90,7 +90,8 @@ class _Lists:
             values = []
         least = 4 if not name else _LEAST_VALUES.get(name, 0)
         wrong = not least and name not in _OF_NO_USE
-        if wrong or len(values) < least or (not name and len(values) != 4):
+        empty = not name and min(values[2:], default=0) < 1
+        if wrong or empty or len(values) < least or (not name and len(values) != 4):
             raise InputError(self.path, f"line {number} ('{' '.join(words)[:60]}') is not part of a list of defects",
                              "Give SerialEM's list, lines of x, y, width and height, or an image that is 1 at "
                              "defects.")  # fmt: skip

@@ -447,6 +447,8 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
         array = np.asarray(given)
     except ValueError as error:  # lists of unequal lengths
         raise OutputError(target, f"was not given an array ({error})", "Pass an array of numbers.") from error
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # the finest that files hold
+        array = array.astype(np.float64)
     if array.dtype.kind not in "uifb" or array.size == 0:
         raise OutputError(target, f"was given {array.size} values of type {array.dtype}, expected real numbers",
                           "Pass an array or an image, as ruska.read returns it.")  # fmt: skip

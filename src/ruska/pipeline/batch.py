@@ -101,10 +101,12 @@ def plan(
 
 def _check(request: Request) -> None:
     """Raise now the errors that every image would meet."""
+    from ruska.pipeline.detector import check_references
     from ruska.pipeline.restore import check_request, with_model
 
     request = with_model(request)
     check_request(request)
+    check_references(request.each("image")[0])
     if request.method != "auto":
         parse(methods.about(request.method).record, request.method, request.settings)
 
@@ -213,6 +215,8 @@ def foresee(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
 
     def one(file: str, request: Request, told: Context) -> Outcome:
         before = _skipped(file, request, open_inputs(request))
+        if before is None:
+            _check_can_make(Path(str(request.output)).parent)
         return before or Outcome(file, Path(str(request.output)), "foreseen",
                                  foresee_one(request, told, makes_folder=True))  # fmt: skip
 
@@ -282,6 +286,14 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
+
+
+def _check_can_make(folder: Path) -> None:
+    """OutputError where `_make_folder` would raise it."""
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
+    if there is not None and not (there.is_dir() and os.access(there, os.W_OK)):
+        why = "may not be written" if there.is_dir() else "is a file"
+        raise OutputError(folder, f"cannot be made ({there} {why})", "Choose another folder.")
 
 
 def _light(error: Exception) -> Exception:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ruska import io
 from ruska.engine.validity import ValidSource
-from ruska.errors import GeometryError, InputError
+from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, corrected
 from ruska.image.grid import place_of
 from ruska.image.reference import TURNS, Reference, Steps, Turn, misfit, steps_of
@@ -62,6 +62,7 @@ def correct_detector(
     """
     files = {"dark": dark, "gain": gain, "defects": defects}
     told = {"dark": dark_as, "gain": gain_as, "defects": defects_as}
+    _refuse_idle(files, told)
     given = {kind: _File(kind, path, steps_of(told[kind], f"--{kind}-as")) for kind, path in files.items() if path}
     if not given:
         return image
@@ -77,6 +78,25 @@ def correct_detector(
     notes = [*result.notes, *(note for one in laid.values() for note in one.notes)]
     return replace(result, notes=tuple(notes),
                    provenance={**image.provenance, "detector": {k: one.facts for k, one in laid.items()}})  # fmt: skip
+
+
+def _refuse_idle(files: Mapping[str, str | None], told: Mapping[str, str | None]) -> None:
+    for kind in KINDS:
+        if told[kind] is not None and not files[kind]:
+            raise SettingsError(f"--{kind}-as", f"has no effect without --{kind}", f"Add --{kind} FILE.")
+
+
+def check_references(one: Input) -> None:
+    """Raise now what is wrong with the references of ``one`` for every image: words, and files that cannot be read."""
+    files = {kind: getattr(one, kind) for kind in KINDS}
+    told = {kind: getattr(one, f"{kind}_as") for kind in KINDS}
+    _refuse_idle(files, told)
+    for kind, path in files.items():
+        steps_of(told[kind], f"--{kind}-as")
+        if path and kind == "defects" and is_defect_list(Path(path)):
+            read_defect_list(Path(path))
+        elif path:
+            io.read(path)
 
 
 def with_steps(one: Input, image: Image) -> Input:
@@ -114,6 +134,10 @@ class _File:
             if self.kind == "gain" and "eer_gain" in found.header:  # frames are divided by those of EER
                 steps = replace(steps, invert=True)
         reference = reference.prepared(steps)
+        if self.kind != "defects" and not reference.usable.any():
+            wanted = "greater than 0" if self.kind == "gain" else "finite"
+            raise InputError(self.path, f"holds no usable value: none is {wanted}", f"Give the {self.kind} reference "
+                             "of this camera, or leave it out.")  # fmt: skip
         if self.kind == "defects":
             share = float(np.mean((reference.values != 0) | ~reference.usable))
             if share > _MOST_BAD:
@@ -320,7 +344,9 @@ def _look_at_dark(
 def _look_at_defects(
     image: Image, laid: Reference, steps: Steps, found: Mapping[Turn, Strength], chosen: Turn, seen: _Seen
 ) -> list[str]:
-    return []
+    if (laid.usable & (laid.values != 0)).any():
+        return []
+    return [f"the map of defects ({laid.called}) marks no pixel of the frames: check that it is of this camera"]
 
 
 _LOOK = {"dark": _look_at_dark, "gain": _look_at_gain, "defects": _look_at_defects}

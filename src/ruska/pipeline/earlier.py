@@ -92,6 +92,9 @@ def finished_before(request: Request, images: Mapping[str, Image]) -> Earlier | 
     clear_delivered(target)
     if not target.exists():
         return None
+    if any(image.path is not None and _same(image.path, target) for image in images.values()):
+        raise OutputError(target, "is the input file itself, which Ruska never overwrites",
+                          "Choose another folder for the results.")  # fmt: skip
     earlier = earlier_of(target)
     problem = "exists already, but no record beside it says that Ruska made it"
     if earlier is not None:
@@ -102,6 +105,13 @@ def finished_before(request: Request, images: Mapping[str, Image]) -> Earlier | 
     if request.run.overwrite:
         return None
     raise OutputError(target, problem, "Choose another folder, or pass --overwrite.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _differs(earlier: Earlier, request: Request, images: Mapping[str, Image]) -> str | None:

@@ -54,9 +54,11 @@ def gather(
     for word in words:
         for one in _meant(word, folders=folders, recursive=recursive, skip=skip):
             found.setdefault(_identity(one), one)
+    if not found:
+        raise InputError(words[0], "holds no image, nor do the folders in it", "Give a folder of images.")
     notes: list[str] = []
-    kept = _without_results(list(found.values()), task, notes)
-    if found and not kept:
+    kept = _without_results(list(found.values()), task, skip, notes)
+    if not kept:
         raise InputError(words[0], "holds only images that Ruska made", "Give the images themselves.")
     return _whole_images(kept, notes), notes
 
@@ -80,11 +82,23 @@ def _matching(pattern: Path) -> list[Path]:
     """The images that match; if no name is that of an image, all files that match."""
     from ruska.io.folder import is_image_by_name, natural_key
 
-    files = [Path(name) for name in glob.glob(str(pattern), recursive=True)]
-    files = [file for file in files if not is_plain_folder(file)]
+    files = [file for file in _globbed(pattern) if not is_plain_folder(file)]
     if not files:
         raise InputError(pattern, "matches no file", "Check the folder and the pattern.")
     return sorted(list(filter(is_image_by_name, files)) or files, key=lambda f: (str(f.parent), natural_key(f)))
+
+
+def _globbed(pattern: Path) -> list[Path]:
+    """All that matches. ``**`` does not lead through links, which may go round in circles."""
+    parts = pattern.parts
+    if "**" not in parts:
+        return [Path(name) for name in glob.glob(str(pattern))]
+    first = parts.index("**")
+    root, rest = Path(*parts[:first]), [*parts[first:], *["*"] * (parts[-1] == "**")]
+    roots = [Path(name) for name in glob.glob(str(root))] if glob.has_magic(str(root)) else [root]
+    found = {(file, file.relative_to(each)) for each in roots for file in each.glob("/".join(rest))}
+    hidden = any(part.startswith(".") for part in rest)
+    return [file for file, below in found if hidden or not any(part.startswith(".") for part in below.parts)]
 
 
 def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> Iterator[Found]:
@@ -93,7 +107,13 @@ def _below(folder: Path, home: Path, *, recursive: bool, skip: Path | None) -> I
 
     inside = _folders_in(folder, skip) if recursive else []
     place = folder.relative_to(home)
-    files = members(folder, every_format=True, needed=folder == home and not inside)
+    needed = folder == home and not inside
+    files = members(folder, every_format=True, needed=False)
+    if needed and not files and (others := _folders_in(folder, skip)):
+        raise InputError(folder, f"holds no image itself, but {_count(len(others), 'folder')}",
+                         "Add --recursive for the images in these.")  # fmt: skip
+    if needed and not files:
+        members(folder, every_format=True)  # which says what is there instead
     yield from (Found(str(file), file, home, place) for file in files)
     for each in inside:
         yield from _below(each, home, recursive=recursive, skip=skip)
@@ -118,10 +138,11 @@ def is_plain_folder(path: Path) -> bool:
     return os.path.isdir(path) and not is_store(path)
 
 
-def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Found]:
+def _without_results(found: list[Found], task: str, skip: Path | None, notes: list[str]) -> list[Found]:
     """Without reports, and without results of the same task from one of the other images.
 
-    That image must be in the same folder, or anywhere in the folder that was named.
+    That image must be in the same folder, or anywhere in the folder that was named. For a result in ``skip``, the folder
+    that results are written to, it may be anywhere.
     """
     from ruska.pipeline.earlier import Earlier, earlier_of, inside
 
@@ -130,10 +151,12 @@ def _without_results(found: list[Found], task: str, notes: list[str]) -> list[Fo
         if (earlier := earlier_of(file)) is not None and earlier.record.get("task") == task:
             made[file] = earlier
     sources = {(_family(one), one.file.name) for one in found if one.file is not None and one.file not in made}
+    anywhere = {name for _, name in sources}
     own = set()
     for one in found:
         earlier = made.get(one.file) if one.file is not None else None
-        if earlier is not None and (_family(one), Path(str(inside(earlier.record, "input", "path"))).name) in sources:
+        name = None if earlier is None else Path(str(inside(earlier.record, "input", "path"))).name
+        if earlier is not None and ((_family(one), name) in sources or (name in anywhere and _lies_in(skip, one))):
             own |= {os.path.abspath(file) for file in earlier.files()}
     left = [one for one in found if one.file is None or not (os.path.abspath(one.file) in own or _is_report(one.file))]
     if len(left) < len(found):
@@ -147,6 +170,10 @@ def _family(one: Found) -> str:
     """The folder within which results are matched to their images."""
     assert one.file is not None
     return os.path.abspath(one.home or one.file.parent)
+
+
+def _lies_in(folder: Path | None, one: Found) -> bool:
+    return folder is not None and Path(os.path.abspath(folder)) in Path(os.path.abspath(str(one.file))).parents
 
 
 def _is_report(file: Path) -> bool:

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruska.errors import JobBusyError
 from ruska.pipeline.earlier import inside
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write a row for each of ``outcomes`` (done, now or before, or failed) into ``summary.csv``; returns its path.
 
-    Rows of earlier batches are kept. A file of that name that is not a summary is left alone, and a number is added to
-    the name. Raises OutputError when it cannot be written.
+    Rows of other results are kept, those that another run wrote meanwhile included. A file of that name that is not a
+    summary is left alone, and a number is added to the name. Raises OutputError when it cannot be written.
     """
     from ruska.report import place
 
@@ -65,6 +66,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
         row = row_of(outcome)
         row |= {"output": _relative(outcome.output, folder), "state": "failed" if outcome.error else "done"}
         cells = {name: _cell(value) for name, value in row.items()}
+        if isinstance(outcome.error, JobBusyError) and rows.get(cells["output"], {}).get("state") == "done":
+            continue  # by the batch beside this one
         rows[cells["output"]] = cells
     text = StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
