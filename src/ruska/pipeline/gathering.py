@@ -141,8 +141,8 @@ def is_plain_folder(path: Path) -> bool:
 def _without_results(found: list[Found], task: str, skip: Path | None, notes: list[str]) -> list[Found]:
     """Without reports, and without results of the same task from one of the other images.
 
-    That image must be in the same folder, or anywhere in the folder that was named. For a result in ``skip``, the folder
-    that results are written to, it may be anywhere.
+    That image must be in the same folder, or anywhere in the folder that was named. For a result in ``skip``, which
+    results are written to, it may be anywhere.
     """
     from ruska.pipeline.earlier import Earlier, earlier_of, inside
 
