@@ -29,7 +29,7 @@ class DeblurSettings(PosteriorSettings):
 
     basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "blind", "operator", "steps", "step_size", "model")
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
-                                "20; none: the blur is given in another way.")  # fmt: skip
+                                "20. Leave it out if the blur is given in another way.")  # fmt: skip
     psf: FileRef | None = Field(None, description="File with a measured point spread function; its sides must be odd.")
     blind: Family | None = Field(None, description="Find an unknown blur of this family: gaussian, defocus, astigmatic "
                                  "or free.")  # fmt: skip

@@ -23,8 +23,8 @@ class IsotropicSettings(PosteriorSettings):
     """Settings of `Isotropic`."""
 
     basic: ClassVar[tuple[str, ...]] = ("factor", "steps", "step_size", "model")
-    factor: Factor | None = Field(None, description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16; "
-                                  "none: from the voxel size.")  # fmt: skip
+    factor: Factor | None = Field(None, description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16. "
+                                  "Default: from the voxel size.")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class PosteriorSettings(PriorSettings):
                        "dps 1000, for flow-pnp 100.")  # fmt: skip
     step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: set by the noise. EM "
                              "generalist uses 0.3 to 0.5; less stays closer to the data.")  # fmt: skip
-    sampler: SamplerName | None = Field(None, description="dps or flow-pnp: EM generalist's, for comparison; none: "
+    sampler: SamplerName | None = Field(None, description="dps or flow-pnp: EM generalist's, for comparison. Default: "
                                         "Ruska's own.")  # fmt: skip
 
     @model_validator(mode="before")
