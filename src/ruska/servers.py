@@ -1,6 +1,6 @@
-"""Which addresses a server may send us on to, decided before they are asked.
+"""Which addresses a server may redirect to, checked before they are contacted.
 
-A server that is asked for a file could otherwise send us to the insides of our own network, which it cannot reach.
+Otherwise a server could redirect Ruska into the user's private network, which the server itself cannot reach.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHOWN = 100  # characters of an address that a server sent
 def kind_of(address: str) -> Kind:
     """What an IP address is: of the whole net, of a network like a lab's, this machine, or none to be sent to.
 
-    An IPv4 address within an IPv6 address counts as what it is. Raises ValueError for what is no address.
+    An IPv4 address within an IPv6 address counts as IPv4. Raises ValueError if it is not an address.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
@@ -40,7 +40,7 @@ def _inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def addresses_of(host: str, port: int) -> list[str]:
-    """IP addresses of a host, whatever way it is written. OSError where it has none."""
+    """IP addresses of a host, however it is written. OSError if it has none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
@@ -49,7 +49,7 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 
 def forbidden(addresses: Iterable[str], kinds: Collection[Kind]) -> str:
-    """The first of ``addresses`` that a redirect may not lead to; empty where it may lead to all.
+    """The first of ``addresses`` that is not allowed as a redirect; empty if all are.
 
     kinds : of the addresses of the server that the user named. Where it is on a private network, or this machine, it
         may lead to others there.
@@ -59,7 +59,7 @@ def forbidden(addresses: Iterable[str], kinds: Collection[Kind]) -> str:
 
 
 def is_literal(host: str) -> bool:
-    """Whether ``host`` is an IP address, also as 127.1, 0x7f000001 or 2130706433, and no name to be looked up."""
+    """Whether ``host`` is an IP address, also as 127.1, 0x7f000001 or 2130706433, rather than a name to look up."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -89,11 +89,11 @@ def redirected(here: str, location: str, *, elsewhere: bool) -> str:
     if not then.hostname:
         raise ValueError(f"redirects to {shown}, which names no server")
     if not elsewhere and origin(then) != origin(now):
-        raise ValueError(f"redirects to another server, {shown}, but only weights, whose sha256 is known, may come "
-                         "from there")  # fmt: skip
+        raise ValueError(f"redirects to another server, {shown}; only weights, whose sha256 is known, may come "
+                         "from other servers")  # fmt: skip
     return then._replace(fragment="").geturl()
 
 
 def origin(parts: SplitResult) -> tuple[str, str, int]:
-    """Scheme, host and port: what makes a server this one."""
+    """Scheme, host and port, which identify a server."""
     return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)

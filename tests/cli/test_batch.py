@@ -14,7 +14,7 @@ import pytest
 
 import ruska
 from ruska.cli import main as cli
-from ruska.errors import OutputError
+from ruska.errors import InputError, OutputError
 from ruska.image import Image
 from ruska.pipeline.output_names import named_apart, said
 
@@ -144,7 +144,7 @@ def test_several_files_go_into_a_folder_and_a_bad_one_is_told_at_the_end(
     assert {file.name for file in out.iterdir()} == {"a.tif", "a.tif.record.json", "a.mrc", "a.mrc.record.json",
                                                      "summary.csv"}  # fmt: skip
     assert denoise(*words) == 3
-    assert "2 of 3 done before, skipped; 1 of 3 failed" in capsys.readouterr().out
+    assert "2 of 3 already done, skipped; 1 of 3 failed" in capsys.readouterr().out
     assert denoise(*words, "--json") == 3
     found = json.loads(capsys.readouterr().out)
     assert [(Path(one["file"]).name, one["state"]) for one in found] == [
@@ -194,17 +194,17 @@ def test_an_interrupted_batch_tells_what_was_done(
     monkeypatch.setattr(restore, "restore", interrupted)
     assert batch(crowd) == 130
     assert "1 of 4 images restored" in (told := capsys.readouterr().out)
-    assert "3 of 4 left" in told
+    assert "3 of 4 not begun" in told
     assert len((crowd.with_name("out") / "summary.csv").read_text().splitlines()) == 2
     assert batch(crowd) == 0
     assert "3 of 4 images restored" in (told := capsys.readouterr().out)
-    assert "1 of 4 done before, skipped" in told
+    assert "1 of 4 already done, skipped" in told
 
 
 def test_the_table_fits_the_terminal(
     crowd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ruska.cli.batch import _draw, _losses
+    from ruska.cli.batch import _doubts, _draw, _losses, _reasons, _remarks
     from ruska.pipeline.batch import Outcome
 
     verdict = {"level": "good", "numbers": {"noise_before": 12.345, "noise_after": 0.5}}
@@ -225,3 +225,14 @@ def test_the_table_fits_the_terminal(
     ]  # fmt: skip
     planned = [Outcome("x", Path(f"out/{n}.mrc"), "foreseen", {"losses": "MRC has no names."}) for n in range(3)]
     assert _losses([*outcomes, *planned]) == ["0.mrc and 2 more: MRC has no names."]
+    warned = [Outcome(f"{n}.tif", Path("x"), "done", {"warnings": [f"turned, by {n}.5 of 1"]}) for n in range(3)]
+    before = Outcome("old.tif", Path("x"), "skipped", {"warnings": ["turned, by 9.5 of 1"]})
+    assert _remarks([before, *warned]) == ["0.tif and 2 more: turned, by 0.5 of 1"]
+    none = {"verdict": {"level": "caution", "headline": "Nothing was removed.", "better_than_input": False}}
+    assert _doubts([Outcome(f"{n}.tif", Path("x"), "done", none) for n in range(6)]) == [
+        "0.tif, 1.tif, 2.tif and 3 more: Nothing was removed."
+    ]
+    bad = [Outcome(f"in/{n}\n.tif", Path("x"), "failed", error=InputError(f"{n}\n.tif", "is empty")) for n in range(5)]
+    assert _reasons([*bad, outcomes[1]]) == [
+        "in/0\n.tif, in/1\n.tif, in/2\n.tif and 2 more: is empty.", "in/b.tif: out/b.tif: exists already."
+    ]  # fmt: skip

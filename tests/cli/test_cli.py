@@ -52,6 +52,16 @@ def test_a_micrograph_in_a_denoised_micrograph_out(noisy, capsys):
     }  # fmt: skip
 
 
+def test_sizes_without_a_unit_tell_the_factor_of_isotropic_voxels(tmp_path, capsys):
+    values = np.random.default_rng(0).integers(0, 255, (5, 32, 40)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "ZYX", "spacing": 3.0})
+    words = ["isotropic", tmp_path / "a.tif", "-o", tmp_path / "b.tif", "--dry-run"]
+    ruska_command(*words, capsys=capsys)
+    assert "15 x 32 x 40" in " ".join(capsys.readouterr().out.split())
+    ruska_command(*words, "--voxel-size", "1nm", code=3, capsys=capsys)
+    assert "a.tif: has slices 1 apart" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("report", [True, False])
 def test_the_verdict_is_told_in_the_terminal_and_in_the_record(noisy, capsys, report):
     words = ["denoise", noisy, "-o", noisy.with_name("blurred.tif"), "--method", "gaussian", "--overwrite"]
@@ -179,7 +189,7 @@ def test_doctor_finds_this_installation_sound(capsys):
         (("--set", "sigma=1"), 2, "--method"),
         (("--memory", "lots"), 2, "2GB"),
         (("--memory", "1MB"), 5, "Allow at least"),
-        (("--workers", "0"), 2, "greater than or equal to 1"),
+        (("--workers", "0"), 2, "must be at least 1"),
         (("--dtype", "float64"), 2, "float32"),
         (("--roi", "0:1000,0:10"), 3, "0:96"),
         (("--roi", "abc"), 2, "100:612"),

@@ -117,7 +117,7 @@ def test_repeated_frames_are_compared_as_far_apart_as_the_record_says(
     (tmp_path / "movie.record.json").write_text(json.dumps(record))
     command(tmp_path / "movie.tif", "--frames")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "those 5 apart were compared" in shown
+    assert "; frames 5 apart were compared" in shown
     assert "looked at 5 frames" in shown
     command(tmp_path / "movie.tif", "--frames", "--truth", tmp_path / "movie.tif", code=2)
     assert "Leave out --truth" in capsys.readouterr().err
@@ -140,4 +140,4 @@ def test_each_number_is_explained_and_inverted_contrast_named(files: Path, capsy
     assert set(found["meaning"]) >= {"psnr_db", "ssim", "gmsd", "resolution_px", "correlation", "noise_after"}
     ruska.write(files / "movie.tif", np.stack([ruska.read(files / "noisy.tif").numpy()] * 3), axes="TYX")
     command(files / "movie.tif", "--frames")
-    assert "r of two frames" in " ".join(capsys.readouterr().out.split())
+    assert "r between two frames" in " ".join(capsys.readouterr().out.split())

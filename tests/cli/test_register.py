@@ -38,9 +38,9 @@ def test_it_says_where_the_image_was_put(files: Path, capsys: pytest.CaptureFixt
     out = files / "placed.tif"
     command(files / "clean.tif", files / "noisy.tif", "-o", out)
     said = capsys.readouterr().out
-    down, right = re.findall(r"([+-][\d.]+) pixels (?:down|right)", said)
+    [(down, left)] = re.findall(r"([\d.]+) pixels down, ([\d.]+) pixels left", said)
     assert float(down) == pytest.approx(2, abs=0.1)
-    assert float(right) == pytest.approx(-3, abs=0.1)
+    assert float(left) == pytest.approx(3, abs=0.1)
     assert "confidence" in said
     assert "error" in said
     assert (files / "placed.record.json").exists()
@@ -78,7 +78,7 @@ def test_what_the_output_cannot_hold_is_said_before_the_work(files: Path, capsys
     stack = np.random.default_rng(1).integers(0, 99, (3, 64, 64)).astype(np.int32)  # which would fail later, too
     ruska.write(files / "whole.tif", Image(stack, "ZYX"))
     command(files / "whole.tif", "-o", files / "whole.mrc", code=4)
-    assert "MRC holds no int32. Pass --dtype float32" in capsys.readouterr().err
+    assert "MRC cannot hold int32. Pass --dtype float32" in capsys.readouterr().err
     five = Image(np.zeros((2, 3, 8, 8), np.float32), "TZYX")
     ruska.write(files / "five.ome.tif", five)
     command(files / "five.ome.tif", "-o", files / "five.mrc", code=4)

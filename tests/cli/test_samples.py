@@ -65,5 +65,5 @@ def test_what_cannot_be_drawn_is_said(noisy, capsys):
 
 def test_samples_of_another_sampler_are_refused(noisy, capsys):
     ruska_command("superres", noisy, "--set", "sampler=flow-pnp", "--samples", 2, code=2)
-    assert "not those of sampler flow-pnp" in capsys.readouterr().err
+    assert "need Ruska's own sampler, not flow-pnp" in capsys.readouterr().err
     assert [file.name for file in noisy.parent.iterdir()] == ["noisy.tif"]

@@ -141,7 +141,7 @@ def test_a_share_that_is_lost_while_reading(tmp_path, name):
         if stage == "restoring" and done == 5:
             source.rename(aside)
 
-    with pytest.raises(InputError, match="cannot be read any more") as caught:
+    with pytest.raises(InputError, match="can no longer be read") as caught:
         denoised(source, tmp_path / "clean.npy", progress=lose)
     assert "resumes" in caught.value.fix
     aside.rename(source)
@@ -176,7 +176,7 @@ def test_a_killed_command_resumes_to_the_same_bytes(tmp_path):
     assert killed.wait()
     assert not (tmp_path / "killed.npy").exists()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "were done by an earlier run" in done.stdout
+    assert "were already done by an earlier run" in done.stdout
     settings = {"iterations": 10, "noise_std": 0.1}
     ruska.denoise(source, tmp_path / "calm.npy", method="tv", settings=settings, workers=1, report=False)
     assert (tmp_path / "killed.npy").read_bytes() == (tmp_path / "calm.npy").read_bytes()

@@ -37,7 +37,7 @@ def test_packed_data_are_measured_before_they_are_unpacked(monkeypatch: pytest.M
     monkeypatch.setattr(chunked, "LARGEST_CHUNK", 1 << 20)
     check_packed(kind, BOMBS[kind], len(ZEROS))
     for limit in (0, 1000, len(ZEROS) - 1):
-        with pytest.raises(ValueError, match="that a chunk may take"):
+        with pytest.raises(ValueError, match="a chunk may take"):
             check_packed(kind, BOMBS[kind], limit)
 
 
@@ -65,9 +65,9 @@ def test_bombs_in_zarr_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k
     else:
         chunk = tmp_path / "a.zarr" / ("0.0" if version == "2" else "c/0/0")
         chunk.write_bytes(BOMBS[kind])
-    with pytest.raises(InputError, match="that a chunk may take"):
+    with pytest.raises(InputError, match="a chunk may take"):
         read(tmp_path / "a.zarr").numpy()
-    with pytest.raises(InputError, match="that a chunk may take"):
+    with pytest.raises(InputError, match="a chunk may take"):
         read(tmp_path / "a.zarr").data[:3, :3]
 
 
@@ -202,7 +202,7 @@ def test_an_hdf5_heap_that_leads_in_circles(tmp_path: Path) -> None:
     assert data[free : free + 2] == b"\0\0"
     data[free + 8 : free + 16] = bytes(8)  # free space of no bytes
     (tmp_path / "a.h5").write_bytes(data)
-    with pytest.raises(InputError, match="leads in circles"):
+    with pytest.raises(InputError, match="runs in circles"):
         read(tmp_path / "a.h5")
 
 

@@ -64,9 +64,15 @@ def test_three_or_four_slices_that_tifffile_calls_colours(tmp_path: Path, count:
     tifffile.imwrite(tmp_path / "a.tif", stack)
     image = read(tmp_path / "a.tif")
     assert image.axes == "QYX"
-    assert any("calls colours" in note for note in image.notes)
+    assert any("planes colours" in note for note in image.notes)
     np.testing.assert_array_equal(image.numpy(), stack)
-    assert not any("--axes tells" in note for note in read(tmp_path / "a.tif", axes="ZYX").notes)
+    assert not any("with --axes" in note for note in read(tmp_path / "a.tif", axes="ZYX").notes)
+    tifffile.imwrite(tmp_path / "b.tif", stack, metadata=None)  # which is how a colour picture is written as well
+    assert any(f"--axes CYX keeps {('three', 'four')[count - 3]} channels" in n for n in read(tmp_path / "b.tif").notes)
+    for axes in ("ZYX", "CYX"):
+        named = read(tmp_path / "b.tif", axes=axes)
+        assert (named.axes, named.shape) == (axes, stack.shape)
+        np.testing.assert_array_equal(named.numpy(), stack)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "jpg"])
@@ -83,7 +89,7 @@ def test_axes_win_over_the_colours_of_a_picture(tmp_path: Path, suffix: str) -> 
     Pillow.fromarray(smooth[..., 0]).convert("RGB").save(tmp_path / f"grey.{suffix}")  # a screenshot of a micrograph
     assert not any("--axes" in note for note in read(tmp_path / f"grey.{suffix}").notes)
     Pillow.fromarray(smooth[..., 0]).save(tmp_path / f"plain.{suffix}")
-    with pytest.raises(GeometryError, match="name 3 dimensions, the data have 2"):
+    with pytest.raises(GeometryError, match="name 3 dimensions, but the data have 2"):
         read(tmp_path / f"plain.{suffix}", axes="CYX")
 
 
@@ -108,9 +114,9 @@ def test_mrc_with_axes(tmp_path: Path) -> None:
         depth = {"Z": Quantity(7.0, "angstrom")} if axes == "ZYX" else {}
         assert dict(image.spacing) == {"Y": Quantity(2.0, "angstrom"), "X": Quantity(2.0, "angstrom")} | depth
         np.testing.assert_array_equal(image.numpy(), PLANES.astype(np.float32))
-    with pytest.raises(GeometryError, match=r"name 4 dimensions, the data have 3.*one letter per dimension"):
+    with pytest.raises(GeometryError, match=r"name 4 dimensions, but the data have 3.*one letter per dimension"):
         read(tmp_path / "a.mrc", axes="TZYX")
-    with pytest.raises(GeometryError, match="name 2 dimensions, the data have 3"):
+    with pytest.raises(GeometryError, match="name 2 dimensions, but the data have 3"):
         read(tmp_path / "a.mrc", axes="YX")
 
 
@@ -144,7 +150,7 @@ def test_palettes_of_pictures(tmp_path: Path) -> None:
     shown.save(tmp_path / "jet.png")
     image = read(tmp_path / "jet.png")
     np.testing.assert_array_equal(image.numpy(), PLANES[0])
-    assert image.notes == ("its colours are a table for display: the values behind them are read",)
+    assert image.notes == ("its colours are only a display table: the values behind them are read",)
     y, x = np.mgrid[:64, :64]
     photo = np.stack([x * 4, y * 4, (x * y) % 256], -1).astype(np.uint8)
     for number, reduced in enumerate((Pillow.fromarray(photo).quantize(64), Pillow.fromarray(photo).convert("P"))):
@@ -156,6 +162,6 @@ def test_palettes_of_pictures(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{number}.tif", np.array(reduced), photometric="palette", colormap=table.T * 257,
                          metadata=None)  # fmt: skip
         image = read(tmp_path / f"{number}.tif")
-        assert image.notes == ("a palette whose colours are in no order: turned grey (Rec. 601 luminance)",)
+        assert image.notes == ("a palette without an order of brightness: colours turned to grey (Rec. 601 luminance)",)
         expected = np.array(reduced.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
         np.testing.assert_allclose(image.numpy(), expected, atol=1)

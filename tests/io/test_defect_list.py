@@ -52,7 +52,8 @@ def test_rectangles_and_what_is_no_list(tmp_path: Path) -> None:
     found = read_defect_list(path)
     assert np.argwhere(found.map((8, 12))).tolist() == [[0, 0], [1, 5], [1, 6], [2, 5], [2, 6], [3, 5], [3, 6]]
     assert (found.camera, found.from_the_top) == (None, False)
-    for text, says in (("hello", "line 1"), ("1 2 3", "line 1"), ("5 1 2 3\nBadRows 5", "mixes"), ("#", "no defects"),
+    for text, says in (("hello", "line 1"), ("1 2 3", "line 1"), ("5 5 -2 2", "line 1"), ("5 5 2 0", "line 1"),
+                       ("5 1 2 3\nBadRows 5", "mixes"), ("#", "no defects"),
                        ("BadRows 3", "size of the camera"), ("CameraSizeX 5\nCameraSizeY -1", "-1 x 5"),
                        ("CameraSizeX 5\nCameraSizeY 5\nBadPixels x", "line 3")):  # fmt: skip
         path.write_text(text)

@@ -61,7 +61,7 @@ def test_no_images_or_a_tie_are_input_errors(tmp_path: Path) -> None:
         members(tmp_path)
     np.save(tmp_path / "a.npy", STACK[0])
     Pillow.fromarray(STACK[0]).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="as many"):
+    with pytest.raises(InputError, match="equally many"):
         members(tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_the_slice_that_does_not_fit_is_named(tmp_path: Path) -> None:
 def test_members_that_are_stacks_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a1.npy", STACK[0])
     np.save(tmp_path / "a2.npy", STACK)
-    with pytest.raises(GeometryError, match=r"a2\.npy: is a stack itself"):
+    with pytest.raises(GeometryError, match=r"a2\.npy: is itself a stack"):
         read(tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_broken_plug_ins_are_left_out_and_named(installed: list[Entry], tmp_path
     np.save(tmp_path / "a.npy", np.zeros((2, 3)))
     assert read(tmp_path / "a.npy").shape == (2, 3)
     assert plug_ins() == ()
-    assert broken_plug_ins() == {"a": "ImportError: no such module", "b": "is no ruska.io.Format but str"}
+    assert broken_plug_ins() == {"a": "ImportError: no such module", "b": "is a str, not a ruska.io.Format"}
 
 
 @pytest.mark.parametrize(

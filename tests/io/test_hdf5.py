@@ -11,7 +11,7 @@ import pytest
 
 from ruska.errors import GeometryError, InputError
 from ruska.image import NO_UNIT, Image, Quantity
-from ruska.io import read, write
+from ruska.io import losses_sentence, read, write
 
 DATA = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
 
@@ -64,7 +64,7 @@ def test_other_files_bytes_are_never_read(tmp_path: Path) -> None:
         file["round"] = h5py.SoftLink("/round")
         file.create_virtual_dataset("virtual", layout)
         file.create_dataset("external", DATA.shape, DATA.dtype, external=[(str(tmp_path / "secret.raw"), 0, 240)])
-    for name, words in (("link", "another file"), ("soft", "another file"), ("round", "circle"),
+    for name, words in (("link", "another file"), ("soft", "another file"), ("round", "back to itself"),
                         ("virtual", "other files"), ("external", "another file")):  # fmt: skip
         with pytest.raises(InputError, match=words):
             read(f"{tmp_path}/a.h5:/{name}")
@@ -112,6 +112,22 @@ def test_a_voxel_size_makes_a_stack_a_volume(tmp_path: Path, name: str, unit: st
     assert image.axes == "ZYX"
     assert dict(image.spacing) == {"Z": Quantity(40, unit), "Y": Quantity(4, unit), "X": Quantity(4, unit)}
     assert dict(image.header) == ({} if unit else {"hdf5": {"size_attribute": name}})
+
+
+def test_sizes_in_axistags_without_a_unit_are_written_back(tmp_path: Path) -> None:
+    path = h5(tmp_path / "a.h5", data=DATA)
+    with h5py.File(path, "a") as file:
+        tags = [{"key": key, "resolution": size} for key, size in zip("zyx", (5, 1, 1), strict=True)]
+        file["data"].attrs["axistags"] = json.dumps({"axes": tags})
+    image = read(path)
+    assert image.spacing["Z"] == Quantity(5, "")
+    write(tmp_path / "b.h5", image)
+    with h5py.File(tmp_path / "b.h5") as file:
+        found = json.loads(file["data"].attrs["axistags"])["axes"]
+        assert [(tag["key"], tag["typeFlags"], tag["resolution"]) for tag in found] == [
+            ("z", 2, 5), ("y", 2, 1), ("x", 2, 1)]  # fmt: skip
+    assert read(tmp_path / "b.h5").spacing == image.spacing
+    assert "header" not in (losses_sentence(tmp_path / "b.mrc", image) or "")
 
 
 def hyperspy(path: Path, navigates: list[bool], units: list[str]) -> Path:

@@ -206,7 +206,7 @@ def test_links_of_a_programs_own_kind(tmp_path: Path) -> None:
     assert data.count(b"\1\x08\x40") == 1  # a link message: version, flags (it says its kind), kind 64
     (tmp_path / "a.h5").write_bytes(data.replace(b"\1\x08\x40", b"\1\x08\x41"))
     assert read(tmp_path / "a.h5").shape == (8, 8)
-    with pytest.raises(InputError, match="a kind that only"):
+    with pytest.raises(InputError, match="a kind known only"):
         read(f"{tmp_path}/a.h5:/odd")
 
 
@@ -245,7 +245,7 @@ def test_what_is_missing_is_not_made_up(tmp_path: Path) -> None:
         for name in ("gone", "group", "dangling"):
             virtual(file, f"of {name}", name)
     for name in ("gone", "group", "dangling"):
-        with pytest.raises(InputError, match=f"'{name}', which is no dataset in it"):
+        with pytest.raises(InputError, match=f"'{name}', which is not a dataset in it"):
             read(f"{tmp_path}/a.h5:/of {name}")
 
 
@@ -304,7 +304,7 @@ def endless(path: Path, kind: str) -> str:
                                   "soft links round", "a long way"])  # fmt: skip
 def test_no_dataset_is_followed_without_end(tmp_path: Path, kind: str) -> None:
     name, start = endless(tmp_path / "a.h5", kind), time.perf_counter()
-    with pytest.raises(InputError, match=r"part of itself|parts|deep|circle|names"):
+    with pytest.raises(InputError, match=r"itself|parts|deep|names"):
         read(f"{tmp_path}/a.h5:/{name}")
     assert time.perf_counter() - start < 5
 

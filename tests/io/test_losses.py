@@ -77,7 +77,7 @@ def test_what_is_lost_is_named_with_the_way_out(tmp_path: Path) -> None:
     (".png", Image(PLANE, "YX", {"X": Quantity(1, "nm")}, mask=PLANE > 3),
      "The PNG preview cannot hold: voxel size, mask of valid pixels. Write an HDF5 file (.h5) to keep everything."),
     (".ome.tif", Image(PLANE.astype(np.int64), "YX", {"X": Quantity(1, "nm")}),
-     "In the OME-TIFF, OME has no data type int64: it is a plain TIFF, whose metadata only Ruska reads."),
+     "In the OME-TIFF, OME has no data type int64: written as a plain TIFF, whose metadata only Ruska reads."),
     (".mrc", Image(PLANE, "YX", {"Y": Quantity(1, "nm"), "X": Quantity(1, "nm")}, provenance={"seed": 1}), None),
     (".npy", Image(PLANE, "YX"), None),
     (".png", Image(PLANE.astype(np.uint8), "YX"), None),

@@ -192,7 +192,7 @@ def test_a_header_of_nonsense_is_no_mrc(tmp_path: Path) -> None:
 
 def test_other_gzipped_files_are_not_taken_for_mrc(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"hello" * 1000))
-    with pytest.raises(InputError, match="unpacks to something that is of no format"):
+    with pytest.raises(InputError, match="unpacks to a file that is not in a format"):
         read(tmp_path / "a.gz")
     (tmp_path / "b.mrc.gz").write_bytes(gzip.compress(save(tmp_path / "b.mrc", VOLUME).read_bytes()[:-9]))
     with pytest.raises(InputError, match="truncated"):

@@ -94,7 +94,7 @@ def test_the_finest_level_is_taken_and_several_datasets_are_named(tmp_path: Path
     with pytest.raises(InputError, match="/em/s0, /labels"):
         read(tmp_path / "a.n5")
     assert read(f"{tmp_path}/a.n5:/labels").shape == (3, 4, 5)
-    for wrong, words in (("/nothing", "no dataset"), ("/../a.n5/labels", "leads out")):
+    for wrong, words in (("/nothing", "no dataset"), ("/../a.n5/labels", "points outside")):
         with pytest.raises(InputError, match=words):
             read(f"{tmp_path}/a.n5:{wrong}")
 

@@ -103,7 +103,7 @@ def test_files_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"none of its files, such as {NAMES[0]}, is beside it"):
         read(tmp_path / "alone.companion.ome")
     (tmp_path / "no.companion.ome").write_text("<OME")
-    with pytest.raises(InputError, match="no OME-XML"):
+    with pytest.raises(InputError, match="not valid OME-XML"):
         read(tmp_path / "no.companion.ome")
 
 

@@ -58,7 +58,7 @@ def test_simple_formats(tmp_path: Path, temporary: Path, inside: str, suffix: st
 @pytest.mark.parametrize("suffix", [".gz", ".bz2"])
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, temporary: Path, suffix: str) -> None:
     (tmp_path / f"zeros.tif{suffix}").write_bytes(packs(bytes(64 << 20), suffix))
-    with pytest.raises(InputError, match="unpacks to something"):  # no image in its first piece: no more is unpacked
+    with pytest.raises(InputError, match="unpacks to a file that"):  # no image in its first piece: no more is unpacked
         read(tmp_path / f"zeros.tif{suffix}")
     gc.collect()
     assert list(temporary.iterdir()) == []
@@ -81,8 +81,8 @@ def test_more_than_the_limit_or_the_disk(tmp_path: Path, temporary: Path, monkey
 def test_truncated_empty_and_packed_twice(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / "a.mrc", IMAGE)
     whole = packs((tmp_path / "a.mrc").read_bytes(), suffix)
-    for data, words in ((whole[:-20], "cannot be unpacked"), (packs(b"", suffix), "empty once unpacked"),
-                        (packs(whole, suffix), "packed twice")):  # fmt: skip
+    for data, words in ((whole[:-20], "cannot be unpacked"), (packs(b"", suffix), "empty after unpacking"),
+                        (packs(whole, suffix), "compressed twice")):  # fmt: skip
         (tmp_path / f"b.mrc{suffix}").write_bytes(data)
         with pytest.raises(InputError, match=words) as caught:
             read(tmp_path / f"b.mrc{suffix}")

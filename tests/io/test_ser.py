@@ -61,7 +61,7 @@ def test_what_is_no_image_says_what_it_is(tmp_path: Path, options: dict[str, int
 def test_a_description_opens_its_series(tmp_path: Path) -> None:
     fields = b"<ObjectInfo><Data><Label>High tension</Label><Value>200</Value><Unit>kV</Unit></Data></ObjectInfo>"
     (tmp_path / "a.emi").write_bytes(b"JK\0\2" + fields)
-    with pytest.raises(InputError, match="no series beside it"):
+    with pytest.raises(InputError, match="no series is beside it"):
         read(tmp_path / "a.emi")
     series(tmp_path / "a_1.ser")
     image = read(tmp_path / "a.emi")

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ruska.errors import InputError, OutputError, SettingsError
-from ruska.image import Image, Quantity
-from ruska.io import read, tiff_pixels, write
+from ruska.image import Image, Quantity, crop
+from ruska.io import losses_sentence, read, tiff_pixels, write
 from ruska.io.cache import ArrayCache
 from ruska.io.grey import luminance
 
@@ -463,6 +463,8 @@ def test_largest_series_is_taken_and_pyramid_levels_are_no_series(tmp_path: Path
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.numpy(), large)
     assert any("2 image series: took number 2" in note for note in image.notes)
+    with pytest.raises(InputError, match="holds 2 images, of which Ruska reads the largest: '1' cannot be picked"):
+        read(f"{tmp_path}/a.tif:1")
 
 
 def test_five_channels_and_samples(tmp_path: Path) -> None:
@@ -583,6 +585,20 @@ def test_a_stack_that_tifffile_takes_for_a_colour_picture(
     np.testing.assert_array_equal(read(tmp_path / "b.tif").numpy(), pixels)
 
 
+def test_stack_axes_without_names(tmp_path: Path) -> None:
+    """As tifffile writes an array of four or five dimensions: they stay apart, and ``--axes`` names them."""
+    for count, axes in ((2, "TQYX"), (3, "TCQYX")):
+        pixels = RANDOM.integers(0, 255, (*range(2, 2 + count), 20, 33)).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+        image = read(tmp_path / "a.tif")
+        assert (image.axes, len(image.notes)) == (axes, 1)
+        assert axes in image.notes[0]
+        np.testing.assert_array_equal(image.numpy(), pixels)
+    named = read(tmp_path / "a.tif", axes="CTZYX")
+    assert (named.axes, named.notes) == ("CTZYX", ())
+    np.testing.assert_array_equal(named.numpy(), pixels)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
     pictures = RANDOM.integers(0, 255, (3, 3, 20, 33)).astype(np.uint8)  # three pages of three colours
@@ -594,6 +610,22 @@ def test_samples_of_colour_pictures_are_no_stack(tmp_path: Path) -> None:
     image = read(tmp_path / "b.tif")
     assert image.axes == "CYX"  # the file itself says that these are channels
     np.testing.assert_array_equal(image.numpy(), pictures[0])
+
+
+@pytest.mark.parametrize(("fields", "kept"), [
+    ({"spacing": 3.0}, 3.0), ({"spacing": 2.5, "unit": "pixels"}, 2.5), ({"spacing": 1.0}, None), ({}, None),
+    ({"spacing": 3.0, "unit": "parsec"}, None), ({"spacing": float("nan")}, None),
+])  # fmt: skip
+def test_slices_whose_distance_imagej_has_in_pixels(fields: dict[str, Any], kept: float | None, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((3, 5, 6), np.uint8), imagej=True, metadata={"axes": "ZYX", **fields})
+    image = read(tmp_path / "a.tif")
+    assert {a: (q.value, q.unit) for a, q in image.spacing.items()} == (
+        {"Z": (kept, ""), "Y": (1.0, ""), "X": (1.0, "")} if kept else {}
+    )
+    assert write(tmp_path / "b.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert (file.imagej_metadata.get("spacing"), file.imagej_metadata.get("unit")) == (kept, None)
+    assert ("voxel size" in (losses_sentence(tmp_path / "b.mrc", image) or "")) == bool(kept)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -657,8 +689,8 @@ def test_a_tiff_is_shown_like_the_one_it_came_from(
                      extratags=[(274, "H", 1, orientation, False)])  # fmt: skip
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.numpy(), pixels)
-    assert any("0 as white" in note for note in image.notes) == (photometric == "miniswhite")
-    assert any("is to be shown" in note for note in image.notes) == (orientation != 1)
+    assert any("0 is white" in note for note in image.notes) == (photometric == "miniswhite")
+    assert any("asks to be shown" in note for note in image.notes) == (orientation != 1)
     flavour = "plain" if target == "plain" else "auto"
     write(tmp_path / "b.tif", image, flavour=flavour)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
@@ -666,7 +698,13 @@ def test_a_tiff_is_shown_like_the_one_it_came_from(
         for page in file.pages:
             assert page.aspage().photometric.name.lower() == photometric
             assert page.aspage().tags.valueof(274, 1) == orientation
-    assert_same(read(tmp_path / "b.tif"), image)
+    back = read(tmp_path / "b.tif")
+    assert_same(back, image)
+    shown = ["orientation"] * (orientation != 1) + ["white for 0"] * (photometric == "miniswhite")
+    said = f"The MRC file cannot hold: TIFF's {', '.join(shown)}." if shown else ""
+    for found in (image, back):  # a file of ours says it no less
+        assert (losses_sentence(tmp_path / "b.mrc", found) or "").startswith(said)
+        assert sum("kept as stored" in note for note in found.notes) == len(shown)
 
 
 def test_words_where_a_tiff_says_how_it_is_shown_are_passed_over(tmp_path: Path) -> None:
@@ -814,6 +852,21 @@ def test_ome_xml_beyond_the_pixels_goes_from_ome_to_ome(tmp_path: Path) -> None:
     assert read(tmp_path / "b.ome.tif").spacing["X"].value == 2 * without.spacing["X"].value
 
 
+def test_positions_of_planes(tmp_path: Path) -> None:
+    """A stage that moves from plane to plane: its positions are kept, or said to be lost."""
+    moved = full_ome().replace('TheZ="1" TheC="0" TheT="0"', 'TheZ="1" TheC="0" TheT="0" PositionY="2.5"')
+    full_ome_file(tmp_path / "a.ome.tif", moved)
+    image = read(tmp_path / "a.ome.tif")
+    assert write(tmp_path / "b.ome.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        planes = ElementTree.fromstring(file.ome_metadata).findall(f".//{{{OME}}}Plane")
+    found = {(p.get("TheZ"), p.get("TheC")): (float(p.get("PositionX")), p.get("PositionY")) for p in planes}
+    assert found == {("0", "0"): (7, None), ("0", "1"): (7, None), ("1", "0"): (7, "2.5"), ("1", "1"): (7, None)}
+    part = crop(image, {"Y": slice(0, 9)})
+    assert "OME-XML's positions of planes not kept" in write(tmp_path / "c.ome.tif", part)
+    assert "positions of planes" in losses_sentence(tmp_path / "c.tif", image)
+
+
 @pytest.mark.parametrize(("change", "gone"), [
     (lambda image: image.with_data(image.numpy()[:, :, :10]), {"regions of interest"}),
     (lambda image: image.with_data(image.numpy()[:1]), {"regions of interest", "times of planes"}),
@@ -860,12 +913,16 @@ def test_signed_values_that_imagej_keeps_as_unsigned_ones(options: dict[str, Any
     np.testing.assert_array_equal(image.numpy(), values)
     np.testing.assert_array_equal(image.data[1:2, 3:9, 15:33], values[1:2, 3:9, 15:33])
     assert any("calibration" in note and "int16" in note for note in image.notes)
-    assert not {"cf", "c0", "c1", "min", "max"} & set(image.header["imagej"])
+    assert not {"cf", "c0", "c1"} & set(image.header["imagej"])
+    assert (image.header["imagej"]["min"], image.header["imagej"]["max"]) == (31000.0 - 32768, 34000.0 - 32768)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(image.data))[:], values)
     for name in ("b.tif", "b.ome.tif"):
-        assert write(tmp_path / name, image) == ()
+        assert write(tmp_path / name, image) == ("ImageJ's display range not kept",)
         np.testing.assert_array_equal(tifffile.imread(tmp_path / name), values)
         assert_same(read(tmp_path / name), image)
+    fields = SIGNED | {"vunit": "HU"}
+    tifffile.imwrite(tmp_path / "d.tif", stored[0], description=stored_description(fields), metadata=None)
+    assert write(tmp_path / "e.tif", read(tmp_path / "d.tif")) == ("ImageJ's unit of the grey levels not kept",)
     tifffile.imwrite(tmp_path / "c.tif", values[0], description=stored_description(SIGNED), metadata=None)
     image = read(tmp_path / "c.tif")  # signed in the file as well: these are the values
     np.testing.assert_array_equal(image.numpy(), values[0])

@@ -40,7 +40,7 @@ def test_axes_and_voxel_size_are_written_and_lists_and_masks_taken(tmp_path: Pat
 
 @pytest.mark.parametrize(("values", "told", "kind", "says"), [
     (np.ones((4, 4), complex), {}, OutputError, "complex128"), (np.array([["a", "b"]]), {}, OutputError, "<U1"),
-    ([[1, 2], [3]], {}, OutputError, "no array"), (5, {}, OutputError, "0 dimensions"),
+    ([[1, 2], [3]], {}, OutputError, "not given an array"), (5, {}, OutputError, "0 dimensions"),
     (None, {}, OutputError, "object"), (PIXELS, {"axes": "YX"}, GeometryError, "2 dimensions"),
     (PIXELS, {"axis": "ZYX"}, SettingsError, "Did you mean 'axes'"),
     (PIXELS, {"voxel_size": "4s"}, SettingsError, "not a voxel size"),
@@ -62,3 +62,13 @@ def test_what_cannot_be_written_is_said_and_leaves_what_was_there(
 def test_swapped_arguments_are_named() -> None:
     with pytest.raises(SettingsError, match="The name comes first"):
         ruska.write(PIXELS, "a.tif")  # type: ignore[arg-type]
+
+
+def test_extended_precision_is_written_as_what_files_hold(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 16, dtype=np.longdouble).reshape(4, 4)
+    for suffix in ("tif", "h5"):
+        ruska.write(tmp_path / f"a.{suffix}", values)
+        found = ruska.read(tmp_path / f"a.{suffix}")
+        assert found.dtype == np.float64
+        assert not any("record" in note for note in found.notes)
+        np.testing.assert_array_equal(found.numpy(), values.astype(np.float64))

@@ -56,7 +56,7 @@ def test_unpacking_ends_at_the_limit(kind: str, size: int) -> None:
     data = PACKED[kind](bytes(size))
     assert unpack(kind, data, size) == bytes(size)
     assert unpack(kind, data, size + 10) == bytes(size)
-    with pytest.raises(ValueError, match="that a chunk may take"):
+    with pytest.raises(ValueError, match="a chunk may take"):
         unpack(kind, data, size - 1)
     with pytest.raises(ValueError, match=r"damaged|truncated"):
         unpack(kind, data[: len(data) // 2], size)
@@ -66,7 +66,7 @@ def test_unpacking_ends_at_the_limit(kind: str, size: int) -> None:
 def test_streams_of_several_parts(kind: str) -> None:
     data = PACKED[kind](b"one ") + PACKED[kind](b"two")
     assert unpack(kind, data, 7) == b"one two"
-    with pytest.raises(ValueError, match="that a chunk may take"):
+    with pytest.raises(ValueError, match="a chunk may take"):
         unpack(kind, data, 6)
 
 
@@ -74,7 +74,7 @@ def test_a_zstd_frame_that_does_not_say_its_size() -> None:
     block = lambda last: struct.pack("<I", (1 << 17) << 3 | 1 << 1 | last)[:3] + b"\0"  # noqa: E731  # a run of 128 KB
     frame = b"\x28\xb5\x2f\xfd\x00\x58" + block(0) * 100 + block(1)
     assert unpack("zstd", frame, 101 << 17) == bytes(101 << 17)
-    with pytest.raises(ValueError, match="that a chunk may take"):
+    with pytest.raises(ValueError, match="a chunk may take"):
         unpack("zstd", frame, (101 << 17) - 1)
 
 
@@ -112,7 +112,7 @@ def test_bombs_at_every_stage(tmp_path: Path, at: int, outer: str) -> None:
     for stage, codec in enumerate(codecs):
         chunk = codec.encode(bytes(2 << 20) if stage == at else chunk)
     said = {**SECOND, "filters": [c.get_config() for c in codecs[:2]], "compressor": codecs[2].get_config()}
-    with pytest.raises(InputError, match="that a chunk may take"):
+    with pytest.raises(InputError, match="a chunk may take"):
         read(store(tmp_path / "a.zarr", said, bytes(chunk))).numpy()
 
 
@@ -167,7 +167,7 @@ def test_arrays_of_zarr_3_that_are_refused(tmp_path: Path, name: str) -> None:
 def test_shards_that_say_a_chunk_is_longer_than_it_can_be(tmp_path: Path, length: int) -> None:
     said = sharded([32, 32], [{"name": "bytes"}], [{"name": "bytes", "configuration": {"endian": "little"}}])
     index = struct.pack("<QQ", 0, length) * 4
-    with pytest.raises(InputError, match=r"that a chunk may take"):
+    with pytest.raises(InputError, match="a chunk may take"):
         read(store(tmp_path / "a.zarr", said, bytes(4096) + index)).data[:8, :8]
 
 
@@ -177,7 +177,7 @@ def test_files_longer_than_a_chunk_are_not_read(tmp_path: Path, metadata: dict[s
     file = next(f for f in where.rglob("*") if f.is_file() and not f.name.startswith((".z", "zarr")))
     with file.open("r+b") as out:
         out.truncate(1 << 36)  # a hole
-    with pytest.raises(InputError, match="that a chunk may take"):
+    with pytest.raises(InputError, match="a chunk may take"):
         read(where).numpy()
 
 

@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as hnp
 
 from ruska.errors import GeometryError, InputError, OutputError
 from ruska.image import Image, Quantity, crop
-from ruska.io import read, write
+from ruska.io import losses_sentence, read, write
 from ruska.io import zarr_store as module
 from ruska.io.lazy import boxes
 from ruska.io.pyramid import halve
@@ -158,7 +158,7 @@ def test_damaged_or_missing_metadata_are_input_errors(tmp_path: Path) -> None:
         ones = np.ones((8, 9), np.uint8)
         zarr.create_array(str(tmp_path / "d.zarr"), data=ones, zarr_format=2, overwrite=True)
         (tmp_path / "d.zarr" / ".zattrs").write_text(words)
-        with pytest.raises(InputError, match="attributes are no JSON object"):
+        with pytest.raises(InputError, match="attributes are not a JSON object"):
             read(tmp_path / "d.zarr")
     zarr.open_group(str(tmp_path / "e.zarr"), mode="w", zarr_format=2)
     (tmp_path / "d.zarr").rename(tmp_path / "e.zarr" / "d")
@@ -385,7 +385,7 @@ def test_chunks_named_otherwise_than_the_metadata_say(tmp_path: Path, separator:
     head = tmp_path / "a.zarr" / "0" / ".zarray"
     said = json.loads(head.read_text())
     head.write_text(json.dumps(said | {"dimension_separator": "./".replace(separator, "")}))
-    with pytest.raises(InputError, match=r"named like \d[./]\d[./]\d, its metadata say \d[./]\d[./]\d") as caught:
+    with pytest.raises(InputError, match=r"named like \d[./]\d[./]\d, but its metadata say \d[./]\d[./]\d") as caught:
         read(tmp_path / "a.zarr")
     assert f'"dimension_separator": "{separator}" in 0/.zarray' in str(caught.value.fix)
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "a.zarr")
@@ -401,7 +401,7 @@ def test_chunks_named_otherwise_in_zarr_3(tmp_path: Path) -> None:
     said = json.loads(head.read_text())
     said["chunk_key_encoding"]["configuration"]["separator"] = "/"
     head.write_text(json.dumps(said))
-    with pytest.raises(InputError, match=r"named like c\.\d\.\d\.\d, its metadata say c/"):
+    with pytest.raises(InputError, match=r"named like c\.\d\.\d\.\d, but its metadata say c/"):
         read(tmp_path / "a.zarr")
 
 
@@ -453,6 +453,30 @@ def test_a_scale_without_a_unit_is_kept_without_one(tmp_path: Path, version: str
     steps[0]["scale"] = [1.0, 1.0, 1.0]
     group.attrs["multiscales"] = [said]
     assert read(tmp_path / "a.zarr").spacing == {}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_colours_and_windows_of_channels_go_along(tmp_path: Path, version: str) -> None:
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="w", zarr_format=2 if version == "0.4" else 3)
+    group.create_array("0", data=np.arange(2 * 20 * 33, dtype=np.uint16).reshape(2, 20, 33), chunks=(1, 20, 33))
+    window = {"min": 0, "max": 65535, "start": 7, "end": 900}
+    channels = [{"label": "BSE", "color": "FF0000", "active": False, "window": window}, {"label": "SE", "color": "x"}]
+    axes = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    ome = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}], "omero": {"channels": channels}}
+    group.attrs.update(ome if version == "0.4" else {"ome": ome | {"version": "0.5"}})
+    image = read(tmp_path / "a.ome.zarr")
+    for name, made in (("b", image), ("c", crop(image, {"C": slice(0, 1)}))):
+        write(tmp_path / f"{name}.ome.zarr", made)
+        found = zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r").attrs["ome"]["omero"]["channels"]
+        assert found[0] == channels[0]
+        assert [c["label"] for c in found] == ["BSE", "SE"][: len(found)]
+    write(tmp_path / "d.ome.zarr", image.with_data(image.numpy().astype(np.float32)))
+    found = zarr.open_group(tmp_path / "d.ome.zarr", mode="r").attrs["ome"]["omero"]["channels"]
+    assert (found[0]["color"], found[0]["window"]["start"] == 7) == ("FF0000", False)
+    shown = "colours and display ranges of channels"
+    for name in ("b.tif", "b.ome.tif", "b.npy"):
+        assert shown in (losses_sentence(tmp_path / name, image) or "")
+    assert losses_sentence(tmp_path / "e.ome.zarr", image) is None
 
 
 def test_plain_arrays_may_name_axes_in_words_and_state_sizes(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
         ("gausian", {}, "Did you mean 'gaussian'"),
         ("tv", {"wieght": 1}, "Valid: noise_std, strength"),
         ("tv", {"stength": 1}, "Did you mean 'strength'"),
-        ("tv", {"strength": 0}, "greater than 0"),
+        ("tv", {"strength": 0}, "must be above 0"),
         ("tv", {"strength": "nan"}, "finite"),
         ("median", {"radius": 1.5}, "integer"),
         ("gaussian", {"dimensions": 4}, "2: every slice"),

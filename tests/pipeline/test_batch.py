@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import ruska
-from ruska.errors import InputError, JobCancelledError, OutputError, SettingsError
+from ruska.errors import InputError, JobBusyError, JobCancelledError, OutputError, SettingsError
 from ruska.image import Image
-from ruska.pipeline import Here, Request, RunOptions
+from ruska.pipeline import Here, Input, Request, RunOptions
 from ruska.pipeline.batch import Batch, Outcome, foresee, plan, run
 from ruska.pipeline.summary import FIELDS, write_summary
 
@@ -69,7 +69,7 @@ def test_names_patterns_and_folders(tree: Path) -> None:
     assert not out.exists()
     with pytest.raises(InputError, match="matches no file"):
         plan(request(), [str(tree / "*.dm3")], out)
-    with pytest.raises(OutputError, match="name of one file"):
+    with pytest.raises(OutputError, match="name of a file"):
         plan(request(), [one, two], tree / "out.tif")
     with pytest.raises(SettingsError, match="sigmaa"):
         plan(request().model_copy(update={"settings": {"sigmaa": 3}}), [one, two], out)
@@ -103,7 +103,7 @@ def test_an_image_in_several_files_is_taken_once(tmp_path: Path) -> None:
     noisy(tmp_path / "single.tif")
     batch = plan(request(), [str(tmp_path / "*.tif")], tmp_path / "out")
     assert sorted(outputs(batch, tmp_path)) == ["single.tif", "z0.ome.tif"]
-    assert "images of several files" in batch.notes[0]
+    assert "image in several files" in batch.notes[0]
 
 
 def test_a_batch_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -161,7 +161,8 @@ def test_a_bad_image_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytes
     assert not out.exists()
     outcomes = list(run(plan(request(roi={"Y": (0, 60)}), files, out)))
     assert states(outcomes) == ["failed", "failed", "failed", "done"]
-    assert "does not fit 0:40" in str(outcomes[0].error)
+    assert "does not fit into 0:40" in str(outcomes[0].error)
+    assert str(outcomes[0].error).endswith("e.g. Y=0:40.")
     assert outcomes[0].error is not None
     assert outcomes[0].error.__traceback__ is None  # nor the image that hangs on it
 
@@ -194,7 +195,7 @@ def test_results_that_lie_among_the_images_are_left_out(tmp_path: Path) -> None:
     noisy(tmp_path / "day2" / "a.tif")
     deep = plan(request(), [str(tmp_path)], tmp_path / "out", folders=True, recursive=True)
     assert len(deep.each) == 2
-    with pytest.raises(InputError, match="no image but what Ruska made"):
+    with pytest.raises(InputError, match="only images that Ruska made"):
         plan(request(), [str(tmp_path / "*.report.png")])
 
 
@@ -234,3 +235,68 @@ def test_the_summary_keeps_other_rows_and_other_files(tmp_path: Path) -> None:
     summary.write_text("my own notes\n")
     assert write_summary(out, second) == out / "summary.2.csv"
     assert summary.read_text() == "my own notes\n"
+
+
+def test_another_batch_at_work_does_not_turn_what_it_did_into_a_failure(tmp_path: Path) -> None:
+    done = list(run(plan(request(), [str(noisy(tmp_path / "a.tif"))], tmp_path / "out")))
+    busy = Outcome(done[0].file, done[0].output, "failed", error=JobBusyError(done[0].output, "is being written"))
+    other = Outcome("b.tif", tmp_path / "out" / "b.tif", "failed", error=JobBusyError("b.tif", "is being written"))
+    write_summary(tmp_path / "out", done)
+    with write_summary(tmp_path / "out", [busy, other]).open(newline="") as stream:
+        assert [row["state"] for row in csv.DictReader(stream)] == ["done", "failed"]
+
+
+def test_patterns_do_not_go_round_in_links(tree: Path) -> None:
+    (tree / "day1" / "loop").symlink_to("..")
+    noisy(tree / ".hidden" / "h.tif")
+    expected = ["day1/a.tif", "day1/b9.tif", "day1/b10.mrc", "day2/a.tif", "day2/deep/c.tif"]
+    for pattern in ("**/*", "**"):
+        assert list(outputs(plan(request(), [str(tree / pattern)], tree / "out"), tree)) == expected
+    assert list(outputs(plan(request(), [str(tree / "**/.hidden/*")], tree / "out"), tree)) == [".hidden/h.tif"]
+
+
+def test_results_in_the_folder_for_results_are_no_images_when_the_command_is_given_again(tmp_path: Path) -> None:
+    noisy(tmp_path / "one" / "a.tif")
+    noisy(tmp_path / "two" / "b.tif")
+    words = [str(tmp_path / "*" / "*.tif")]
+    first = plan(request(), words, tmp_path / "out")
+    assert states(list(run(first))) == ["done", "done"]
+    assert plan(request(), words, tmp_path / "out").each == first.each
+    noisy(tmp_path / "out" / "mine.tif")
+    assert len(plan(request(), words, tmp_path / "out").each) == 3
+
+
+def test_what_is_wrong_with_every_image_is_said_once(tree: Path) -> None:
+    words, gain = [str(tree / "day1" / "*")], str(noisy(tree / "refs" / "gain.tif"))
+    for references, error, says in (
+        ({"gain": gain, "gain_as": "rot45"}, SettingsError, "rot90"),
+        ({"dark_as": "times10"}, SettingsError, "no effect without --dark"),
+        ({"gain": str(tree / "no.tif")}, InputError, "does not exist"),
+        ({"defects": str(tree / "day2" / "notes.txt")}, InputError, "line 1"),
+    ):
+        asked = request().model_copy(update={"inputs": {"image": Input(path="any", **references)}})
+        with pytest.raises(error, match=says):
+            plan(asked, words, tree / "out")
+    with pytest.raises(InputError, match=r"2 folders.*--recursive"):
+        plan(request(), [str(_two_folders(tree))], folders=True)
+    with pytest.raises(InputError, match="nor do the folders in it"):
+        plan(request(), [str(_two_folders(tree))], folders=True, recursive=True)
+
+
+def _two_folders(tree: Path) -> Path:
+    for name in ("x", "y"):
+        (tree / "empty" / name).mkdir(exist_ok=True)
+    return tree / "empty"
+
+
+def test_a_dry_run_tells_that_a_folder_cannot_be_made_and_the_input_is_no_output(tmp_path: Path) -> None:
+    file = noisy(tmp_path / "a.tif")
+    batch = plan(request(), [str(file)], tmp_path / "a.tif.d" / "deep")
+    (tmp_path / "a.tif.d").write_text("in the way")
+    for found in (*foresee(batch), *run(batch)):
+        assert isinstance(found.error, OutputError)
+        assert "cannot be made" in str(found.error)
+    for overwrite in (False, True):
+        onto = next(run(plan(request(overwrite=overwrite), [str(file)], tmp_path)))
+        assert "never overwrites" in str(onto.error)
+        assert "--overwrite" not in str(onto.error)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ruska
-from ruska.errors import GeometryError, InputError
+from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image
 from ruska.image.reference import TURNS
 from ruska.physics import cell_phantom
@@ -71,7 +71,7 @@ def test_of_columns_it_is_said_that_they_lie_across(folder: Path) -> None:
     found = correct_detector(Image(frames, "TYX"), None, "columns.npy")
     assert "as" not in found.provenance["detector"]["gain"]  # which end is up cannot be told
     said = " ".join(found.notes)
-    assert "seems to lie the wrong way round" in said
+    assert "seems to be turned the wrong way" in said
     assert "rot90: " in said
     assert "rot90,flip-y: " in said
     assert "wrong way" not in notes(Image(frames, "TYX"), None, "columns.npy", gain_as="rot90")
@@ -93,17 +93,30 @@ def test_references_that_do_not_go_with_the_frames_are_doubted(folder: Path) -> 
     assert "mean of the gain reference is 9" in said
     inverted = correct_detector(MOVIE, "dark.npy", "flat.npy", gain_as="invert")
     assert np.abs(inverted.numpy().mean(0) / fixed.numpy().mean(0) / 1.01 - 1).max() < 0.02
-    with pytest.raises(GeometryError, match="subtracted already"):
+    with pytest.raises(GeometryError, match="already subtracted"):
         correct_detector(done, "dark.npy")
+
+
+def test_references_that_do_nothing_are_said_or_refused(folder: Path) -> None:
+    np.save("zero.npy", np.zeros(SHAPE, np.float32))
+    np.save("nan.npy", np.full(SHAPE, np.nan, np.float32))
+    Path("outside.txt").write_text("5000 5000 2 2\n")
+    for kind, name in (("gain", "zero.npy"), ("gain", "nan.npy"), ("dark", "nan.npy")):
+        with pytest.raises(InputError, match=f"^{name}: holds no usable value"):
+            correct_detector(MOVIE, **{kind: name})
+    for name in ("outside.txt", "zero.npy"):
+        assert f"({name}) marks no pixel" in notes(MOVIE, defects=name)
+    with pytest.raises(SettingsError, match="no effect without --gain"):
+        correct_detector(MOVIE, "dark.npy", gain_as="rot90")
 
 
 def test_how_many_times_a_dark_reference_is_subtracted_is_asked_for_and_told(folder: Path) -> None:
     total = Image(FRAMES.sum(0, dtype=np.uint32), "YX", name="total")
-    with pytest.raises(GeometryError, match=r"is in the frames (5\.9|6\.0)\d* ± .*--dark-as times6"):
+    with pytest.raises(GeometryError, match=r"show the dark reference .* (5\.9|6\.0)\d* ± .*--dark-as times6"):
         correct_detector(total, "dark.npy")
     fixed = correct_detector(total, "dark.npy", dark_as="times6")
     np.testing.assert_allclose(fixed.numpy(), total.numpy() - 6.0 * DARK, rtol=1e-4, atol=1e-2)
-    assert "is subtracted once, as told" in notes(total, "dark.npy", dark_as="times1")
+    assert "is subtracted once, as you asked" in notes(total, "dark.npy", dark_as="times1")
     with pytest.raises(GeometryError, match="brighter than the frames"):
         correct_detector(MOVIE, "sum.npy")
     assert fixed.provenance["detector"]["dark"]["as"] == "times6"

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 import ruska
 from ruska import io, methods
+from ruska.errors import RuskaError
 from ruska.image import Image
 from ruska.pipeline import Request, run
 from ruska.pipeline.parts import ranges
@@ -198,3 +199,11 @@ def test_richardson_lucy_restores_each_channel_on_its_own_grey_scale():
 
 def test_ranges_are_counted_from_one():
     assert ranges([0, 1, 2, 6, 8, 9]) == "1-3, 7, 9-10"
+
+
+def test_of_an_image_without_valid_pixels_that_is_said_not_its_size() -> None:
+    from ruska.pipeline.inspect import noise_report
+
+    for shape, says in (((40, 40), "valid and finite"), ((8, 40), "8 x 40 pixels, at least 16 x 16")):
+        with pytest.raises(RuskaError, match=says):
+            noise_report(Image(np.full(shape, np.nan, np.float32), "YX"))

@@ -137,7 +137,7 @@ def test_finished_blocks_that_are_lost_before_the_result_is_written_are_no_zeros
         if stage == "writing lost.npy":
             blocks.rename(noisy.with_name("elsewhere"))
 
-    with pytest.raises(InputError, match="was finished and is gone"):
+    with pytest.raises(InputError, match="was finished, but is gone"):
         ruska.denoise(noisy, lost, method="gaussian", report=False, progress=lose)
     assert not lost.exists()
     noisy.with_name("elsewhere").rename(blocks)

@@ -84,7 +84,7 @@ def test_truncated_or_deleted_is_one_line(tmp_path: Path, stage: str) -> None:
             ruska.denoise(path, tmp_path / "out.npy", method="median", progress=progress)
         assert left(tmp_path, "in.tif") == []
         return
-    with pytest.raises(InputError, match="cannot be read any more"):
+    with pytest.raises(InputError, match="can no longer be read"):
         ruska.denoise(path, tmp_path / "out.npy", method="median", progress=during("measuring", path.unlink))
     assert "out.npy" not in left(tmp_path)
 

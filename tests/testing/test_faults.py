@@ -65,7 +65,7 @@ def test_what_is_right_passes():
     ({"change": "not local"}, "halo is too small"),
     ({"halo": (0, 0)}, "halo is too small"),
     ({"change": "another name"}, "returned more, declared mean"),
-    ({"change": "none"}, "declared mean, and did not return it"),
+    ({"change": "none"}, "declared mean, but did not return it"),
     ({"change": "threads"}, "has other values on threads"),
     ({"outputs": (Output(channels=2),)}, r"has shape \(1, 1, .*expected \(1, 2"),
     ({"outputs": (Output(), Output())}, "two have the same name"),
@@ -117,8 +117,8 @@ class Strange(BaseModel):
 
 
 @pytest.mark.parametrize(("record", "says"), [
-    (Silent, "'size' has no description"), (Missing, "basic names 'sizes'"), (Strange, "is no ruska.methods.Settings"),
-    (Loose, "an unknown setting was taken"),
+    (Silent, "'size' has no description"), (Missing, "basic names 'sizes'"), (Strange, "is not a ruska.methods."),
+    (Loose, "an unknown setting was accepted"),
 ])  # fmt: skip
 def test_what_is_wrong_with_an_entry_is_said(record, says):
     check_about(About("mean", "denoise", "A mean.", Told, lambda own: None), prepare=False)

@@ -94,7 +94,7 @@ def test_without_ruskas_command_errors_and_interrupts_are_one_line(tmp_path, mon
     monkeypatch.setattr(prior, "train_prior", interrupted)
     with pytest.raises(SystemExit, match="130"):
         main()
-    assert capsys.readouterr().err == "Stopped. The same command goes on from here.\n"
+    assert capsys.readouterr().err == "Stopped. The same command resumes from here.\n"
 
 
 def test_a_long_curve_is_thinned():
@@ -285,7 +285,7 @@ def test_the_card_says_path_and_prediction_and_the_prior_is_used_as_any(corpus, 
     result = ruska.denoise(image, method="prior", settings={"model": str(tmp_path / "m")})
     assert np.isfinite(result.image.numpy()).all()
     start = {**TINY, "steps": 2, "start": str(tmp_path / "m")}
-    with pytest.raises(InputError, match="prediction is velocity, but this training has x0"):
+    with pytest.raises(InputError, match="prediction is velocity, but that of this training is x0"):
         ruska.train([corpus], tmp_path / "n", method="prior", settings=start)
     usual = settings_of("cpu", TINY)
     assert set(usual.network()) == {"widths", "blocks"}  # as cards from before

@@ -56,7 +56,7 @@ def test_a_fetched_model_is_listed_and_used_by_name(command, mirror, tmp_path):
     assert "their-prior: " in listed
     assert str(EMBEDDED) in listed
     assert json.loads(command("models", "info", "their-prior", "--json").out)["sha256"] == found["sha256"]
-    assert "complete" in command("models", "verify", "their-prior", found["sha256"][:10]).out
+    assert "intact" in command("models", "verify", "their-prior", found["sha256"][:10]).out
     quick = ["--no-report", "--json"]
     record = json.loads(command("denoise", "noisy.tif", "-o", "a.tif", "--model", "their-prior", *quick).out)
     assert record["weights"] == found["sha256"]

@@ -197,7 +197,9 @@ def test_the_next_mirror_is_asked_when_one_has_it_not(mirror, serve, tmp_path):
 
 def test_every_mirror_is_named_when_none_has_it(mirror, serve, tmp_path):
     address, _ = serve(mirror[0])
-    with pytest.raises(InputError, match=r"other: is not here.*has no such model, only mine.*none: is not a folder"):
+    with pytest.raises(
+        InputError, match=r"other: is not installed.*has no such model, only mine.*none: is not a folder"
+    ):
         fetch("other", [address, str(tmp_path / "none")])
     with pytest.raises(InputError, match="says 404"):
         fetch("0" * 64, [address])

@@ -15,7 +15,7 @@ def exposure(found: Mapping[str, Any]) -> str:
 
 
 def tilts(found: Mapping[str, Any]) -> str:
-    """The range of the tilt angles, and where they are from."""
+    """The range of the tilt angles, and their source."""
     angles = [angle for angle in found["angles"] if angle is not None]
     many = len(found["angles"])
     missing = f", unknown in {many - len(angles)}" if len(angles) < many else ""
@@ -25,8 +25,9 @@ def tilts(found: Mapping[str, Any]) -> str:
 
 
 def sizes(spacing: Mapping[str, Mapping[str, Any]]) -> str:
-    """Voxel size by axis; what a file gives without a unit comes last, and is said to be so."""
+    """Voxel size by axis; sizes that the file gives without a unit come last and are marked."""
     known = ", ".join(f"{a} {q['value']:.6g} {q['unit']}" for a, q in spacing.items() if q["unit"])
     bare = ", ".join(f"{a} {q['value']:.6g}" for a, q in spacing.items() if not q["unit"])
-    said = f"{bare} (no unit given; --voxel-size gives one)" if bare else ""
+    lengths = any(a in "ZYX" and not q["unit"] for a, q in spacing.items())
+    said = f"{bare} (no unit given{'; --voxel-size gives one' if lengths else ''})" if bare else ""
     return "; ".join(part for part in (known, said) if part)

@@ -1,8 +1,9 @@
-"""Several files with one command: the bar while they are restored, and the table at the end."""
+"""Several files with one command: the progress bar, and the table at the end."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,21 +20,23 @@ if TYPE_CHECKING:
     from ruska.pipeline.batch import Batch, Outcome
 
 _NARROW = 80  # columns of a terminal below which a table would be folded beyond reading
+_MOST_REMARKS, _MOST_NAMED = 8, 3
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _FAULT = "this is a fault in Ruska. Please report the lines marked | above with `ruska doctor --json`."
 
 
 def is_batch(given: Mapping[str, Any]) -> bool:
-    """Whether each image goes by itself, into a folder: of several files, a pattern, or into a folder that is named."""
+    """Whether images are restored one by one into a folder: several files, a pattern or an output folder was given."""
     from ruska.pipeline.gathering import is_pattern
 
     files, output = given["file"], given["output"]
     if given["recursive"] and not given["batch"]:
-        raise SettingsError("--recursive", "is for the images of a folder, each by itself", "Add --batch.")
+        raise SettingsError("--recursive", "applies only with --batch", "Add --batch.")
     return given["batch"] or len(files) > 1 or is_pattern(files[0]) or (output is not None and _is_folder(output))
 
 
 def _is_folder(output: str) -> bool:
-    """Whether it can only be meant as a folder for results."""
+    """Whether it can only mean a folder for results."""
     from ruska.pipeline.gathering import is_plain_folder
 
     return output.endswith((os.sep, "/")) or is_plain_folder(Path(output))
@@ -65,7 +68,7 @@ def run_batch(request: Request, given: Mapping[str, Any]) -> None:
 
 
 def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
-    """One after the other, under one bar; where nobody sees a bar, a line for each tells how far it is."""
+    """One by one under one progress bar; without a terminal, a line for each."""
     from ruska import pipeline
     from ruska.cli import show
     from ruska.pipeline.batch import foresee, run
@@ -74,7 +77,7 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
         context = pipeline.Here(event=_told(show.told(progress), quiet=quiet), own_process=True)
         for number, outcome in enumerate((foresee if dry_run else run)(batch, context), 1):
             if progress is None and not quiet:
-                say(f"{number} of {len(batch.each)}  {_line(outcome)}")
+                say(f"{number} of {len(batch.each)}  {_line(outcome, dry_run=dry_run)}")
                 sys.stdout.flush()
             if outcome.error is not None and not isinstance(outcome.error, RuskaError):
                 show_fault(outcome.error)
@@ -83,7 +86,7 @@ def _outcomes(batch: Batch, *, quiet: bool, dry_run: bool) -> Iterator[Outcome]:
 
 
 def _told(event: Callable[..., None], *, quiet: bool) -> Callable[..., None]:
-    """``event``; without notes where nothing but JSON is to be seen."""
+    """Print ``event``; with JSON output, without notes."""
     return lambda stage, done, total, note="": event(stage, done, total, "" if quiet else note)
 
 
@@ -107,26 +110,52 @@ def _summary(batch: Batch, outcomes: Sequence[Outcome]) -> Path | None:
 
 
 def _tell(batch: Batch, outcomes: Sequence[Outcome], summary: Path | None, *, dry_run: bool) -> None:
-    """The table, what it comes to, and what failed."""
-    from ruska.cli import show
-
+    """Print the table, the totals, and the failures."""
     if sys.stdout.isatty():
         _draw(outcomes, batch.folder, dry_run=dry_run)
     say(_counts(batch, outcomes, dry_run=dry_run))
     if summary is not None:
         say(f"These numbers are in {summary}.")
-    for line in _losses(outcomes):
+    for line in (*_losses(outcomes), *_remarks(outcomes)):
         say(line)
-    for line in show.doubtful({outcome.file: outcome.record for outcome in outcomes if outcome.error is None}):
+    for line in _doubts(outcomes):
         say(line)
     sys.stdout.flush()
+    for line in _reasons(outcomes):
+        complain(line)
+
+
+def _doubts(outcomes: Sequence[Outcome]) -> list[str]:
+    """Results that are probably spoiled, or no better than their input: a line for all of which the same is true."""
+    from ruska.cli import show
+
+    found: dict[str, list[str]] = {}
+    for file, headline in show.doubtful({one.file: one.record for one in outcomes if one.error is None}):
+        found.setdefault(headline, []).append(file)
+    return [f"{_some(files)}: {headline}" for headline, files in found.items()]
+
+
+def _some(files: Sequence[str]) -> str:
+    more = len(files) - _MOST_NAMED
+    return ", ".join(files) if more <= 1 else f"{', '.join(files[:_MOST_NAMED])} and {more} more"
+
+
+def _remarks(outcomes: Sequence[Outcome]) -> list[str]:
+    """What runs warned of, in a line for all of which the same is true but for its numbers, with those of the first."""
+    found: dict[str, tuple[str, list[str]]] = {}
     for outcome in outcomes:
-        if outcome.error is not None:
-            complain(_reason(outcome))
+        record = outcome.record if outcome.state in ("done", "foreseen") else {}
+        for sentence in record.get("warnings" if outcome.state == "done" else "notes") or ():
+            _, files = found.setdefault(_NUMBER.sub("#", sentence), (sentence, []))
+            files.append(outcome.file)
+    lines = [f"{files[0]}{f' and {len(files) - 1} more' * (len(files) > 1)}: {sentence}"
+             for sentence, files in found.values()]  # fmt: skip
+    left = len(lines) - _MOST_REMARKS
+    return [*lines[:_MOST_REMARKS], f"{left} more remarks are in the records."] if left > 0 else lines
 
 
 def _losses(outcomes: Sequence[Outcome]) -> list[str]:
-    """What the results of a dry run could not hold, in a line for all of which the same is true."""
+    """What the results of a dry run could not hold; files that lose the same share a line."""
     found: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.state == "foreseen" and (sentence := outcome.record.get("losses")):
@@ -135,17 +164,30 @@ def _losses(outcomes: Sequence[Outcome]) -> list[str]:
             for sentence, files in found.items()]  # fmt: skip
 
 
+def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    """Why images failed: a line for all for which the same is true, which begins with their names."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            words = _reason(outcome)
+            known = words.startswith(f"{outcome.file}: ")
+            found.setdefault(words[len(outcome.file) :] if known else words, []).append(outcome.file if known else "")
+    return [f"{_some(files) if files[0] else ''}{words}" for words, files in found.items()]
+
+
 def _reason(outcome: Outcome) -> str:
-    """Why it failed, which begins with the name of the image."""
+    """Why it failed, beginning with the name of the image."""
+    from ruska.plain_text import one_line
+
     words = str(outcome.error) if isinstance(outcome.error, RuskaError) else _FAULT
     if outcome.file in words:
         return words
-    name = Path(outcome.file).name
+    name = one_line(Path(outcome.file).name)
     return outcome.file + (words.removeprefix(name) if words.startswith(f"{name}:") else f": {words}")
 
 
 def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
-    """``27 of 40 images restored into out; 12 of 40 done before, skipped; 1 of 40 failed.``"""
+    """``27 of 40 images restored into out; 12 of 40 already done, skipped; 1 of 40 failed.``"""
     from ruska.cli.show import duration
     from ruska.pipeline import format_bytes
 
@@ -155,10 +197,10 @@ def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
     parts = [f"{number['foreseen' if dry_run else 'done']} of {total} images {'would be ' * dry_run}restored{into}"]
     parts += [
         f"{number[state]} of {total} {words}"
-        for state, words in (("skipped", "done before, skipped"), ("failed", "would fail" if dry_run else "failed"))
+        for state, words in (("skipped", "already done, skipped"), ("failed", "would fail" if dry_run else "failed"))
         if number[state]
     ]
-    parts += [f"{total - len(outcomes)} of {total} left"] if len(outcomes) < total else []
+    parts += [f"{total - len(outcomes)} of {total} not begun"] if len(outcomes) < total else []
     jobs = [o.record["job"] for o in outcomes if o.state == "foreseen" and o.record["job"]]
     takes = (
         f" It would take {duration(sum(job['seconds'] for job in jobs))} on this machine, and up to "
@@ -168,7 +210,7 @@ def _counts(batch: Batch, outcomes: Sequence[Outcome], *, dry_run: bool) -> str:
 
 
 def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) -> None:
-    """A table, or where the terminal is narrow a line for each."""
+    """Draw a table, or in a narrow terminal a line for each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -176,7 +218,7 @@ def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) ->
 
     if shutil.get_terminal_size().columns < _NARROW:
         for outcome in outcomes:
-            say(_line(outcome))
+            say(_line(outcome, dry_run=dry_run))
         return
     grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     told = ("size", "method", "time", "memory") if dry_run else ("method", "noise", "verdict", "time")
@@ -194,7 +236,7 @@ def _draw(outcomes: Sequence[Outcome], folder: Path | None, *, dry_run: bool) ->
 
 
 def _common_folder(files: Sequence[str]) -> Path | None:
-    """Where all files lie, at least; None where some lie elsewhere."""
+    """A folder that holds all files; None if there is none."""
     try:
         return Path(os.path.commonpath([os.path.dirname(file) for file in files]))
     except ValueError:
@@ -207,9 +249,11 @@ def _below(folder: Path | None, file: str) -> str:
     return str(path.relative_to(folder)) if folder is not None and folder in path.parents else file
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: Outcome, *, dry_run: bool = False) -> str:
     """An outcome without a table."""
     cells = _cells(outcome)
+    if outcome.error is not None and dry_run:
+        cells["verdict"] = "would fail"
     said = {name: cells[name] for name in ("size", "method", "noise", "verdict", "time", "memory") if cells.get(name)}
     if "noise" in said:
         said["noise"] = f"noise {said['noise']}"
@@ -217,7 +261,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def _cells(outcome: Outcome) -> dict[str, str]:
-    """By column, what is known of an outcome."""
+    """An outcome by column, as far as known."""
     from ruska.cli.show import MARK
     from ruska.pipeline import format_bytes
     from ruska.pipeline.summary import row_of

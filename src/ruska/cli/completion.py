@@ -1,4 +1,4 @@
-"""What the shell's Tab key offers besides commands and options: names of methods, models and settings."""
+"""Tab completion of the names of methods, models and settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model_names(incomplete: str) -> list[str]:
 
 
 def setting_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Settings of the method that was named before, or of the task's own, with the sign that follows them."""
+    """Settings of the method that was named, or of the task's default, each with ``=``."""
     from ruska.pipeline import methods
 
     name = ctx.params.get("method") or ctx.info_name or ""

@@ -16,7 +16,7 @@ corpus_app = typer.Typer(name="corpus", help="Pack micrographs for training a pr
 def build_corpus(
     data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Images, stores, or folders of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the packed corpus.")],
-    planes: Annotated[int, typer.Option(min=1, help="Use at most this many planes of each stack.")] = 64,
+    planes: Annotated[int, typer.Option(min=1, help="Use at most this many planes from each stack.")] = 64,
     credit: Annotated[list[str] | None, typer.Option(help="Source and licence of the data, for the card.")] = None,
     pixel_size: Annotated[
         list[str] | None,
@@ -24,7 +24,7 @@ def build_corpus(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Pack micrographs that are clean enough, at every scale where they are; masks are left out."""
+    """Pack micrographs at every scale at which they are clean enough; masks are left out."""
     from dataclasses import asdict
 
     from ruska import corpus

@@ -161,16 +161,18 @@ def evaluate(
     ] = None,
     register: Annotated[bool, typer.Option("--register", help="Align the truth first.")] = False,
     transform: Annotated[str | None, typer.Option(help="With --register: shift, rigid, affine or drift.")] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="RESULT is a stack of repeated frames: SNR, FRC.")] = False,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="RESULT is a stack of repeated frames: measure its SNR and FRC.")
+    ] = False,
     apart: Annotated[
         int | None,
-        typer.Option(help="With --frames: distance of compared frames. Default: from the record of the file, or 1."),
+        typer.Option(help="With --frames: how many frames apart to compare. Default: from the file's record, or 1."),
     ] = None,
     axes: Axes = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Score a result against a clean image, its noisy input or other frames of the same place, or on its own."""
+    """Score a result against a clean image, its noisy input or repeated frames of the same place."""
     from ruska import pipeline
     from ruska.cli import scores, show
 
@@ -270,16 +272,21 @@ def register(
     moving: Annotated[str, typer.Argument(metavar="MOVING", help="Image to align to FIXED, or a stack to align.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write; the suffix chooses the format.")],
     fixed: Annotated[
-        str | None, typer.Argument(metavar="[FIXED]", help="Reference, never interpolated: take the noisier one.")
+        str | None,
+        typer.Argument(
+            metavar="[FIXED]", help="Image to align to; it is never interpolated, so choose the noisier one."
+        ),
     ] = None,
     transform: Annotated[str, typer.Option(help="shift, rigid, affine or drift (a shift varying along Y).")] = "shift",
     reach: Annotated[
         float | None, typer.Option(help="Largest shift in pixels. Default: a quarter of the shorter edge.")
     ] = None,
-    neighbours: Annotated[int, typer.Option(help="Stack: compare slices up to this many apart.")] = 3,
-    trend: Annotated[str, typer.Option(help="Stack: correct a steady drift, or keep it.")] = "correct",
-    crop: Annotated[bool, typer.Option("--crop", help="Stack: keep only the area that all slices show.")] = False,
-    whole_pixels: Annotated[bool, typer.Option("--whole-pixels", help="Stack: do not interpolate.")] = False,
+    neighbours: Annotated[int, typer.Option(help="For a stack: compare slices up to this many apart.")] = 3,
+    trend: Annotated[str, typer.Option(help="For a stack: correct a steady drift, or keep it.")] = "correct",
+    crop: Annotated[bool, typer.Option("--crop", help="For a stack: keep only the area that all slices show.")] = False,
+    whole_pixels: Annotated[
+        bool, typer.Option("--whole-pixels", help="For a stack: shift by whole pixels, without interpolating.")
+    ] = False,
     axes: Axes = None,
     voxel_size: VoxelSize = None,
     dtype: Annotated[str, typer.Option(help="same as MOVING, or float32.")] = "same",
@@ -308,7 +315,7 @@ def register(
 def demo(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Where the demo's files go.")] = Path("ruska-demo"),
 ) -> None:
-    """Simulate a micrograph, inspect, denoise and score it, and print where the picture is."""
+    """Simulate a micrograph, denoise it, score the result, and draw a picture."""
     from ruska.cli.demo import run_demo
 
     run_demo(folder)

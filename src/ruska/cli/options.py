@@ -32,23 +32,25 @@ Model = Annotated[
 Dark = Annotated[str | None, typer.Option(help="Dark reference of the detector: subtracted from every frame.")]
 DarkAs = Annotated[
     str | None,
-    typer.Option(metavar="STEPS", help="What is done to it first, e.g. times10 for sums of 10 frames; see --gain-as."),
+    typer.Option(metavar="STEPS", help="How to prepare it, e.g. times10 for sums of 10 frames; see --gain-as."),
 ]
 Gain = Annotated[str | None, typer.Option(help="Gain reference of the detector: every frame is multiplied by it.")]
 GainAs = Annotated[
     str | None,
     typer.Option(
         metavar="STEPS",
-        help="What is done to it first: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (a "
-        "flat field), keep; several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned as the "
-        "frames tell, if they do.",
+        help="How to prepare it: rot90, rot180, rot270 (clockwise), flip-y, flip-x, bin2, expand2, invert (for a flat "
+        "field), keep; join several with commas; or MotionCor's RotGain,FlipGain such as 1,2. Default: turned to match "
+        "the frames, where they show its pattern.",
     ),
 ]
 Defects = Annotated[
     str | None,
-    typer.Option(help="Defects of the detector, mended: an image that is 1 there, or SerialEM's or MotionCor's list."),
+    typer.Option(
+        help="Bad pixels of the detector, to be mended: an image that is 1 there, or a list by SerialEM or MotionCor."
+    ),
 ]
-DefectsAs = Annotated[str | None, typer.Option(metavar="STEPS", help="What is done to them first; see --gain-as.")]
+DefectsAs = Annotated[str | None, typer.Option(metavar="STEPS", help="How to prepare them; see --gain-as.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 Files = Annotated[
     list[str],
@@ -62,12 +64,15 @@ Output = Annotated[
     str | None,
     typer.Option(
         "--output", "-o", metavar="PATH",
-        help="Where to write; the suffix chooses the format. Of several files: a folder. Default: beside FILE.",
+        help="Where to write; the suffix chooses the format. For several files: a folder. Default: beside FILE.",
     ),
 ]  # fmt: skip
 Batch = Annotated[
-    bool, typer.Option("--batch", help="A folder is not a stack of slices: restore each image in it. -o is a folder.")
+    bool,
+    typer.Option(
+        "--batch", help="Restore each image of a folder by itself, not as slices of one stack. -o is a folder."
+    ),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", help="With --batch: the images of the folders inside, too; -o has the same tree.")
+    bool, typer.Option("--recursive", help="With --batch: include subfolders; the results have the same tree.")
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def evaluation(found: Evaluation) -> None:
-    """Scores as a table: the median over planes, from where to where where there are several, and what each means."""
+    """Scores as a table: the median over planes, the range if there are several, and the meaning of each."""
     from ruska.pipeline.evaluating import meanings_of
 
     facts, known = found.scores.as_dict(), meanings_of(found)
@@ -51,9 +51,9 @@ def _explained(numbers: Mapping[str, Any], known: Mapping[str, Any]) -> list[tup
 
 
 def _frames(found: Evaluation, facts: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Of repeated frames, the numbers of each channel."""
+    """For repeated frames, the numbers of each channel."""
     rows: dict[str, Any] = {
-        "frames": f"{facts['frames']} along {facts['axis']}; those {facts['apart']} apart were compared"
+        "frames": f"{facts['frames']} along {facts['axis']}; frames {facts['apart']} apart were compared"
         + (f", aligned ({facts['registered']})" if facts["registered"] else "")
     }
     several = len(facts["channels"]) > 1
@@ -71,7 +71,7 @@ def _frames(found: Evaluation, facts: Mapping[str, Any], known: Mapping[str, Any
 
 
 def _registered(placed: Mapping[str, Any]) -> str:
-    """Where the truth lay, in words."""
+    """How the truth was aligned, in words."""
     (top, bottom), (left, right) = placed["rows"], placed["columns"]
     average = " on average" if placed["model"] != "shift" else ""
     return (

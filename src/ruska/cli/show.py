@@ -185,8 +185,8 @@ def _slices(channel: Mapping[str, Any], several: bool) -> str:
     looked = f"{found['looked_at']} of {found['of']}" if found["looked_at"] < found["of"] else f"{found['of']}"
     if not found["differ"]:
         return f"{name}alike in {looked} slices"
-    return (f"{name}{found['lowest']:.3g} to {found['highest']:.3g} grey levels in {looked} slices, the most in slice "
-            f"{found['noisiest'] + 1}; slices that differ are treated by their own noise")  # fmt: skip
+    return (f"{name}{found['lowest']:.3g} to {found['highest']:.3g} grey levels in {looked} slices, most in slice "
+            f"{found['noisiest'] + 1}; slices that differ are restored with their own noise level")  # fmt: skip
 
 
 def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _detector_rows(found: Mapping[str, Any]) -> dict[str, Any]:
 def _interference(waves: Sequence[Mapping[str, Any]]) -> str:
     """Of the waves of a plane, the strongest first, and the way out."""
     each = [f"{w['amplitude']:.3g} grey levels with a period of {1 / w['frequency_y']:.3g} rows" for w in waves]
-    return f"{' and '.join(each)}, as mains hum makes; `ruska denoise --remove-interference` removes it"
+    return f"{' and '.join(each)}, typical of mains hum; `ruska denoise --remove-interference` removes it"
 
 
 def dry_run(found: Mapping[str, Any], output: Path) -> None:
@@ -231,7 +231,7 @@ def dry_run(found: Mapping[str, Any], output: Path) -> None:
         "noise": found["method_notes"],
         "blocks": f"{job['blocks']} of {block}, {job['workers']} at a time",
         "memory": f"up to {format_bytes(job['memory_bytes'])}",
-        "time": f"about {duration(job['seconds'])} on this machine",
+        "time": f"{duration(job['seconds'])} on this machine",
         "lost": found.get("losses"),
         "notes": found["notes"],
     })  # fmt: skip
@@ -246,7 +246,7 @@ def result(record: Mapping[str, Any], output: Path) -> None:
         "noise": record["noise"],
         "samples": _samples(record.get("samples")),
         "time": duration(record["times"]["run"] + (record.get("samples") or {}).get("seconds", 0)),
-        "resumed": f"{blocks['resumed']} blocks were done by an earlier run" if blocks["resumed"] else None,
+        "resumed": f"{blocks['resumed']} blocks were already done by an earlier run" if blocks["resumed"] else None,
         "not kept": record["output"].get("not_kept"),
         "notes": record["warnings"],
         "report": record["report"],
@@ -268,13 +268,13 @@ def _heading(sentence: str) -> tuple[str, str]:
     return (opening.lower(), rest) if colon and len(opening) <= _LONGEST_HEADING else ("remark", sentence)
 
 
-def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """For many runs, by file: a line for each result that is probably spoiled, or no better than its input."""
+def doubtful(records: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Of many runs, by file: each result that is probably spoiled, or no better than its input, and why."""
     lines = []
     for name, record in records.items():
         verdict = record.get("verdict")
         if verdict and (verdict["level"] == "warning" or verdict["better_than_input"] is False):
-            lines.append(f"{name}: {verdict['headline']}")
+            lines.append((name, verdict["headline"]))
     return lines
 
 

@@ -1,7 +1,7 @@
-"""The commands of the restorations, made from what their methods say of themselves: one for each task.
+"""The restoration commands, one for each task, made from the descriptions of the methods.
 
-Options come from the JSON Schema of the settings and of `RunOptions`, so a method or a setting that is added, here or
-by another package, is there without a line in this room. A command is made when it is called, not when it is listed.
+Options come from the JSON Schema of the settings and of `RunOptions`, so a new method or setting, here or in another
+package, needs no change in this room. A command is made when it is called, not when it is listed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ruska.cli.arguments import parse_roi, settings_of
 from ruska.cli.completion import one_of
 
 TASKS = {
-    "denoise": "Remove noise from an image, stack or volume of any size; interrupted, the same command resumes.",
-    "deblur": "Undo a blur in every slice, with the prior: a known one, or one that has to be found.",
-    "superres": "Finer pixels along Y and X in every slice, with the prior.",
-    "isotropic": "As many slices as make the voxels of a volume isotropic, with the prior.",
+    "denoise": "Remove noise from an image, stack or volume of any size. The same command resumes a run.",
+    "deblur": "Undo a blur in every slice, known or unknown, with the prior.",
+    "superres": "Make the pixels of every slice finer along Y and X, with the prior.",
+    "isotropic": "Make the voxels of a volume isotropic by adding slices, with the prior.",
 }
 """What the built-in tasks are for, in the order of the help; others follow."""
 _HIDDEN = ("whole_names",)  # run options that no command has
@@ -31,7 +31,7 @@ Option = tuple[str, Any, Any]  # name, annotation, default
 
 
 class Commands(TyperGroup):
-    """The program's commands: those that are written down, and one for each task of a method."""
+    """The program's commands: the fixed ones, and one for each task."""
 
     _listing = False
 
@@ -58,7 +58,7 @@ class Commands(TyperGroup):
 
 
 def summaries() -> dict[str, str]:
-    """Every task, built in and added, with what it is for. Methods are looked at only where some were added."""
+    """Every task, built-in or added, with its purpose. Methods are searched only if some were added."""
     from importlib.metadata import entry_points
     from sys import modules
 
@@ -102,7 +102,7 @@ def command_of(task: str, summary: str) -> Any:
 
 
 def _with_options(call: Callable[..., None], options: list[Option]) -> Callable[..., None]:
-    """``call`` as if it had been written with these parameters."""
+    """``call`` with the signature of these parameters."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(n, keyword, default=default, annotation=kind) for n, kind, default in options]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def _with_options(call: Callable[..., None], options: list[Option]) -> Callable[
 
 
 def _fixed_options(usual: str, *, alone: bool) -> list[Option]:
-    """alone : the only method of its task has the task's name, so there is nothing to choose."""
+    """alone : the task has one method, of the same name, so there is nothing to choose."""
     from ruska.cli import options as known
 
     chosen = [] if alone else [("method", known.Method, usual)]
@@ -160,7 +160,7 @@ def _run_options(properties: Mapping[str, Any], flags: Mapping[str, str]) -> lis
 
 
 def _valued(name: str, about: Mapping[str, Any]) -> Any:
-    """An option with a value; where it is one of a few words, the shell completes them."""
+    """An option with a value; the shell completes it if it is one of a few words."""
     kind = _kind(about)
     return typer.Option(_dashed(name), metavar=kind, help=_help(about), autocompletion=one_of(kind))
 
@@ -178,7 +178,7 @@ def _dashed(name: str) -> str:
 
 
 def _kind(about: Mapping[str, Any]) -> str:
-    """What is shown for a value: its kind, or the words it may be."""
+    """How the help shows a value: its kind, or the words allowed."""
     for part in (about, *about.get("anyOf", ())):
         if "enum" in part:
             return "|".join(map(str, part["enum"]))
@@ -206,7 +206,7 @@ def run_command(task: str, given: Mapping[str, Any], settings: set[str], roles: 
 
 
 def request_of(task: str, given: Mapping[str, Any], settings: set[str], roles: Sequence[str]) -> Any:
-    """What was typed, as a request without its output."""
+    """The command line as a request, without its output."""
     from ruska.pipeline import Input, Request, RunOptions
     from ruska.pipeline.request import FLAGS, checked
 

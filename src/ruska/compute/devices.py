@@ -1,4 +1,4 @@
-"""The device that a network is put on."""
+"""Choosing the device for a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LITTLE = 64 << 20  # bytes that a GPU must have left: the weights and the image
 
 
 def device_of_choice() -> torch.device:
-    """CUDA where there is a GPU, else Apple's Metal, else the processor; the processor, too, where the GPU is full."""
+    """CUDA if there is a GPU, else Apple's Metal, else the processor; also the processor if the GPU is full."""
     import torch
 
     if torch.cuda.is_available():
@@ -32,9 +32,9 @@ def local_gpu() -> torch.device:
 
 
 def if_usable(device: torch.device) -> torch.device:
-    """``device``, or the processor where not even a little fits on it, or its driver is too old.
+    """``device``, or the processor if the device is full or its driver too old.
 
-    One of several processes keeps its GPU, whose error it then raises: the others would wait for it.
+    With several processes, it keeps its GPU and raises the error: the others would wait for it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Mixed precision where a device gains by it."""
+"""Mixed precision on devices that benefit from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def autocast(device: torch.device | str, precision: str) -> torch.autocast:
 
 
 def multiplies_bf16(kind: str) -> bool:
-    """Whether a kind of device has convolutions in bf16 that are not slower than in fp32.
+    """Whether bf16 convolutions on a device are not slower than fp32.
 
     Processors without AVX-512 have none: there, PyTorch falls back on plain loops, and a training took five times as
     long as in fp32. Neither have PyTorch's builds without oneDNN.

@@ -121,7 +121,7 @@ def _claimed(folder: Path) -> Iterator[Path]:
                 empty_work(work)
     except OSError as error:
         raise OutputError(folder, f"cannot be written ({error.strerror or error})",
-                          "Check free space and permissions, then run the same again.") from error  # fmt: skip
+                          "Check free space and permissions, then run the same command again.") from error  # fmt: skip
 
 
 def _is_ours(name: str) -> bool:

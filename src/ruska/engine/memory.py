@@ -115,7 +115,7 @@ class Budget:
     read : opens a file named in a method's settings, e.g. a point spread function.
     rehearsal : nothing will be restored; a method only needs to predict quickly what it would take.
     peak_before : most bytes the process held before the job; a higher peak since then is due to its preparation.
-    voxel_size_nm : of the image, by axis, where known.
+    voxel_edges : lengths of a voxel of the image by axis, where known: in nm, or all in a unit that is not known.
     known_room : see `room`; kept with a job, so that it resumes in the same parts.
     """
 
@@ -127,7 +127,7 @@ class Budget:
     rehearsal: bool = False
     peak_before: int = field(default_factory=peak_memory)
     known_room: int | None = None
-    voxel_size_nm: Mapping[str, float] = field(default_factory=dict)
+    voxel_edges: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def room(self) -> int:

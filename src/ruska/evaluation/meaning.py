@@ -18,60 +18,60 @@ _GREY = "grey levels"
 MEANING = {
     "noise_after": Meaning(
         "noise after", _GREY,
-        "estimated noise of the result; less is better, unless detail went with it",
+        "estimated noise left in the result; lower is better, unless detail was lost too",
     ),
     "noise_before": Meaning(
         "noise before", _GREY,
-        "estimated noise of the image that was restored",
+        "estimated noise in the input",
     ),
     "data_range": Meaning(
         "range", _GREY,
-        "of the truth, darkest to brightest: what PSNR and SSIM are measured against",
+        "darkest to brightest grey level of the truth; PSNR and SSIM are relative to it",
     ),
     "psnr_db": Meaning(
         "PSNR", "dB",
-        "squared error against that range; higher is better, +3 dB is half of it; 20 to 40 is usual",
+        "squared error relative to that range; higher is better, +3 dB halves the error; usually 20 to 40",
     ),
     "ssim": Meaning(
         "SSIM", "",
-        "likeness of local structure, contrast and brightness; 1 is equal, 0 is unlike",
+        "similarity of local structure, contrast and brightness; 1 is identical, 0 unrelated",
     ),
     "psnr_db_fitted": Meaning(
         "PSNR, fitted", "dB",
-        "the same with the best gain and offset; far higher: the grey scale is what differs",
+        "PSNR after the best gain and offset; if far higher, mainly the grey scale differs",
     ),
     "ssim_fitted": Meaning(
         "SSIM, fitted", "",
-        "the same with the best gain and offset",
+        "SSIM after the best gain and offset",
     ),
     "gmsd": Meaning(
         "GMSD", "",
-        "how visibly edges differ, fitted; 0 is equal, less is better; seldom above 0.3",
+        "how visibly edges differ, after that fit; lower is better, 0 is identical; rarely above 0.3",
     ),
     "resolution_px": Meaning(
         "resolution", "pixels",
-        "finest period in which result and truth agree (Fourier ring correlation 1/2); less is finer, 2 is the "
+        "finest period at which result and truth agree (Fourier ring correlation 1/2); lower is finer, 2 is the "
         "limit",
     ),
     "correlation": Meaning(
         "correlation", "",
-        "of the grey levels; 1 is alike but for the scale, 0 unlike, negative inverted",
+        "between the grey levels; 1: equal up to gain and offset, 0: unrelated, negative: inverted",
     ),
     "gain": Meaning(
         "gain", "",
-        "truth = gain x result + offset fits best; 1: the contrast was kept, negative: inverted",
+        "best fit of truth = gain x result + offset; 1: contrast kept, negative: inverted",
     ),
     "offset": Meaning(
         "offset", _GREY,
-        "of that fit; 0: the brightness was kept",
+        "offset of that fit; 0: brightness kept",
     ),
     "residual_std": Meaning(
         "removed", _GREY,
-        "standard deviation of what was removed; that of the noise where only noise went",
+        "standard deviation of what was removed; equals that of the noise if only noise was removed",
     ),
     "lag1_y": Meaning(
         "lag 1 along Y", "",
-        "correlation of neighbours in what was removed; as in the noise, 0 where that is white",
+        "correlation of neighbouring pixels in what was removed; should match the noise, 0 if it is white",
     ),
     "lag1_x": Meaning(
         "lag 1 along X", "",
@@ -79,37 +79,37 @@ MEANING = {
     ),
     "structure_correlation": Meaning(
         "structure removed", "",
-        "what was removed against fine structure; 0 is best, negative: edges were blurred",
+        "correlation of what was removed with fine structure; 0 is best, negative: edges were blurred",
     ),
     "removed_ratio": Meaning(
         "removed / noise", "",
-        "1: as much as there was noise; more: structure went too; less: noise is left",
+        "1: as much as there was noise; above: structure was removed too; below: noise is left",
     ),
     "spectrum_db": Meaning(
         "spectrum", "dB",
-        "how far the spectrum of what was removed is from the noise's; 0 is best, 3 to 8 is usual",
+        "difference between the spectra of what was removed and of the noise; 0 is best, usually 3 to 8",
     ),
     "snr_db": Meaning(
         "signal to noise", "dB",
-        "r / (1 - r); higher is better, 0 is as much noise as signal, +3 is half the noise",
+        "r / (1 - r) in dB; higher is better, 0: as much noise as signal, +3 halves the noise",
     ),
     "drift_px": Meaning(
         "drift", "pixels",
-        "between compared frames; above 0.1 it lowers the figures",
+        "shift between the compared frames; above 0.1 it lowers the other numbers",
     ),
 }  # fmt: skip
 """By the names that scores have."""
 OF_FRAMES = MEANING | {
     "resolution_px": Meaning(
         "resolution", "pixels",
-        "finest period in which frames agree (Fourier ring correlation 1/7); less is finer, 2 is the limit",
+        "finest period at which the frames agree (Fourier ring correlation 1/7); lower is finer, 2 is the limit",
     ),
     "correlation": Meaning(
         "correlation", "",
-        "r of two frames: the share of their variance that both have; 1 is no noise",
+        "r between two frames: the share of their variance that they have in common; 1: no noise",
     ),
 }  # fmt: skip
-"""Where a number of repeated frames is another."""
+"""For repeated frames, where some numbers mean something else."""
 
 
 def meanings(facts: Mapping[str, Any], known: Mapping[str, Meaning] = MEANING) -> dict[str, str]:

@@ -224,8 +224,8 @@ def _notes(
             notes.append(f"{where}the frames have nothing in common (r = {found.correlation.median:.3g}): do they show "
                          "one place? If they drift, add --register.")  # fmt: skip
         if model is None and found.drift_px is not None and found.drift_px.median > _DRIFT:
-            notes.append(f"{where}compared frames lie {found.drift_px.median:.2g} pixels apart, which lowers the "
-                         "figures: add --register.")  # fmt: skip
-    notes.append("What frames share besides the specimen counts as signal: a fixed pattern of the detector, or what a "
-                 "denoiser puts everywhere.")  # fmt: skip
+            notes.append(f"{where}compared frames are shifted by {found.drift_px.median:.2g} pixels, which lowers the "
+                         "numbers: add --register.")  # fmt: skip
+    notes.append("Whatever else the frames have in common counts as signal: a fixed pattern of the detector, or what a "
+                 "denoiser adds everywhere.")  # fmt: skip
     return tuple(notes)

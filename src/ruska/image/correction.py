@@ -1,6 +1,6 @@
 """Correcting a micrograph for its detector: (raw - dark) x gain, lazily, with references of one frame.
 
-Pixels that the detector has no usable value for are the median of those beside them.
+Pixels for which the detector gives no usable value become the median of their neighbours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bad = NDArray[np.bool_]
 
 MEND_REACH = 6
-"""Pixels on each side from which a defect is mended; what is further from a good pixel stays invalid."""
+"""How far around a defect good pixels are looked for; a defect further from any stays invalid."""
 _AT_ONCE = 1 << 13  # defects that are mended at once
 
 
@@ -31,8 +31,8 @@ class CorrectedArray:
 
     array : (.., Y, X), any real dtype.
     dark, gain : (Y, X), or None. NaN where they hold no usable value.
-    bad : (Y, X), True where a pixel is the median of good ones around it (None: nowhere); NaN where none is near.
-    covers : rows and columns that the references are for, where they are not for the whole frame; NaN elsewhere.
+    bad : (Y, X), True where a pixel becomes the median of good pixels around it, or NaN if none is near; None: nowhere.
+    covers : rows and columns that the references cover, if not the whole frame; the rest is NaN.
     """
 
     array: NDArray[Any] | LazyArray
@@ -51,7 +51,7 @@ class CorrectedArray:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the pieces the array is stored in, where it is."""
+        """Shape of the chunks in which the array is stored, if it is."""
         return getattr(self.array, "chunks", None)
 
     def held(self) -> Held | None:
@@ -126,12 +126,12 @@ def corrected(
     dark : grey levels of the detector without a beam, (Y, X); of several frames (.., Y, X) the mean is taken.
     gain : multiplicative gain reference, likewise, as movie cameras write it: about 1, larger where the detector
         responds less. `physics.gain_reference` makes one. A flat field is divided by: pass its mean over it.
-    defects : (Y, X), anything but 0 where a pixel of the detector is not to be used.
-    covers : rows and columns that the references are for; None: the whole frame. The rest is NaN.
+    defects : (Y, X), not 0 at bad pixels of the detector.
+    covers : rows and columns that the references cover; None: the whole frame. The rest is NaN.
 
     Defects, and pixels whose gain is zero, negative or not finite, or whose dark level is not finite, become the median
-    of good ones around them; where none is within `MEND_REACH` pixels they are NaN, and invalid in the mask. Everything
-    else is kept; notes say how many there are. Raises GeometryError when the shapes do not fit.
+    of good pixels around them; without one within `MEND_REACH` pixels they are NaN, and invalid in the mask. Everything
+    else is kept; notes count them. Raises GeometryError when the shapes do not fit.
     """
     given = {"dark": dark, "gain": gain, "defects": defects}
     found = {kind: _fitting(image, kind, r, covers) for kind, r in given.items() if r is not None}
@@ -165,7 +165,7 @@ def _fitting(
 
 
 def _placed(reference: Reference, frame: tuple[int, ...], part: tuple[slice, slice]) -> NDArray[np.float32]:
-    """The reference over the whole frame, NaN where it cannot be used."""
+    """The reference over the whole frame, NaN where it is unusable."""
     values = np.full(frame, np.nan, np.float32)
     np.copyto(values[part], reference.values, where=reference.usable)
     return values
@@ -193,10 +193,10 @@ def _notes(found: dict[str, Reference], bad: Bad, lost: Bad) -> list[str]:
             why = f"are defects ({found['defects'].called}) or {why}"
         pixels = f"1 pixel of a frame {why}".replace("are defects", "is a defect").replace("have no", "has no")
         pixels = pixels if count == 1 else f"{count} pixels of a frame ({count / bad.size:.2%}) {why}"
-        notes.append(f"{pixels}: the median of good ones around takes their place")
+        notes.append(f"{pixels}: replaced by the median of good pixels around")
     if lost.any():
         notes.append(
-            f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels, and count as invalid"
+            f"{int(np.count_nonzero(lost))} of them have no good pixel within {MEND_REACH} pixels and count as invalid"
         )
     return notes
 

@@ -187,11 +187,11 @@ def crop(image: Image, roi: Mapping[str, slice]) -> Image:
         start, stop = part.start or 0, n if part.stop is None else part.stop
         if not 0 <= start < stop <= n:
             raise GeometryError(image.name, f"region {start}:{stop} along {axis} does not fit into 0:{n}",
-                                "Give --roi inside the image, e.g. Y=0:512,X=0:512.")  # fmt: skip
+                                f"Give --roi inside the image, e.g. {axis}=0:{n}.")  # fmt: skip
         box.append(slice(start, stop))
     unknown = sorted(set(roi) - set(image.axes))
     if unknown:
-        raise GeometryError(image.name, f"region names axis {unknown[0]}, but the image has {image.axes}")
+        raise GeometryError(image.name, f"the region names axis {unknown[0]}, but the image has the axes {image.axes}")
     origin = dict(image.origin)
     for axis, part in zip(image.axes, box, strict=True):
         if axis in image.spacing and part.start:

@@ -1,4 +1,4 @@
-"""References of a detector, one frame each, and what is done to them before they are used: turned, binned, scaled."""
+"""Reference frames of a detector, and how they are prepared: turned, binned, scaled."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Turn:
         return turned[::-1] if self.flip else turned
 
     def then(self, other: Turn) -> Turn:
-        """This turn and then another as one."""
+        """This turn followed by another, as one turn."""
         probe = np.arange(6).reshape(2, 3)
         wanted = other(self(probe))
         return next(turn for turn in TURNS if np.array_equal(turn(probe), wanted))
 
     @property
     def name(self) -> str:
-        """As `steps_of` reads it; "keep" where nothing is turned."""
+        """As `steps_of` reads it; "keep" for no turn."""
         return _NAMES[self]
 
 
@@ -52,17 +52,17 @@ _NAMES = {
     Turn(2, True): "flip-x", Turn(1, True): "rot90,flip-y", Turn(3, True): "rot90,flip-x",
 }  # fmt: skip
 TURNS = tuple(_NAMES)
-"""All eight, the one that keeps a frame as it lies first."""
+"""All eight; the first leaves a frame unturned."""
 _TURNED = {name: turn for turn, name in _NAMES.items()}
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What is to be done to a reference first, in this order.
+    """How to prepare a reference, in this order.
 
-    turn : None where it was not told. bin : pixels each way that become one. expand : pixels that one becomes each way.
-    invert : it is a flat field, and 1 / it, scaled to a mean of 1, is the gain. times : it is multiplied by this; None:
-    not told.
+    turn : None if not given. bin : pixels along Y and X that become one. expand : pixels along Y and X made of one.
+    invert : it is a flat field; the gain is 1 / it, scaled to a mean of 1. times : factor to multiply it by; None: not
+    given.
     """
 
     turn: Turn | None = None
@@ -84,8 +84,8 @@ class Steps:
 def steps_of(text: str | None, option: str) -> Steps:
     """``"rot90,flip-y"``, ``"bin2"``, ``"times10"``, or MotionCor's -RotGain and -FlipGain, ``"1,2"``, as `Steps`.
 
-    option : where it is from, for the error. MotionCor turns counter-clockwise with the first row at the bottom, which
-    is clockwise with it on top. Raises SettingsError for other words, naming the nearest.
+    option : the option it comes from, for errors. MotionCor turns counter-clockwise with the first row at the bottom,
+    which is clockwise with it on top. Raises SettingsError for other words, naming the nearest.
     """
     if text is None:
         return Steps()
@@ -103,7 +103,7 @@ def steps_of(text: str | None, option: str) -> Steps:
         elif factor is not None:
             steps = _scaled(steps, *[part for part in factor.groups() if part is not None], option=option)
         else:
-            raise SettingsError(option, f"'{word}' is nothing that can be done to a reference",
+            raise SettingsError(option, f"'{word}' is not a way to prepare a reference",
                                 did_you_mean(word, _WORDS))  # fmt: skip
     return steps
 
@@ -124,8 +124,8 @@ def _scaled(steps: Steps, name: str, number: str, *, option: str) -> Steps:
 class Reference:
     """A reference as one frame.
 
-    kind : dark, gain or defects. called : its file, or what else it is, for messages. values : (Y, X), float32; not
-    finite where it holds nothing. frames : how many it is the mean of. done : what was done to it, as `Steps.words`.
+    kind : dark, gain or defects. called : its file or another name, for messages. values : (Y, X), float32; not finite
+    where it has no value. frames : how many it is the mean of. done : how it was prepared, as `Steps.words`.
     """
 
     kind: str
@@ -136,7 +136,7 @@ class Reference:
 
     @classmethod
     def of(cls, kind: str, given: Image | NDArray[Any]) -> Reference:
-        """The mean of all frames of ``given`` (.., Y, X), one in memory at a time; what is not finite is left out.
+        """The mean of all frames of ``given`` (.., Y, X), one in memory at a time; only finite values count.
 
         Raises GeometryError where there are no frames.
         """
@@ -162,12 +162,12 @@ class Reference:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Where it holds a value that can be used."""
+        """True where its value is usable."""
         finite = np.isfinite(self.values)
         return finite & (self.values > 0) if self.kind == "gain" else finite
 
     def prepared(self, steps: Steps) -> Reference:
-        """With all steps taken but the turn."""
+        """With all steps done but the turn."""
         values = self.values
         if steps.bin > 1:
             values = _binned(values, steps.bin, self)
@@ -183,7 +183,7 @@ class Reference:
 
 
 def _binned(values: Frame, n: int, reference: Reference) -> Frame:
-    """Blocks of n x n as one: what a sum of the pixels there has. A bad pixel makes the whole block one of defects."""
+    """Bin blocks of n x n pixels into one. A bad pixel makes its whole block a defect."""
     h, w = (length // n for length in values.shape)
     if not h or not w:
         raise GeometryError(reference.called, f"is {size(values.shape)}, too small for bin{n}")
@@ -205,9 +205,9 @@ def size(shape: tuple[int, ...]) -> str:
 def misfit(
     image: Image, reference: Reference, wanted: tuple[int, int], region: tuple[int, int] | None
 ) -> GeometryError:
-    """What is wrong with a reference whose size is not that of the frames, and the way out.
+    """The error about a reference whose size is not that of the frames, with the way out.
 
-    wanted : (Y, X) of the frames. region : of the region of interest, where there is one.
+    wanted : (Y, X) of the frames. region : that of the region of interest, if there is one.
     """
     shape, kind = reference.values.shape, reference.kind
     other = "" if region is None else f", the region of interest is {size(region)}"
@@ -219,24 +219,24 @@ def misfit(
 def _way_out(shape: tuple[int, ...], wanted: tuple[int, int], kind: str) -> str:
     for quarter, (h, w) in (("", shape), (",rot90", shape[::-1])):
         if quarter and (h, w) == wanted:
-            return f"It fits when it is turned by a quarter: try --{kind}-as rot90 and --{kind}-as rot270"
+            return f"It fits after a quarter turn: try --{kind}-as rot90 and --{kind}-as rot270"
         finer, coarser = _ratio((h, w), wanted), _ratio(wanted, (h, w))
-        turned = " and turned by a quarter" if quarter else ""
+        turned = " after a quarter turn" if quarter else ""
         if finer is not None:
-            return (f"It has {finer} x {finer} as many pixels{turned}, as of frames in super-resolution: "
-                    f"--{kind}-as bin{finer}{quarter} bins it")  # fmt: skip
+            return (f"It has {finer} x {finer} as many pixels{turned}, as in super-resolution: "
+                    f"bin it with --{kind}-as bin{finer}{quarter}")  # fmt: skip
         if coarser is not None:
             return (f"The frames have {coarser} x {coarser} as many pixels{turned}, as in super-resolution: "
-                    f"--{kind}-as expand{coarser}{quarter} makes it as fine")  # fmt: skip
+                    f"expand it with --{kind}-as expand{coarser}{quarter}")  # fmt: skip
     if all(r >= w for r, w in zip(shape, wanted, strict=True)):
-        return "Crop the reference to the part of the detector that the image shows, and bin it as the image is"
+        return "Crop the reference to the part of the detector that the image shows, and bin it like the image"
     if all(r <= w for r, w in zip(shape, wanted, strict=True)):
-        return ("Restore the part of the image that it covers: name a region of the reference's size, such as --roi "
+        return ("Restore only the part of the image that it covers, with a region of its size, such as --roi "
                 f"0:{shape[0]},0:{shape[1]}")  # fmt: skip
     return "Crop both to the part they share; check --axes if the image's last two axes are not Y and X"
 
 
 def _ratio(large: tuple[int, ...], small: tuple[int, ...]) -> int | None:
-    """How many times larger one is both ways, where that is a whole number above 1."""
+    """How many times larger ``large`` is along Y and X, if that is one whole number above 1."""
     factor = large[0] // small[0]
     return factor if 1 < factor <= _MOST and tuple(n * factor for n in small) == tuple(large) else None

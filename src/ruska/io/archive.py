@@ -1,4 +1,4 @@
-"""How much may be unpacked from how little: the bounds that packed files and archives are held to."""
+"""Bounds on unpacking: how much a packed file or archive may unpack to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_RATIO = 200
 
 
 def is_bomb(packed: int, unpacked: int) -> bool:
-    """Whether so few bytes that claim so many look like a decompression bomb."""
+    """Whether so few bytes that claim to unpack to so many look like a decompression bomb."""
     return unpacked > ALWAYS_FINE and unpacked > LARGEST_RATIO * packed
 
 

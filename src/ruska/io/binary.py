@@ -22,7 +22,7 @@ COPY_AGAIN = "Copy it again from the instrument."
 
 
 class Cursor:
-    """A place in a file that is moved by reading. Nothing outside the file is read, and nothing large by accident."""
+    """A reading position in a file. Nothing outside the file is read, and nothing large by accident."""
 
     def __init__(self, path: Path, file: BinaryIO, limit: int | None = None) -> None:
         self.path, self.file = path, file
@@ -62,7 +62,7 @@ def truncated(path: Path, size: int, needed: int) -> InputError:
 
 
 def only_image(path: Path, inner: str | None) -> None:
-    """InputError when a part is asked for of a format whose files hold one image."""
+    """InputError when a part is requested from a format whose files hold one image."""
     if inner is not None:
         raise InputError(path, f"holds one image, '{inner}' cannot be picked from it", "Leave the part after ':' out.")
 
@@ -79,7 +79,7 @@ def check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset
 
 
 class RawPixels(LazyPixels):
-    """An array that lies in a file as it is. The file is open for the time of one read.
+    """An array stored uncompressed in a file. The file is open only while it is read.
 
     stored : data type with its byte order. offset : of the first value. order : ``C``, or ``F`` (first axis fastest).
     """
@@ -97,7 +97,7 @@ class RawPixels(LazyPixels):
 
 
 class FramePixels(LazyPixels):
-    """Frames of one size that lie anywhere in a file, (frames, Y, X). ``offsets``: of the first value of each."""
+    """Frames of one size anywhere in a file, (frames, Y, X). ``offsets``: of the first value of each."""
 
     def __init__(self, path: Path, offsets: tuple[int, ...], shape: tuple[int, int], stored: np.dtype[Any]) -> None:
         super().__init__((len(offsets), *shape), stored.newbyteorder("="))

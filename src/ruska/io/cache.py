@@ -1,4 +1,4 @@
-"""What was read or decoded last, kept up to a number of bytes."""
+"""Cache of recently read or decoded arrays, up to a number of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Zarr store whose metadata are read only while they are of a sensible length, and whose shards' indices once.
+"""A Zarr store that refuses metadata of unreasonable length and reads the index of a shard once.
 
 A store in a folder is left neither through links in it nor through names in its metadata (see `links`).
 """
@@ -98,7 +98,7 @@ class CheckedStore(WrapperStore[Any]):
 
     def _check(self, key: str, size: int) -> None:
         if size > _LONGEST:
-            raise ValueError(f"{key} has {size >> 20} MB, metadata {_LONGEST >> 20} at most")
+            raise ValueError(f"{key} has {size >> 20} MB; metadata may have {_LONGEST >> 20} MB")
 
 
 def _check_types(key: str, data: bytes) -> None:
@@ -108,7 +108,7 @@ def _check_types(key: str, data: bytes) -> None:
     except ValueError:
         return  # Zarr says what is wrong
     except RecursionError as error:
-        raise ValueError(f"{key} has parts that are nested too deep") from error
+        raise ValueError(f"{key} is nested too deep") from error
     for one in _arrays(said):
         for name in ("dtype", "data_type"):
             if _bytes_of(one.get(name)) > _LARGEST_VALUE:
@@ -167,7 +167,7 @@ class BoundedStore(WrapperStore[Any]):
         elif isinstance(byte_range, RangeByteRequest):
             length = byte_range.end - byte_range.start
             if not 0 <= length <= self._part:
-                raise ValueError(f"one in {key} is said to have {length} bytes, of {self._part} that a chunk may take")
+                raise ValueError(f"one in {key} claims {length} bytes; a chunk may take at most {self._part}")
         value = await super().get(key, prototype, byte_range)
         if value is not None and byte_range is None:
             self._check(key, len(value))
@@ -175,7 +175,7 @@ class BoundedStore(WrapperStore[Any]):
 
     def _check(self, key: str, size: int) -> None:
         if size > self._longest:
-            raise ValueError(f"{key} has {size} bytes, of {self._longest} that a chunk may take")
+            raise ValueError(f"{key} has {size} bytes; a chunk may take at most {self._longest}")
 
     def _size_of(self, key: str) -> int:
         """Bytes of a file; 0 where it is not there, or would have to be read to tell."""

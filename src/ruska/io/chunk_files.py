@@ -1,4 +1,4 @@
-"""Which chunks of an array are there, by the names of their files; nothing is listed that is not looked at."""
+"""Which chunks of an array exist, by the names of their files; names are listed only as they are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the chunks of an N5 or precomputed array are there at all: those that are missing read as zeros.
+"""Whether an N5 or precomputed array has any chunks: missing ones would be read as zeros.
 
 `zarr_presence` does the same for Zarr.
 """
@@ -26,9 +26,9 @@ _AT_ONCE = 16
 def check_presence(pixels: ChunkedPixels, what: str) -> tuple[str, ...]:
     """InputError when no chunk of ``what`` (an array, in words) is there.
 
-    On a disk only as many names are looked at as it takes to find one. A server is asked for the chunk in the middle,
-    and where that is missing for up to `_ASKED` others, spread evenly: a note says so when none of them is there and
-    there are more.
+    On a disk, names are listed until one is found. A server is asked for the chunk in the middle, and if that is
+    missing for up to `_ASKED` others, spread evenly; a note says so when none of them is there but there are
+    more.
     """
     grid = [-(-n // c) for n, c in zip(pixels.shape, pixels.chunks, strict=True)]
     names = pixels.stored_places()
@@ -46,7 +46,7 @@ def check_presence(pixels: ChunkedPixels, what: str) -> tuple[str, ...]:
 
 
 def asked_of_a_server(grid: Sequence[int], has_chunk: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...] | None:
-    """Nothing where a chunk is there, a note where none of those asked for is and there are more; else None."""
+    """Empty if a chunk exists; a note if none of those requested exists but there are more; else None."""
     chunks = math.prod(grid)
     count = min(chunks, _ASKED)
     asked = [place_of((2 * i + 1) * chunks // (2 * count), grid) for i in range(count)]
@@ -54,7 +54,7 @@ def asked_of_a_server(grid: Sequence[int], has_chunk: Callable[[tuple[int, ...]]
         return ()
     if chunks == count:
         return None
-    return (f"none of {count} chunks that the server was asked for, of {chunks}, is there: chunks that are missing are "
+    return (f"none of the {count} chunks requested from the server (of {chunks}) is there: missing chunks are "
             "read as zeros",)  # fmt: skip
 
 

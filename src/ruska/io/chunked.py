@@ -1,4 +1,4 @@
-"""Arrays in pieces of one file each: putting boxes together, and unpacking pieces to no more than they can hold."""
+"""Arrays of chunks, one file each: assembling boxes, and unpacking chunks within their size."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class ChunkedPixels(LazyPixels):
 
     @abstractmethod
     def check_there(self) -> None:
-        """Raise `lost` when the whole store is gone: a chunk that is missing from it is no chunk of zeros."""
+        """Raise `lost` when the whole store is gone: then a missing chunk does not mean zeros."""
 
     @abstractmethod
     def stored_places(self) -> Iterator[tuple[int, ...] | None] | None:
-        """Places in the grid by the names of the files, None for files that are no chunks; no iterator for a server."""
+        """Places in the grid by file name, None for files that are not chunks; for a server, no iterator."""
 
     @abstractmethod
     def has_chunk(self, place: tuple[int, ...]) -> bool:
@@ -104,7 +104,7 @@ def unpack(kind: str, data: bytes | memoryview, limit: int) -> bytes:
     """
     claimed = _claimed("lz4" if kind == "lz4 block" else kind, data)
     if claimed is not None and claimed > limit:
-        raise ValueError(f"{kind} data unpack to {claimed} bytes or more, of {limit} that a chunk may take")
+        raise ValueError(f"{kind} data unpack to {claimed} bytes or more; a chunk may take at most {limit}")
     try:
         if kind in _STREAMS:
             return _unpack_streams(_STREAMS[kind], data, limit)
@@ -140,7 +140,7 @@ def check_packed(kind: str, data: bytes | memoryview, limit: int) -> None:
     if claimed is None and kind in _LARGEST_RATIO and len(data) * _LARGEST_RATIO[kind] > max(limit, LARGEST_CHUNK):
         claimed = _streamed(kind, data, limit)
     if claimed is not None and claimed > limit:
-        raise ValueError(f"{kind} data unpack to {claimed} bytes or more, of {limit} that a chunk may take")
+        raise ValueError(f"{kind} data unpack to {claimed} bytes or more; a chunk may take at most {limit}")
 
 
 def _claimed(kind: str, data: bytes | memoryview) -> int | None:
@@ -208,7 +208,7 @@ def _lz4(data: bytes, size: int) -> bytes:
     out, place = bytearray(), 0
     while place + 21 <= len(data) and len(out) < size:
         if data[place : place + 8] != _LZ4_BLOCK:
-            raise ValueError("lz4 data have no block where one should be")
+            raise ValueError("lz4 data lack a block")
         token, packed, unpacked = struct.unpack_from("<Bii", data, place + 8)
         place += 21
         if packed < 0 or not 0 <= unpacked <= size - len(out) or place + packed > len(data):
@@ -232,7 +232,7 @@ def _blosc(data: bytes, size: int) -> bytes:
         raise ValueError("blosc data are truncated")
     unpacked, _, packed = struct.unpack_from("<iii", data, 4)
     if unpacked != size or packed > len(data):  # the decoder would read behind the data
-        raise ValueError(f"blosc data claim {packed} bytes that unpack to {unpacked}")
+        raise ValueError(f"blosc data claim that {packed} bytes unpack to {unpacked}")
     return bytes(blosc.decompress(data))
 
 

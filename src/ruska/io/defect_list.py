@@ -1,4 +1,4 @@
-"""Lists of a camera's defects as text: SerialEM's, and rectangles as MotionCor takes them.
+"""Lists of a camera's defects as text: by SerialEM, or rectangles as MotionCor reads them.
 
 SerialEM's format: a name and whole numbers a line. Its rows are counted from the top of the picture.
 Source: IMOD's manual of alignframes and the defect files that SerialEM writes; MotionCor2's manual, -DefectFile.
@@ -31,7 +31,7 @@ Rectangle = tuple[int, int, int, int]
 class DefectList:
     """Rectangles of bad pixels.
 
-    boxes : (top, bottom, left, right), the ends not included. camera : its (Y, X), None where that is not said.
+    boxes : (top, bottom, left, right), ends excluded. camera : its (Y, X), None if not stated.
     from_the_top : rows are counted from the top of the picture; else as the file of the frames has them.
     """
 
@@ -48,7 +48,7 @@ class DefectList:
 
 
 def is_defect_list(path: Path) -> bool:
-    """Whether a file is text that may be such a list, and no image."""
+    """Whether a file is text that may be such a list, rather than an image."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -61,12 +61,12 @@ def read_defect_list(path: Path) -> DefectList:
     """Raises InputError for a file that is neither kind of list, naming the line."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(path, "is larger than any list of defects", "Give a list, or an image that is 1 at them.")
+            raise InputError(path, "is too large for a list of defects", "Give a list, or an image that is 1 at them.")
         lines = path.read_text("ascii").splitlines()
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "Check its permissions.") from error
     except UnicodeDecodeError as error:
-        raise InputError(path, "is no list of defects", "Give one, or an image that is 1 at them.") from error
+        raise InputError(path, "is not a list of defects", "Give one, or an image that is 1 at them.") from error
     lists = _Lists(path)
     for number, line in enumerate(lines, 1):
         words = line.split("#")[0].split()
@@ -90,8 +90,9 @@ class _Lists:
             values = []
         least = 4 if not name else _LEAST_VALUES.get(name, 0)
         wrong = not least and name not in _OF_NO_USE
-        if wrong or len(values) < least or (not name and len(values) != 4):
-            raise InputError(self.path, f"line {number} ('{' '.join(words)[:60]}') is not of a list of defects",
+        empty = not name and min(values[2:], default=0) < 1
+        if wrong or empty or len(values) < least or (not name and len(values) != 4):
+            raise InputError(self.path, f"line {number} ('{' '.join(words)[:60]}') is not part of a list of defects",
                              "Give SerialEM's list, lines of x, y, width and height, or an image that is 1 at "
                              "defects.")  # fmt: skip
         self.rows.setdefault(name, []).append(values)
@@ -130,9 +131,9 @@ class _Lists:
 
 
 def scaled_map(found: DefectList, shape: tuple[int, int], name: str) -> NDArray[np.bool_]:
-    """The map of a list for frames of ``shape`` (Y, X): finer than the camera, or binned, by a whole number.
+    """The defect map of a list for frames of ``shape`` (Y, X), which may be super-resolved or binned by a whole number.
 
-    Raises GeometryError where the sizes do not go together.
+    Raises GeometryError when the sizes do not fit.
     """
     if found.camera is None or found.camera == shape:
         return found.map(shape)

@@ -18,7 +18,7 @@ _PIECES = 64
 
 
 def digest_image(image: Image) -> str:
-    """Digest of the file an image came from, or of its pixels when it came from none.
+    """Digest of the file an image came from, or of its pixels if it came from no file.
 
     An image on a server is identified by its address and geometry (``sha256-address:...``): nothing is downloaded.
     """
@@ -68,6 +68,6 @@ def _listing(files: Iterable[tuple[str, int, int]]) -> str:
 
 
 def _below(stamp: Stamp) -> Iterator[tuple[str, FileStamp]]:
-    """The files of a folder by their names in it: those that belong to the image, whatever else lies beside them."""
+    """The files of a folder that belong to the image, by name; other files are ignored."""
     for name, facts in sorted(stamp.files.items()):
         yield Path(name).relative_to(stamp.path).as_posix(), facts

@@ -1,7 +1,7 @@
 """DigitalMicrograph (Gatan) DM3 and DM4: images, stacks and their calibration. Pixels stay in the file.
 
-Own parsing, not ncempy: it allocates and reads by the numbers in the file without looking whether they can be true,
-and would bring GPL parts, matplotlib and hdf5plugin with it. Tests compare with it and with rosettasciio.
+Own parsing instead of ncempy, which allocates and reads by the numbers in the file without checking them, and would
+bring GPL parts, matplotlib and hdf5plugin with it. Tests compare with it and with rosettasciio.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _axes(path: Path, steps: tuple[dict[str, Any], ...]) -> tuple[str, tuple[str
             first = f", from {-start * scale:g}" if _finite(scale) and _finite(start) else ""
             notes.append(f"the stack axis is in {unit.strip()} (steps of {scale}{first}): taken as Q")
         elif known is None:
-            notes.append(f"nothing says what the stack axis is: taken as {letter} (--axes tells)")
+            notes.append(f"the file does not say what the stack axis is: taken as {letter} (set it with --axes)")
     return "".join(letters) + "YX", tuple(notes)
 
 

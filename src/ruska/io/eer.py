@@ -30,7 +30,7 @@ _LONGEST_XML = 1 << 20
 
 
 def parse(text: bytes) -> dict[str, str]:
-    """Values of the items by name, as texts, and their units as ``NAME.unit``; empty where it is no such XML."""
+    """Values of the items by name, as texts, and their units as ``NAME.unit``; empty if it is not such XML."""
     start = text.find(b"<metadata>")
     if start < 0 or len(text) > _LONGEST_XML:
         return {}
@@ -71,7 +71,7 @@ def number(said: Mapping[str, str], name: str) -> float:
 
 
 def as_counts(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Electrons in a pixel, where the decoder gives true and false."""
+    """Electrons in a pixel; the decoder returns true and false."""
     return np.asarray(values).astype(np.uint8, copy=False)
 
 
@@ -106,7 +106,7 @@ class SummedFrames(LazyPixels):
 
 
 def opened(image: Image, inner: str | None, path: Path) -> Image:
-    """A movie as ``inner`` wants it: None as its frames, ``sum`` as one image, a number as sums of as many frames.
+    """A movie as ``inner`` asks: None for its frames, ``sum`` for one image, a number for sums of that many frames.
 
     Raises InputError for anything else.
     """
@@ -125,7 +125,8 @@ def opened(image: Image, inner: str | None, path: Path) -> Image:
         return _refused(inner, path)
     sums: Any = SummedFrames(image.data, group)
     left = frames % group
-    notes = (*image.notes, f"sums of {group} frames" + (f"; the last {left} of {frames} are left out" if left else ""))
+    rest = f"; the last {left} of {frames} are left out" if left else ""
+    notes = (*image.notes, f"each image is the sum of {group} frames{rest}")
     spacing = dict(image.spacing)
     if "T" in spacing:
         spacing["T"] = Quantity(spacing["T"].value * group, spacing["T"].unit)

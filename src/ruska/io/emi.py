@@ -1,4 +1,4 @@
-"""TIA descriptions (.emi): they hold no pixels of their own to read, but say what the .ser files beside them are."""
+"""TIA descriptions (.emi): they hold no pixels, but describe the .ser files beside them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _SERIES = re.compile(r"^(?P<stem>.+)_(?P<number>\d+)\.ser$", re.IGNORECASE)
 
 
 def read(path: Path, inner: str | None) -> Image:
-    """Open the series that belongs to a description: the one that ``inner`` numbers, else the only one.
+    """Open the series of a description: number ``inner``, else the only one.
 
-    Raises InputError when there is none beside it, or several and none is named.
+    Raises InputError when no series is beside it, or when there are several and none is named.
     """
     from ruska.io import ser
 
     found = series_of(path)
     names = ", ".join(p.name for p in found.values())
     if not found:
-        raise InputError(path, "is a description of TIA series, and there is no series beside it",
+        raise InputError(path, "is a description of TIA series, but no series is beside it",
                          f"Copy {path.stem}_1.ser into the same folder.")  # fmt: skip
     if inner is None and len(found) > 1:
         raise InputError(path, f"describes {len(found)} series: {names}", f"Name one: {path.name}:{next(iter(found))}.")
@@ -47,7 +47,7 @@ def series_of(path: Path) -> dict[str, Path]:
 
 
 def description_of(series: Path) -> dict[str, Any]:
-    """What the description beside a series says of it: ``{"High tension": "200 kV", ...}``; empty without one."""
+    """The description beside a series: ``{"High tension": "200 kV", ...}``; empty without one."""
     match = _SERIES.match(series.name)
     beside = series.with_name(f"{match['stem']}.emi") if match else None
     if match is None or beside is None or not beside.is_file():

@@ -30,8 +30,8 @@ def members(path: Path, *, every_format: bool = False, needed: bool = True) -> l
 
     The files of the format that most of them have (the slices of one stack), or with ``every_format`` all images and
     stores (unrelated ones). Hidden files, and files whose suffix is no image's (Thumbs.db, .json, .txt), are left out.
-    Raises InputError when there is none (of every format, only where one is ``needed``), when two formats are equally
-    frequent in a stack, and for links that lead out of the folder (see `links`).
+    Raises InputError when there is none (with ``every_format``, only if one is ``needed``), when two formats are
+    equally frequent in a stack, and for links that point outside the folder (see `links`).
     """
     if not every_format:
         return _members(path)[0]
@@ -46,7 +46,7 @@ def is_store(folder: Path) -> bool:
 
 
 def is_image_by_name(file: Path) -> bool:
-    """Whether ``file``, which is there, looks like an image by its name; stores are images."""
+    """Whether an existing ``file`` looks like an image by its name; stores are images."""
     if file.is_dir():
         return is_store(file)
     known = registry.format_of_name(file)
@@ -58,7 +58,7 @@ def _members(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     known = _images(path)
     counts = Counter(known.values()).most_common()
     if len(counts) > 1 and counts[0][1] == counts[1][1]:
-        raise InputError(path, f"holds as many {counts[0][0]} as {counts[1][0]} files ({counts[0][1]} each)",
+        raise InputError(path, f"holds equally many {counts[0][0]} and {counts[1][0]} files ({counts[0][1]} each)",
                          "Keep the slices of one stack in a folder of their own, or pass --batch for unrelated "
                          "images.")  # fmt: skip
     chosen = sorted((p for p, name in known.items() if name == counts[0][0]), key=natural_key)
@@ -74,7 +74,7 @@ def _checked(path: Path, files: list[Path]) -> list[Path]:
 
 
 def entries(path: Path) -> list[Path]:
-    """All that a folder holds; InputError where it may not be looked into."""
+    """The contents of a folder; InputError when it cannot be listed."""
     try:
         return list(path.iterdir())
     except OSError as error:
@@ -92,12 +92,12 @@ def _images(path: Path, *, needed: bool = True) -> dict[Path, str]:
 
 
 def _may_be_image(file: Path) -> bool:
-    """Files, and links to nothing: a slice that is gone must not be left out without a word."""
+    """Files and dangling links: a missing slice must not be left out silently."""
     return file.is_file() or (file.is_symlink() and not file.exists())
 
 
 def _is_image(file: Path, known: Format) -> bool:
-    """Whether a file is a slice by its name: descriptions and archives are none, and .dat can be anything."""
+    """Whether a file is a slice by its name: descriptions and archives are not, and .dat can be anything."""
     if known.name == "FIB-SEM .dat":
         Bounds(file.parent).check(file.name)
         with file.open("rb") as stream:
@@ -112,7 +112,7 @@ def natural_key(path: Path) -> tuple[Any, ...]:
 
 
 class FolderPixels(LazyPixels):
-    """Slices that are opened when they are asked for; the last few stay open."""
+    """Slices that are opened when needed; the last few stay open."""
 
     def __init__(self, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
         super().__init__((len(files), *shape), dtype)
@@ -155,13 +155,13 @@ def read(path: Path, inner: str | None) -> Image:
         if shape != first.shape or dtype != first.dtype:
             raise GeometryError(
                 file, f"is {_say(shape, dtype)}, but {files[0].name} is {_say(first.shape, first.dtype)}",
-                "Slices of a stack must agree: move it elsewhere, or pass --batch for unrelated images.",
+                "Slices of a stack must match: move it elsewhere, or pass --batch for unrelated images.",
             )  # fmt: skip
         if spacing is not None and spacing != dict(first.spacing):
             differing.append(file.name)
     if differing:
         notes = (*notes, f"{len(differing)} files, such as {differing[0]}, state another pixel size than "
-                 f"{files[0].name}, whose size is used")  # fmt: skip
+                 f"{files[0].name}, which is used")  # fmt: skip
     if len({_DIGITS.sub("#", file.name.casefold()) for file in files}) > 1:
         notes = (*notes, f"its files are not named like slices of one stack ({files[0].name}, {files[-1].name}): pass "
                  "--batch if they are unrelated images")  # fmt: skip
@@ -172,7 +172,7 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] | None]:
-    """Shape, dtype and spacing of a slice; of pictures the head is enough, and they have no spacing."""
+    """Shape, dtype and spacing of a slice; pictures need only their header, and have no spacing."""
     if registry.find_format(file).name == "picture":
         from ruska.io.picture import shape_and_dtype
 
@@ -184,7 +184,7 @@ def _facts(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], dict[str, Any] |
 
 def _check_plane(file: Path, axes: str) -> None:
     if axes != "YX":
-        raise GeometryError(file, f"is a stack itself (axes {axes}), so it is no slice of a stack",
+        raise GeometryError(file, f"is itself a stack (axes {axes}), not a slice of one",
                             "Open it by its own name, or pass --batch for unrelated images.")  # fmt: skip
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class FormatModule(Protocol):
     """The functions of a format's module. A read-only format has no ``write``.
 
-    One that cannot hold every image has ``check_holds(path, image)`` besides: OutputError by its type and axes alone.
+    One that cannot hold every image also has ``check_holds(path, image)``: OutputError by its type and axes alone.
     One whose images may be colour pictures has ``read_colours(path, inner)``: the same with colours as an axis C.
-    One that has more to say than `Format.holds` has ``losses(path, image, **options)``: what is lost of these besides.
+    One whose losses depend on the image also has ``losses(path, image, **options)``, in addition to `Format.holds`.
     """
 
     def read(self, path: Path, inner: str | None) -> Image:
@@ -43,7 +43,7 @@ class Format:
     """One line of the table: how a format is recognised, and the module that handles it.
 
     suffixes : lower case, with the dot. magic : (offset, bytes) pairs, any of which is enough.
-    holds : which belongings of an image it keeps, as `ruska.io.losses` names them; of one that writes.
+    holds : which parts of an image it keeps, as `ruska.io.losses` names them; for formats that write.
     markers : (name of a file, words) pairs: a folder with such a file, any of the words in it, is of this format;
         no words at all mean that the file is enough.
     """
@@ -58,7 +58,7 @@ class Format:
 
     @property
     def masks(self) -> bool:
-        """Whether it keeps which pixels are valid."""
+        """Whether it keeps the mask of valid pixels."""
         return "mask" in self.holds
 
     def load(self) -> FormatModule:
@@ -196,7 +196,7 @@ def _unknown(path: Path, head: bytes, named: Format | None) -> InputError:
         if (magic is not None and head.startswith(magic)) or name.endswith(suffixes):
             return InputError(path, f"is {what}, which Ruska does not read", way_out)
     known_names = ", ".join(dict.fromkeys(f.name for f in (*FORMATS, *plug_ins())))
-    claim = f"is not {named.name} inside, although its name says so" if named else "is of no format Ruska knows"
+    claim = f"is not {named.name} inside, although its name says so" if named else "is not in a format Ruska knows"
     return InputError(path, claim, f"Ruska reads {known_names}. Was the file copied whole?")
 
 
@@ -213,7 +213,7 @@ def _by_suffix(path: Path, formats: Iterable[Format]) -> Format | None:
 
 @cache
 def plug_ins() -> tuple[Format, ...]:
-    """Formats that installed packages add. They are asked after Ruska's own, and a broken one is left out."""
+    """Formats that installed packages add. They are tried after Ruska's own, and a broken one is left out."""
     found = []
     for entry in sorted(entry_points(group="ruska.readers"), key=lambda e: e.name):
         try:
@@ -224,7 +224,7 @@ def plug_ins() -> tuple[Format, ...]:
         if isinstance(loaded, Format):
             found.append(loaded)
         else:
-            _broken[entry.name] = f"is no ruska.io.Format but {type(loaded).__name__}"
+            _broken[entry.name] = f"is a {type(loaded).__name__}, not a ruska.io.Format"
     return tuple(found)
 
 

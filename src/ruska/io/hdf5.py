@@ -19,7 +19,7 @@ from ruska.image.held import Held
 from ruska.io import metadata
 from ruska.io.binary import First
 from ruska.io.hdf5_files import PatientFile
-from ruska.io.hdf5_layouts import Facts, attribute, facts_about, is_velox, title_of
+from ruska.io.hdf5_layouts import AXISTAGS, Facts, attribute, axistags, facts_about, is_velox, title_of
 from ruska.io.hdf5_limits import check_all_chunks, check_chunks, check_heaps, held_chunks
 from ruska.io.hdf5_links import extent, follow, links, sources, walk
 from ruska.io.hdf5_series import Series, facts_of, is_finest, series_of
@@ -61,7 +61,7 @@ class Hdf5Pixels(LazyPixels):
             with h5py.File(self.path, "r") as file:
                 dataset = follow(self.path, file, self.inner)
                 if dataset is None:
-                    raise KeyError("it is not there any more")
+                    raise KeyError("it is no longer there")
                 self._check_sources(dataset)
                 check_chunks(self.path, dataset, box)
                 return np.asarray(dataset[box], dtype=self.dtype)
@@ -140,7 +140,7 @@ def _read_ours(path: Path, file: Any) -> Image:
     if file.id.links.exists(_MASK.encode()):
         mask_dataset = follow(path, file, _MASK)
         if mask_dataset is None:
-            raise InputError(path, "its mask is a link to nothing", "Copy it again.")
+            raise InputError(path, "its mask points to nothing", "Copy it again.")
         _check(path, mask_dataset)
         mask = Hdf5Pixels(path, mask_dataset) if mask_dataset.ndim else None
     return Image(Hdf5Pixels(path, file[_DATA]), mask=mask, name=path.name, **fields)
@@ -204,7 +204,7 @@ def _choose(path: Path, group: Any) -> tuple[Any, tuple[str, ...]]:
     if not found:
         elsewhere = _frames_elsewhere(path, group)
         if elsewhere:
-            raise InputError(path, f"has its frames in other files ({', '.join(elsewhere)})", "Open those files.")
+            raise InputError(path, f"keeps its frames in other files ({', '.join(elsewhere)})", "Open those files.")
         raise InputError(path, "holds no image: no dataset of real numbers with two or more axes",
                          "Spectra, complex numbers and links into other files are not read.")  # fmt: skip
     listing = "; ".join(_describe(d) for d in found[:_LISTED])
@@ -232,7 +232,7 @@ def _check(path: Path, dataset: Any) -> None:
     import h5py
 
     if not isinstance(dataset, h5py.Dataset):
-        raise InputError(path, f"{dataset.name} is no dataset", "Name a dataset.")
+        raise InputError(path, f"{dataset.name} is not a dataset", "Name a dataset.")
     for part in sources(path, dataset):
         if part is not dataset:
             check_all_chunks(path, part)
@@ -342,7 +342,9 @@ def _tell_others(data: Any, image: Image) -> None:
     elif isinstance(said, Mapping) and "size_attribute" in said:
         bare = [image.spacing[a] for a in "ZYX" if a in image.spacing]
         if all(q.unit == NO_UNIT for q in bare) and len(bare) in (2, 3):
-            data.attrs[str(said["size_attribute"])] = np.asarray([q.value for q in bare], np.float64)
+            name = str(said["size_attribute"])
+            values = np.asarray([q.value for q in bare], np.float64)
+            data.attrs[name] = axistags(image.axes, image.spacing) if name == AXISTAGS else values
 
 
 def _sizes_um(image: Image) -> NDArray[np.float64] | None:

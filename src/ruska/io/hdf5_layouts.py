@@ -1,11 +1,11 @@
-"""What the surroundings of an HDF5 dataset say about it: HyperSpy, EMD (Berkeley and Velox), ilastik, CREMI."""
+"""Metadata around an HDF5 dataset: HyperSpy, EMD (Berkeley and Velox), ilastik, CREMI."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from ruska.io.hdf5_texts import longest_text
 from ruska.io.kinds import check_image_units
 from ruska.io.stated_sizes import axes_of, length_unit, letter_of, note_of, says_something, stated
 
+AXISTAGS = "axistags"
+"""The attribute of vigra and ilastik."""
+
+_TYPE_FLAGS = {"C": 1, "T": 8}  # vigra's; 2 is space
 _AXIS_GROUP = re.compile(r"(?:_?axis-|dim)(\d{1,9})")
 _VELOX_KEPT = ("Instrument", "Acquisition", "Optics", "Stage", "Scan")
 _MOST_DIMENSIONS = 32  # of HDF5
@@ -30,9 +34,9 @@ _UNDEFINED = ("", "<undefined>", "t.undefined", "undefined", "none")
 
 @dataclass
 class Facts:
-    """What the surroundings of a dataset say about it.
+    """The metadata found around a dataset.
 
-    size : of the image, where the dataset is padded. unsigned : values are stored under the signed type.
+    size : of the image, if the dataset is padded. unsigned : values are unsigned but stored as the signed type.
     """
 
     axes: str | None = None
@@ -46,7 +50,7 @@ class Facts:
 
 
 def facts_about(path: Path, dataset: Any) -> Facts:
-    """Collect them; InputError when the dataset is no image (a spectrum, a diffraction pattern)."""
+    """Collect them; InputError when the dataset is not an image (a spectrum, a diffraction pattern)."""
     return _velox(path, dataset) if is_velox(dataset) else _axis_groups(path, dataset) or _attributes(dataset)
 
 
@@ -70,7 +74,7 @@ def _size(scale: Any, unit: Any) -> Quantity | None:
 def attribute(item: Any, name: str, default: Any = None) -> Any:
     """The attribute ``name`` of a group or dataset, unless it is absent, damaged, or longer than any word or list.
 
-    A damaged one may claim terabytes, which the library would set about to read.
+    A damaged one may claim terabytes, which the library would try to read.
     """
     try:
         found = item.attrs.get_id(name)
@@ -245,6 +249,8 @@ def _attributes(dataset: Any) -> Facts:
         facts.header["depth"] = sizes["Z"]
     if size is not None and size.name != "element_size_um" and NO_UNIT in {q.unit for q in sizes.values()}:
         kept["size_attribute"] = size.name
+    if size is None and sizes and NO_UNIT in {q.unit for q in sizes.values()}:
+        kept["size_attribute"] = AXISTAGS
     if cremi == "nm" and size is not None and size.name == "resolution" and attribute(dataset, "unit") is None:
         facts.notes.append("attribute 'resolution' taken as nanometres, as in CREMI's files")
     if kept:
@@ -260,10 +266,19 @@ def _undone(axes: str, order: tuple[int, ...]) -> str:
 def _axistags(dataset: Any) -> list[tuple[str, Any, str]]:
     """Key, resolution and unit of each dimension, as vigra and ilastik write them; empty where there are none."""
     try:
-        tags = json.loads(_text(attribute(dataset, "axistags", "")))["axes"]
+        tags = json.loads(_text(attribute(dataset, AXISTAGS, "")))["axes"]
         return [(str(tag["key"]), tag.get("resolution"), str(tag.get("unit") or "")) for tag in tags]
     except (KeyError, ValueError, TypeError, AttributeError):
         return []
+
+
+def axistags(axes: str, spacing: Mapping[str, Quantity]) -> str:
+    """What `_axistags` reads, for ``axes``; a size that is not known is 0. Source: vigra, ``AxisTags.toJSON``."""
+    return json.dumps({"axes": [
+        {"key": axis.lower(), "typeFlags": _TYPE_FLAGS.get(axis, 2), "description": "",
+         "resolution": spacing[axis].value if axis in spacing else 0}
+        for axis in axes
+    ]})  # fmt: skip
 
 
 def _tagged_sizes(tags: list[tuple[str, Any, str]]) -> dict[str, Quantity]:

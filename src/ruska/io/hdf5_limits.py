@@ -1,4 +1,4 @@
-"""What the HDF5 library is not asked to do: unpack more than a chunk can hold, or walk a heap that leads in circles."""
+"""Checks before the HDF5 library is called, which would unpack without bounds, or walk a circular heap for ever."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DEFLATE, _DEFLATE_RATIO = 1, 1032
 def check_heaps(path: Path) -> None:
     """InputError when a global heap, where HDF5 keeps texts, has an object of impossible size.
 
-    The library would go round it for ever (HDF5 2.0, and every version before). Looks at both ends of the file,
-    where heaps are as a rule.
+    The library would loop for ever (HDF5 2.0, and every version before). Checks both ends of the file, where heaps
+    usually are.
     """
     with path.open("rb") as file:
         cursor = Cursor(path, file)
@@ -35,7 +35,7 @@ def check_heaps(path: Path) -> None:
             at = data.find(_HEAP)
             while at >= 0:
                 if not _is_sound(cursor, start + at):
-                    raise InputError(path, "is damaged (a heap of texts in it leads in circles)", "Copy it again.")
+                    raise InputError(path, "is damaged (a heap of texts in it runs in circles)", "Copy it again.")
                 at = data.find(_HEAP, at + 1)
 
 
@@ -57,7 +57,7 @@ def _is_sound(cursor: Cursor, at: int) -> bool:
 
 
 def held_chunks(dataset: Any) -> Held | None:
-    """Which chunks of a dataset are stored; of one that has none, only that nothing is."""
+    """Which chunks of a dataset are stored."""
     if dataset.is_virtual:
         return _held_elsewhere(dataset)
     if dataset.chunks is None:
@@ -85,7 +85,7 @@ def _held_elsewhere(dataset: Any) -> Held | None:
 def check_chunks(path: Path, dataset: Any, box: tuple[slice, ...]) -> None:
     """InputError when a compressed chunk in ``box`` is larger than 1 GB, or has more bytes than it can need.
 
-    What a filter makes of a chunk is hardly longer than the chunk; more would unpack to something else.
+    A filtered chunk is hardly longer than the chunk itself; more bytes would unpack to something else.
     """
     size = _unpacked(path, dataset)
     if size is None:
@@ -119,17 +119,17 @@ def _unpacked(path: Path, dataset: Any) -> int | None:
         return None
     used = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
     if sum(one not in _SAME_LENGTH for one in used) > 1:
-        raise InputError(path, f"{dataset.name} has chunks that are packed more than once (HDF5 filters "
+        raise InputError(path, f"{dataset.name} has chunks that are compressed more than once (HDF5 filters "
                          f"{', '.join(map(str, used))})", "Repack it, e.g. with h5repack.")  # fmt: skip
     size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
     if size > chunked.LARGEST_CHUNK:
-        raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB, of "
-                         f"{chunked.LARGEST_CHUNK >> 20} at most", "Repack it, e.g. with h5repack.")  # fmt: skip
+        raise InputError(path, f"{dataset.name} has compressed chunks of {size >> 20} MB; at most "
+                         f"{chunked.LARGEST_CHUNK >> 20} MB are read", "Repack it, e.g. with h5repack.")  # fmt: skip
     return size
 
 
 def _is_large(size: int, packed: int) -> bool:
-    """Whether a chunk has so many bytes that it is to be looked at."""
+    """Whether a chunk has so many bytes that it must be checked."""
     return packed > 2 * size + _SPARE or packed * _DEFLATE_RATIO > chunked.LARGEST_CHUNK
 
 

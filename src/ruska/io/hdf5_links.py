@@ -1,9 +1,9 @@
-"""What really lies in an HDF5 file: its names, links, and the parts that virtual datasets are put together from.
+"""What an HDF5 file itself holds: its names, links, and the parts of virtual datasets.
 
-HDF5 has four ways out of a file: external links, links of a program's own kind, datasets whose bytes are in other files
-(external storage), and virtual datasets. The library takes them without a word, also on the way to something else: a
-group or a part of a virtual dataset may be such a link. So every name is walked link by link, and every dataset is
-followed to where its bytes are before it is asked for anything.
+A file can refer to other files in four ways: external links, user-defined links, datasets whose bytes are in other
+files (external storage), and virtual datasets. The library follows them silently, even inside a path: a group or a part
+of a virtual dataset may be such a link. So every name is resolved link by link, and every dataset is followed to its
+bytes before anything else is done with it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _REPACK = "Ruska does not read that: copy its values into a plain dataset."
 def follow(path: Path, file: Any, name: str | bytes) -> Any | None:
     """The object called ``name``, reached without ever leaving this file; None where there is none.
 
-    Goes through hard and soft links only. Raises InputError for all others, and for links that lead in circles.
+    Follows hard and soft links only. Raises InputError for all others, and for circular links.
     """
     return _follow(path, file, name)[0]
 
 
 def _follow(path: Path, file: Any, name: str | bytes) -> tuple[Any | None, int]:
-    """The object, and how many names it took to come to it."""
+    """The object, and how many names were resolved to reach it."""
     import h5py
 
     here, parts, hops, steps = file["/"], _parts(name), 0, 0
@@ -46,7 +46,7 @@ def _follow(path: Path, file: Any, name: str | bytes) -> tuple[Any | None, int]:
         part = parts.pop()
         steps += 1
         if steps + len(parts) > _MOST_NAMES:
-            raise InputError(path, f"'{_shown(name)[:100]}' is a way of more than {_MOST_NAMES} names", _NAME_IT)
+            raise InputError(path, f"'{_shown(name)[:100]}' is a path of more than {_MOST_NAMES} names", _NAME_IT)
         kind = _kind(here, part)
         if kind is None:
             return None, steps
@@ -57,9 +57,7 @@ def _follow(path: Path, file: Any, name: str | bytes) -> tuple[Any | None, int]:
             raise _leads_out(path, here, part, kind, _shown(name))
         hops += 1
         if hops > _LONGEST_LINK_CHAIN:
-            raise InputError(
-                path, f"'{_shown(name)}' is a link that leads round in a circle", "Name the dataset itself."
-            )
+            raise InputError(path, f"'{_shown(name)}' is a link that leads back to itself", "Name the dataset itself.")
         target = here.id.links.get_val(part)
         parts += _parts(target)
         here = file["/"] if target.startswith(b"/") else here
@@ -84,7 +82,7 @@ def _leads_out(path: Path, group: Any, part: bytes, kind: int, name: str) -> Inp
     import h5py
 
     if kind != h5py.h5l.TYPE_EXTERNAL:
-        return InputError(path, f"'{name}' is a link of a kind that only the program knows which made it ({kind})",
+        return InputError(path, f"'{name}' is a link of a kind known only to the program that made it ({kind})",
                           "Ruska does not follow it: repack the file, e.g. with h5repack.")  # fmt: skip
     return InputError(path, f"'{name}' is a link into another file ({_shown(group.id.links.get_val(part)[0])})",
                       "Ruska does not follow it: open that file itself.")  # fmt: skip
@@ -111,8 +109,8 @@ def links(path: Path, group: Any) -> list[tuple[bytes, int, int]]:
 def walk(path: Path, group: Any) -> Iterator[Any]:
     """Every group and dataset below ``group`` once, through hard links only, in the order of names.
 
-    Not by the library's own visit, which is recursive in C: groups nested deep enough would end the program.
-    Raises InputError for more than `MOST_OBJECTS`, and for groups nested deeper than any sensible ones.
+    Does not use the library's own visit, which is recursive in C: deeply nested groups would crash the program.
+    Raises InputError for more than `MOST_OBJECTS`, and for groups nested unreasonably deep.
     """
     import h5py
 
@@ -137,14 +135,13 @@ def walk(path: Path, group: Any) -> Iterator[Any]:
 
 
 def _too_many(path: Path) -> InputError:
-    return InputError(path, f"holds more than {MOST_OBJECTS} objects in which to look for an image", _NAME_IT)
+    return InputError(path, f"holds more than {MOST_OBJECTS} objects to search for an image", _NAME_IT)
 
 
 def extent(dataset: Any) -> tuple[int, ...]:
-    """Its shape, as the file states it, for looking at only.
+    """Its shape as the file states it, for display only.
 
-    Asked for the shape of a virtual dataset that may grow, the library opens the files of its parts to see how long
-    they are: any file that it names.
+    For the shape of a virtual dataset that may grow, the library would open any file that the dataset names.
     """
     plist = dataset.id.get_create_plist()
     if _is_virtual(plist) and plist.get_virtual_count():
@@ -165,7 +162,7 @@ def sources(path: Path, dataset: Any) -> list[Any]:
 
 @dataclass
 class _Seen:
-    """What was found on the way to the sources of a dataset.
+    """What was found while following a dataset to its sources.
 
     sources : those that hold bytes, by address. virtual : how many datasets the library opens to read each of the
     others, and how many inside of one another. names : how many were looked up.
@@ -210,16 +207,16 @@ def _part(path: Path, dataset: Any, name: bytes, seen: _Seen) -> Any:
     part, names = _follow(path, seen.file, name)
     seen.names += names
     if seen.names > _MOST_NAMES_OF_PARTS:
-        raise InputError(path, f"{dataset.name} is put together from parts in too many groups", _REPACK)
+        raise InputError(path, f"{dataset.name} is assembled from parts in too many groups", _REPACK)
     if not isinstance(part, h5py.Dataset):
-        raise InputError(path, f"{dataset.name} is put together from '{_shown(name)}', which is no dataset in it",
-                         "Copy the file again: the library would take these pixels for zeros.")  # fmt: skip
+        raise InputError(path, f"{dataset.name} is assembled from '{_shown(name)}', which is not a dataset in it",
+                         "Copy the file again: these pixels would be read as zeros.")  # fmt: skip
     return part
 
 
 def _check_bounds(path: Path, dataset: Any, parts: int, depth: int) -> None:
     if parts > _MOST_PARTS:
-        raise InputError(path, f"{dataset.name} is put together from {parts} parts, of {_MOST_PARTS} at most", _REPACK)
+        raise InputError(path, f"{dataset.name} is assembled from {parts} parts, of {_MOST_PARTS} at most", _REPACK)
     if depth > _DEEPEST_PART:
         raise InputError(path, f"{dataset.name} is made of virtual datasets more than {_DEEPEST_PART} deep", _REPACK)
 
@@ -239,10 +236,10 @@ def _part_names(path: Path, dataset: Any, plist: Any) -> Counter[bytes]:
         file = _bytes(plist.get_virtual_filename(i))
         name = _bytes(plist.get_virtual_dsetname(i))
         if file != _THIS_FILE:
-            raise InputError(path, f"{dataset.name} is put together from other files, such as '{_shown(file)}' "
+            raise InputError(path, f"{dataset.name} is assembled from other files, such as '{_shown(file)}' "
                              "(a virtual dataset)", "Ruska does not follow it: open those, or repack it.")  # fmt: skip
         if b"%" in name:
-            raise InputError(path, f"{dataset.name} is put together by a pattern of names ({_shown(name)})", _REPACK)
+            raise InputError(path, f"{dataset.name} is assembled by a pattern of names ({_shown(name)})", _REPACK)
         names[name] += 1
     return names
 

@@ -48,7 +48,7 @@ def series_of(path: Path, file: Any) -> Series | None:
 
 
 def facts_of(path: Path, dataset: Any) -> Facts | None:
-    """What is known of one dataset of these programs; None for any other."""
+    """The metadata of one dataset of these programs; None for other datasets."""
     if match := _IMARIS.fullmatch(dataset.name):
         return _imaris_facts(path, dataset.file, dataset, int(match[3]))
     if match := _BDV.fullmatch(dataset.name):
@@ -57,7 +57,7 @@ def facts_of(path: Path, dataset: Any) -> Facts | None:
 
 
 def is_finest(name: str) -> bool:
-    """Whether a dataset is one of these programs' at full resolution."""
+    """Whether a dataset is at full resolution in a file of these programs."""
     imaris, bdv = _IMARIS.fullmatch(name), _BDV.fullmatch(name)
     return int((imaris and imaris[1]) or (bdv and bdv[3]) or 1) == 0
 
@@ -137,7 +137,7 @@ def _imaris_series(path: Path, file: Any) -> Series | None:
 
 
 def _numbered(path: Path, group: Any, word: str) -> list[int]:
-    """Numbers of the groups that are called ``word`` and a number."""
+    """Numbers of the groups named ``word`` and a number."""
     matches = (_IMARIS_GROUP.fullmatch(name.decode("utf-8", "replace")) for name, _, _ in links(path, group))
     return sorted(int(m[2]) for m in matches if m is not None and m[1] == word)
 

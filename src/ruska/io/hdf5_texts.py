@@ -1,7 +1,7 @@
-"""How long a text in an HDF5 file says it is, before the library is asked for it.
+"""How long a text in an HDF5 file claims to be, before the library reads it.
 
 A text of variable length is kept as a descriptor: length (4 bytes), address of its heap (8), number in the heap (4).
-The library takes memory for the length, up to 4 GB, before it finds that the heap holds less.
+The library allocates memory for that length, up to 4 GB, before it finds that the heap holds less.
 Source: HDF5 file format specification 3.0, IV.A (object headers), IV.A.2.m (attributes).
 """
 

@@ -1,4 +1,4 @@
-"""What a library logs while it opens a file: kept for the notes, where Python would print it raw."""
+"""Collect what a library logs while it opens a file, for the notes, so that Python does not print it raw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST = 160
 
 
 class _Ear(logging.Handler):
-    """Keeps what the thread that made it is told. With a handler there, Python's last resort prints nothing."""
+    """Collects log messages of its own thread. With a handler present, Python's last resort prints nothing."""
 
     def __init__(self, words: list[str]) -> None:
         super().__init__(logging.WARNING)
@@ -24,7 +24,7 @@ class _Ear(logging.Handler):
 
 @contextmanager
 def heard(library: str) -> Iterator[list[str]]:
-    """Collect the warnings that ``library`` logs meanwhile. A handler of the user's own is told as well."""
+    """Collect the warnings that ``library`` logs meanwhile. The user's own handlers get them as well."""
     words: list[str] = []
     ear, logger = _Ear(words), logging.getLogger(library)
     logger.addHandler(ear)
@@ -35,7 +35,7 @@ def heard(library: str) -> Iterator[list[str]]:
 
 
 def as_notes(library: str, words: list[str]) -> tuple[str, ...]:
-    """One note on all of ``words``, none where there are none."""
+    """One note about all of ``words``; empty without any."""
     if not words:
         return ()
     more = f", and {len(words) - 1} more" if len(words) > 1 else ""

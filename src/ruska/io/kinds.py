@@ -1,4 +1,4 @@
-"""Saying of a file what it is instead of an image: a spectrum, a diffraction pattern."""
+"""Recognise files that hold a spectrum or a diffraction pattern instead of an image."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _RECIPROCAL = re.compile(r"^\s*1\s*/|\^?\s*-\s*1\s*$|⁻¹|^\s*m?rad\s*$")
 
 
 def is_energy(unit: str) -> bool:
-    """Whether ``unit`` is an energy, as the channels of a spectrum have."""
+    """Whether ``unit`` is an energy, as on the axis of a spectrum."""
     return bool(_ENERGY.match(unit))
 
 
 def is_reciprocal(unit: str) -> bool:
-    """Whether ``unit`` is a reciprocal length or an angle, as the pixels of a diffraction pattern have."""
+    """Whether ``unit`` is a reciprocal length or an angle, as on the axes of a diffraction pattern."""
     return bool(_RECIPROCAL.search(unit))
 
 

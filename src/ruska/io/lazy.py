@@ -23,8 +23,8 @@ class LazyPixels(ABC):
     """Pixels that stay in their file until they are indexed, like a read-only NumPy array.
 
     A format implements `read_box`; integers, negative indices, steps and ``...`` are handled here.
-    ``files`` : files, and folders with all that lies in them, that the pixels are read from; empty where it is the file
-    that the image's ``path`` names.
+    ``files`` : files and whole folders from which the pixels are read; empty if it is the file that the image's
+    ``path`` names.
     """
 
     files: tuple[Path, ...] = ()
@@ -38,15 +38,15 @@ class LazyPixels(ABC):
         """Read ``box`` (one slice with explicit bounds and step 1 per axis) from any thread."""
 
     def held(self) -> Held | None:
-        """Which of its chunks are there; None where all are, or nothing can tell."""
+        """Which of its chunks exist; None if all do, or if that is unknown."""
         return None
 
     def lost(self, error: OSError | None = None) -> InputError:
-        """The error for a file that could be opened and cannot be read any more."""
+        """The error for a file that was opened but can no longer be read."""
         why = f" ({error.strerror or error})" if error is not None else ""
         named = getattr(error, "filename", None) or getattr(self, "path", type(self).__name__)
-        return InputError(named, f"cannot be read any more{why}: it was moved, or "
-                          "its disk or share was lost", "Bring it back; the same command resumes.")  # fmt: skip
+        return InputError(named, f"can no longer be read{why}: it was moved, or "
+                          "its disk or share was lost", "Bring the file back; the same command resumes.")  # fmt: skip
 
     @property
     def ndim(self) -> int:

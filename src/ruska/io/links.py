@@ -1,8 +1,8 @@
 """Links in folders that hold an image: stores and folders of slices. One that leads out of the folder is refused.
 
-A folder that comes from elsewhere may have a link in it to any file of whoever opens it, whose bytes would then show in
-the result. Where a name really leads is compared, not how it gets there, so that links of every system count: symbolic
-links, and junctions on Windows. A hard link is no link but a second name of a file, and cannot be told.
+A folder from someone else may hold a link to any file of the user who opens it, whose bytes would then appear in the
+result. Where a name really leads is compared, not how it gets there, so that links of every system count: symbolic
+links, and junctions on Windows. A hard link is a second name of a file and cannot be recognised.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from ruska.errors import InputError
 
 FOLLOW = "RUSKA_FOLLOW_LINKS"
-_WAY_OUT = f"If you trust it, set {FOLLOW}=1 and run the same again; else put the file itself there."
+_WAY_OUT = f"If you trust it, set {FOLLOW}=1 and run the same command again; otherwise put the file itself there."
 _REPARSE_POINT = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0x400)
 
 
@@ -26,8 +26,8 @@ def links_are_followed() -> bool:
 class Bounds:
     """The bounds of one folder, whose files are looked at before they are opened.
 
-    The folder itself may be reached through links: it is where it really lies. Of each folder in it is asked once where
-    it leads, of each file every time, which takes one look (``lstat``) where it is no link.
+    The folder itself may be reached through links; its real place counts. Each subfolder is resolved once, each file
+    every time, which takes one ``lstat`` if it is not a link.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,7 +39,7 @@ class Bounds:
     def check(self, name: str) -> None:
         """InputError when ``name`` (below the folder, with ``/``) leads out of it, to nothing, or to no file or folder.
 
-        What is not there at all is no error: formats have pieces that may be missing.
+        Missing files are not an error: formats have optional pieces.
         """
         if _leads_out(name):
             raise InputError(self.root, f"refers to '{name}', which is outside of it", "Copy it again from its source.")
@@ -56,13 +56,13 @@ class Bounds:
                 found = os.stat(place)
             except OSError as error:
                 raise InputError(place, f"is a link to {_target(place)}, which cannot be reached ({error.strerror})",
-                                 "Bring that file back, or copy the folder with what its links lead to.") \
+                                 "Bring that file back, or copy the folder together with the files it links to.") \
                     from error  # fmt: skip
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise InputError(place, "is a pipe or a device, no file", "Put a file there, or remove it.")
+            raise InputError(place, "is a pipe or a device, not a file", "Put a file there, or remove it.")
 
     def is_inside(self, place: str | Path) -> bool:
-        """Whether ``place`` really lies in the folder."""
+        """Whether the real place of ``place`` is in the folder."""
         here, root = os.path.normcase(os.path.realpath(place)), os.path.normcase(self._real)
         return here == root or here.startswith(root.rstrip(os.sep) + os.sep)
 
@@ -74,18 +74,18 @@ class Bounds:
     def _check_link(self, place: str) -> None:
         if not self._free and not self.is_inside(place):
             link = self._first_link(place)
-            raise InputError(link, f"is a link that leads out of {self.root} (to {_target(link)})",
+            raise InputError(link, f"is a link that points outside {self.root} (to {_target(link)})",
                              f"Ruska does not follow it. {_WAY_OUT}")  # fmt: skip
 
     def _first_link(self, place: str) -> str:
-        """The first part of ``place`` below the folder that leads out: the one to be named."""
+        """The first part of ``place`` that points outside the folder, for the error."""
         parts = os.path.relpath(place, self.root).split(os.sep)
         partial = (os.path.join(self.root, *parts[: n + 1]) for n in range(len(parts)))
         return next((part for part in partial if not self.is_inside(part)), place)
 
 
 def _leads_out(name: str) -> bool:
-    """Whether a name, without any link, is that of another place. Links being allowed does not allow this."""
+    """Whether a name by itself points elsewhere. This is refused even when links are allowed."""
     return (
         (".." in name and ".." in name.replace("\\", "/").split("/"))
         or os.path.isabs(name)
@@ -106,7 +106,7 @@ def is_link(path: str | Path) -> bool:
 
 
 def _target(link: str) -> str:
-    """What a link says of where it leads; the place itself where it does not say."""
+    """The target of a link; the place itself if the target cannot be read."""
     try:
         return os.readlink(link)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What of an image a format cannot hold: said before the work is done, and again by what has written it.
+"""What of an image a format cannot hold: reported before the work, and again by the writer.
 
 A format says in the table (`Format.holds`) which belongings of an image it holds. Where that depends on the image, its
 module has a function ``losses`` besides. Nothing here reads a pixel.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ruska.image import is_length
-from ruska.io import ome_xml, tiff_imagej
+from ruska.io import ngff, ome_xml, tiff_imagej
 from ruska.io.tilts import BESIDE
 
 if TYPE_CHECKING:
     from ruska.image import Image, Quantity
 
 RECORD = "run record"
-"""Of a run it stands in a file beside the result, so that nothing is lost where the result cannot hold it."""
+"""The record of a run is also a file beside the result, so nothing is lost when the result cannot hold it."""
 
 _NO_TEXTS = ("Software", "PhotometricInterpretation", "Orientation")
 _CALLED = {"ImageDescription": "description", "DateTime": "date", "ColorMap": "colour table"}
@@ -30,7 +30,7 @@ _OUR_LABEL = "Written by Ruska"
 class Losses:
     """What is lost when an image is written.
 
-    things : that it has and the file will not have, in words. changes : what becomes otherwise, a sentence each.
+    things : parts of the image that the file will not hold, in words. changes : what will differ, a sentence each.
     """
 
     things: tuple[str, ...] = ()
@@ -48,12 +48,12 @@ class Losses:
         return (*(f"{thing} not kept" for thing in self.things), *self.changes)
 
     def without_record(self) -> Losses:
-        """All but the record of a run, which is kept beside the result."""
+        """All except the record of a run, which is kept beside the result."""
         return Losses(tuple(thing for thing in self.things if thing != RECORD), self.changes)
 
 
 def unheld(image: Image, holds: Collection[str]) -> Losses:
-    """What ``image`` has of belongings other than those that ``holds`` names.
+    """The parts of ``image`` that ``holds`` does not name.
 
     ``header`` there stands for the fields of every format (``header:imagej``, ``header:mrc`` …).
     """
@@ -64,7 +64,7 @@ def unheld(image: Image, holds: Collection[str]) -> Losses:
 
 
 def belongings(image: Image) -> dict[str, str]:
-    """What ``image`` has besides pixels, as keys and in words. Nothing is said of what it does not have."""
+    """What ``image`` has in addition to pixels, as keys and in words; only what it really has."""
     lengths = any(_is_size(a, q) for a, q in image.spacing.items())
     found = {
         "spacing": "voxel size" if lengths else "",
@@ -85,7 +85,7 @@ def _is_size(axis: str, size: Quantity) -> bool:
 
 
 def _header(name: str, fields: Any) -> str:
-    """What the fields of a format say that an image of another format may lack, in words."""
+    """Fields of one format that other formats cannot hold, in words."""
     words = _KNOWN.get(name)
     if words is not None:
         return words(fields)
@@ -116,6 +116,8 @@ def _tiff(fields: Any) -> str:
         return ""
     named = [key for key, text in fields.items() if key not in _NO_TEXTS and not is_shape_record(text)]
     words = [_CALLED.get(key, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(key)).lower()) for key in named]
+    words += ["orientation"] * ("Orientation" in fields)
+    words += ["white for 0"] * (fields.get("PhotometricInterpretation") == "MINISWHITE")
     return f"TIFF's {', '.join(words)}" if words else ""
 
 
@@ -124,4 +126,16 @@ def is_shape_record(text: Any) -> bool:
     return isinstance(text, str) and text.startswith("{") and '"shape"' in text
 
 
-_KNOWN: Mapping[str, Callable[[Any], str]] = {"imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff}
+def _dimensions(fields: Any) -> str:
+    words = isinstance(fields, Mapping) and (fields.get("labels") or fields.get("dimension_names"))
+    return "labels of dimensions" if words else ""
+
+
+def _ome_zarr(fields: Any) -> str:
+    return "colours and display ranges of channels" if ngff.is_shown(fields) else ""
+
+
+_KNOWN: Mapping[str, Callable[[Any], str]] = {
+    "imagej": _imagej, "ome_xml": _ome, "mrc": _mrc, "tiff": _tiff, "ome_zarr": _ome_zarr,
+    "hdf5": _dimensions, "zarr": _dimensions,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Images that were saved with loss: what was lost looks like noise to an estimator, and is none."""
+"""Images saved with lossy compression, whose artefacts an estimator would take for noise."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 JPEG_TIFF = (6, 7, 33007, 34892)  # values of the tag Compression
 _JPEG_2000, _JPEG_XR, _WEBP = (33003, 33004, 33005, 34712), (22610, 34934), (50001,)
 _HEAD = 1 << 16  # bytes, in which the tables of a JPEG stream are
-_WAY_OUT = "restore the original recording, if there is one"
+_WAY_OUT = "restore the original recording if you have it"
 
 
 def jpeg_note(quality: int) -> str:
-    """What to say of an image from JPEG."""
-    return f"saved as JPEG (quality about {quality}): its block pattern is not noise; {_WAY_OUT}"
+    """The note about an image from JPEG."""
+    return f"saved as JPEG (quality about {quality}), whose block pattern is not noise; {_WAY_OUT}"
 
 
 def jpeg_quality(tables: Mapping[int, Sequence[int]]) -> int | None:
@@ -54,7 +54,7 @@ def note_of_tiff(page: Any, stored: Stored) -> tuple[str, ...]:
     if kind not in (*JPEG_TIFF, *_JPEG_2000, *_JPEG_XR, *_WEBP):
         return ()
     if kind in _JPEG_XR:
-        return (f"saved as JPEG XR, which may be lossy: what it changed is not noise; {_WAY_OUT}",)
+        return (f"saved as JPEG XR, which may be lossy: its artefacts are not noise; {_WAY_OUT}",)
     first = next((one for one in stored.pages if one is not None and any(one.counts)), None)
     head = b"" if first is None else _first_bytes(first)
     if kind in JPEG_TIFF:
@@ -62,7 +62,7 @@ def note_of_tiff(page: Any, stored: Stored) -> tuple[str, ...]:
         return () if quality is None else (jpeg_note(quality),)
     name = "WebP" if kind in _WEBP else "JPEG 2000"
     lossy = head[12:16] == b"VP8 " if kind in _WEBP else _is_irreversible(head)
-    return (f"saved as lossy {name}: what it changed is not noise; {_WAY_OUT}",) if lossy else ()
+    return (f"saved as lossy {name}, whose artefacts are not noise; {_WAY_OUT}",) if lossy else ()
 
 
 def _first_bytes(page: Page) -> bytes:

@@ -1,4 +1,4 @@
-"""Everything of an `Image` but its pixels and mask as JSON, for the formats that can hold a text of ours."""
+"""Everything of an `Image` except pixels and mask as JSON, for formats that can hold a text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def to_json(image: Image) -> dict[str, Any]:
 def from_json(record: Any, name: object) -> dict[str, Any]:
     """Return the fields that `to_json` stored, as keyword arguments of `Image`; absent ones are left out.
 
-    Raises InputError, about the file ``name``, when the record is not one of ours (edited, or from a newer version).
+    Raises InputError, about the file ``name``, when the record is invalid (edited, or from a newer version).
     """
     try:
         if record["version"] > VERSION:

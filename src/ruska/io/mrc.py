@@ -41,7 +41,7 @@ _LABEL = "Written by Ruska"
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the voxels of a file are and what they are."""
+    """Position and type of the voxels in a file."""
 
     shape: tuple[int, ...]
     stored: np.dtype[Any]
@@ -113,7 +113,7 @@ def _check_size(path: Path, size: int, layout: _Layout) -> None:
 def _image(
     path: Path, name: str, header: Any, layout: _Layout, pixels: Any, extended: bytes, notes: list[str]
 ) -> Image:
-    """Put axes and sizes to the voxels, and keep the rest of the header."""
+    """Add axes and sizes to the voxels, and keep the rest of the header."""
     space, order = int(header["ispg"]), _storage_order(header)
     shape = layout.shape
     if len(shape) == 3 and shape[0] > 1 and order != "ZYX":
@@ -148,7 +148,7 @@ def _voxel_size(header: Any, low: str) -> float | None:
 
 
 def _sections(header: Any, extended: bytes, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What the extended header says, which is worth no error when it is broken."""
+    """The content of the extended header; a broken one is not an error."""
     try:
         return read_extended(header, extended, _byte_order(header), math.prod(shape[:-2]))
     except (ValueError, IndexError, TypeError, KeyError):
@@ -160,7 +160,7 @@ def _byte_order(header: Any) -> str:
 
 
 def _axes(name: str, ndim: int, sections: int, space_group: int) -> str:
-    """Axes that a stack of ``sections`` is given: a volume by its space group or its name, else a stack."""
+    """Axes for a stack of ``sections``: a volume if its space group or name says so, else a stack."""
     if ndim == 4:
         return "QZYX"
     if sections == 1:
@@ -199,7 +199,7 @@ def _keep(header: Any, extended: bytes) -> dict[str, Any]:
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write ``image``, some rows at a time. Of what it cannot hold, `losses` tells.
+    """Write ``image``, some rows at a time. `losses` tells what it cannot hold.
 
     8-bit unsigned values become 16-bit (MRC's bytes are signed). Raises OutputError as `check_holds`.
     """
@@ -235,7 +235,7 @@ def check_holds(path: Path, image: Image) -> None:
     Of more than three axes, all but the last three may have a length of 1. Reads no pixels.
     """
     if _kind(image) not in (*_WIDENED, *_MODES.values()):
-        raise OutputError(path, f"MRC holds no {image.dtype}",
+        raise OutputError(path, f"MRC cannot hold {image.dtype}",
                           "Pass --dtype float32, or write .ome.zarr, .tif or .h5.")  # fmt: skip
     if math.prod(image.shape[:-3]) > 1:
         raise OutputError(path, f"MRC holds three axes, the image has {image.axes}",
@@ -293,7 +293,7 @@ def _space_group(image: Image, kept: Any) -> int:
 
 
 def _stack_mz(kept: Any, sections: int) -> int:
-    """``mz`` of a stack: 1 by the standard; SerialEM and IMOD write the number of sections, and so do we back."""
+    """``mz`` of a stack: 1 by the standard, or the number of sections if the input has that (SerialEM, IMOD)."""
     mz = int(kept.get("mz", 1))
     shape = kept.get("shape") or (0,)
     return sections if mz == shape[0] else max(1, mz)
@@ -318,7 +318,7 @@ def _mark_signed_bytes(header: Any, order: str, mode: int) -> None:
 
 
 def _put_labels(header: Any, labels: list[str]) -> None:
-    """Write up to ten labels, the last one ours; when all ten are taken the last gives way."""
+    """Write up to ten labels, Ruska's last; if all ten are taken, it replaces the last."""
     if _LABEL not in labels:
         labels = [*labels[:9], _LABEL]
     header["nlabl"] = len(labels)
@@ -327,7 +327,7 @@ def _put_labels(header: Any, labels: list[str]) -> None:
 
 
 def _extended(kept: Any, same_stack: bool, image: Image) -> bytes:
-    """The extended header, which lists the sections one by one: of those that are left, where it is known how."""
+    """The extended header, reduced to the remaining sections if its layout is known."""
     whole = base64.b64decode(kept.get("extended", ""))
     if same_stack:
         return whole
@@ -359,7 +359,7 @@ class _Summary:
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
 
     def fill(self, header: Any) -> None:
-        """Put the figures into the header; without a finite value the standard's marks for "unknown"."""
+        """Write the statistics into the header; without a finite value, the standard's marks for "unknown"."""
         if not self.count:
             header["dmin"], header["dmax"], header["dmean"], header["rms"] = 0, -1, -2, -1
             return
@@ -375,7 +375,7 @@ def _fits(angstrom: float | None) -> bool:
 
 
 def losses(path: Path, image: Image) -> Losses:
-    """Sizes that MRC cannot express, header fields that do not fit this stack, and what reads back differently."""
+    """Sizes that MRC cannot express, header fields that do not fit this stack, and what will read back differently."""
     things, changes = [], []
     kept = image.header.get("mrc", {})
     back = _axes(path.name.lower(), 3, math.prod(image.shape[:-2]), _space_group(image, kept))
@@ -391,7 +391,7 @@ def losses(path: Path, image: Image) -> Losses:
     if kept.get("extended") and not _extended(kept, _is_same_stack(image, kept), image):
         things.append("extended MRC header (it describes the sections of the original stack)")
     if len(kept.get("labels", ())) == 10 and _LABEL not in kept["labels"]:
-        things.append("the last of ten MRC labels (it gives way to ours)")
+        things.append("the last of ten MRC labels (replaced by Ruska's)")
     if _kind(image) in _WIDENED:
         changes.append(f"{image.dtype} values are stored as 16-bit integers (MRC's bytes are signed)")
     return Losses(tuple(things), tuple(changes))

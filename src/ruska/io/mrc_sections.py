@@ -1,4 +1,4 @@
-"""What is known of the sections of an MRC stack: extended headers (FEI1, FEI2, SerialEM, Agard) and .mdoc files."""
+"""Metadata of the sections of an MRC stack: extended headers (FEI1, FEI2, SerialEM, Agard) and .mdoc files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """N5 containers, in a folder or on a server: datasets and the finest level of multi-scale groups, by the block.
 
-Zarr 3 reads N5 no more. Axes are stored fastest first, so they are turned round: dimensions x, y, z become ZYX.
+zarr-python 3 no longer reads N5. Axes are stored fastest first and reversed here: dimensions x, y, z become ZYX.
 Source: https://github.com/saalfeldlab/n5 (README, file-system specification).
 """
 
@@ -102,7 +102,7 @@ def read_at(place: Place, inner: str | None) -> Image:
     try:
         wanted = join(inner or "")
     except ValueError as error:
-        raise InputError(path, f"'{inner}' leads out of the container", "Name a dataset inside it.") from error
+        raise InputError(path, f"'{inner}' points outside the container", "Name a dataset inside it.") from error
     found = list(_datasets(place, wanted))
     if not found:
         what = f"has no dataset '{inner}'" if inner else "holds no dataset"

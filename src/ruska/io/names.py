@@ -1,4 +1,4 @@
-"""Names of files: whether one is there, and whether a result may be called so."""
+"""File names: whether a file exists, and whether a result may have a name."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _ODD = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISFIFO, "a named pipe"), (sta
 
 
 def check_plain(path: Path) -> None:
-    """OutputError where ``path`` is there and is neither a file nor a folder: it would lead the bytes elsewhere.
+    """OutputError when ``path`` exists but is neither a file nor a folder: the bytes would go elsewhere.
 
-    Links count wherever they lead to, also nowhere. Links among the folders above are the user's own arrangement.
+    Every link counts, even a dangling one. Links among the parent folders are the user's own arrangement.
     """
     try:
         mode = path.lstat().st_mode
@@ -63,7 +63,7 @@ def check_plain(path: Path) -> None:
 
 
 def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
-    """OutputError unless each of ``files`` is not there, or is a plain file and may be replaced."""
+    """OutputError unless each of ``files`` is missing, or is a plain file that may be replaced."""
     for file in files:
         check_plain(file)
         if file.is_dir():
@@ -78,7 +78,7 @@ def shown_name(path: Path) -> str:
 
 
 def name_problem(name: str) -> str:
-    """What keeps a result from being called ``name`` on this system; empty where nothing does.
+    """Why a result cannot have ``name`` on this system; empty if it can.
 
     On Windows a device (``con.tif``) or a colon would take the bytes elsewhere without a word.
     """

@@ -6,6 +6,7 @@ Source: https://ngff.openmicroscopy.org/0.5 ; 0.4 differs in where the same JSON
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ _UNITS = {
     "ms": "millisecond", "s": "second", "min": "minute", "h": "hour",
 }  # fmt: skip
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_WINDOW = ("min", "max", "start", "end")
 _COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -90,14 +92,58 @@ def multiscales(image: Image, factors: Sequence[Mapping[str, int]], version: str
     return [entry | ({"version": version} if version == "0.4" else {})]
 
 
-def omero(names: Sequence[str], windows: Sequence[tuple[float, float, float, float]]) -> dict[str, Any]:
-    """Channel names and display windows (lowest, highest, start, end) for viewers."""
+def omero(
+    names: Sequence[str], windows: Sequence[tuple[float, float, float, float]], kept: Any = None, dtype: str = ""
+) -> dict[str, Any]:
+    """Channel names, colours and display windows (lowest, highest, start, end) for viewers.
+
+    kept : what `shown` found in the file that the image came from; its colours hold, and its windows where values are
+        of the same ``dtype``.
+    """
+    before = {c["label"]: c for c in kept["channels"]} if is_shown(kept) else {}
     channels = []
     for i, (name, (low, high, start, end)) in enumerate(zip(names, windows, strict=True)):
         colour = "FFFFFF" if len(names) == 1 else _COLOURS[i % len(_COLOURS)]
-        window = {"min": low, "max": high, "start": start, "end": end}
-        channels.append({"label": name, "color": colour, "active": True, "window": window})
+        channel = {"label": name, "color": colour, "active": True,
+                   "window": {"min": low, "max": high, "start": start, "end": end}}  # fmt: skip
+        own = before.get(name, {})
+        channels.append(channel | {k: v for k, v in own.items() if k != "window" or kept.get("dtype") == dtype})
     return {"channels": channels}
+
+
+def shown(ome: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """How the channels of a foreign file are shown: ``channels`` with colour and window, as `omero` takes them.
+
+    Empty where nothing is said, or labels do not tell the channels apart.
+    """
+    try:
+        found = [dict(channel) for channel in ome["omero"]["channels"]]
+        labels = [str(channel["label"]) for channel in found]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    channels = []
+    for label, channel in zip(labels, found, strict=True):
+        colour, active, window = (channel.get(word) for word in ("color", "active", "window"))
+        own: dict[str, Any] = {"label": label}
+        if isinstance(colour, str) and re.fullmatch("[0-9A-Fa-f]{6}", colour):
+            own["color"] = colour
+        if isinstance(active, bool):
+            own["active"] = active
+        if isinstance(window, Mapping) and all(_is_number(window.get(word)) for word in _WINDOW):
+            own["window"] = {word: window[word] for word in _WINDOW}
+        channels.append(own)
+    known = any(len(own) > 1 for own in channels) and len(set(labels)) == len(labels)
+    return {"channels": channels, "dtype": dtype} if known else {}
+
+
+def is_shown(fields: Any) -> bool:
+    """Whether ``fields`` are what `shown` returns."""
+    channels = fields.get("channels") if isinstance(fields, Mapping) else None
+    return isinstance(channels, list) and all(isinstance(c, Mapping) and "label" in c for c in channels)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def understand(name: object, scales: Any, ndim: int) -> dict[str, Any]:

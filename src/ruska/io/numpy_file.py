@@ -55,23 +55,23 @@ def _pixels(path: Path) -> RawPixels:
         head = _head(path, file)
     end, size = head.length + head.nbytes, path.stat().st_size
     if end > size:
-        raise _refusal(path, f"{size} bytes, its head says {end}")
+        raise _refusal(path, f"{size} bytes, its header says {end}")
     return RawPixels(path, head.shape, head.dtype, head.length, head.order)
 
 
 def _head(path: Path, file: IO[bytes]) -> _Head:
     """Read the head at the beginning of ``file``; InputError when it is damaged or describes Python objects.
 
-    NumPy's own function takes memory by what the head says of its length, and warns in its own words.
+    NumPy's own function allocates by the length that the header claims, and prints its own warnings.
     """
     lead = file.read(12)
     width = 2 if lead[6:7] == b"\1" else 4
     start, length = 8 + width, int.from_bytes(lead[8 : 8 + width], "little")
     if lead[:6] != b"\x93NUMPY" or lead[6] not in (1, 2, 3) or length > _LONGEST_HEAD:
-        raise _refusal(path, f"its head takes {length} bytes")
+        raise _refusal(path, f"its header takes {length} bytes")
     raw = (lead[start:] + file.read(max(0, start + length - len(lead))))[:length]
     if len(raw) < length:
-        raise _refusal(path, f"its head takes {length} bytes")
+        raise _refusal(path, f"its header takes {length} bytes")
     text = raw.decode("utf-8" if lead[6] == 3 else "latin-1", "replace")
     try:
         fields = ast.literal_eval(_LONG_NUMBER.sub("", text.strip()))  # an expression of Python, of constants only
@@ -87,12 +87,12 @@ def _head(path: Path, file: IO[bytes]) -> _Head:
         RecursionError,
         MemoryError,
     ) as error:  # the last when it is nested deep, whatever memory there is
-        raise _refusal(path, f"its head is not NumPy's: {type(error).__name__}") from error  # fmt: skip
+        raise _refusal(path, f"its header is not NumPy's: {type(error).__name__}") from error  # fmt: skip
     whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or not isinstance(fortran, bool):
-        raise _refusal(path, "its head is not NumPy's")
+        raise _refusal(path, "its header is not NumPy's")
     if dtype.hasobject:
-        raise InputError(path, "holds Python objects, which would have to be unpickled and can run any program",
+        raise InputError(path, "holds Python objects; unpickling them could run any program",
                          "Save a plain array: np.save(file, array.astype('float32')).")  # fmt: skip
     return _Head(dtype, fortran, shape, start + length)
 
@@ -102,7 +102,7 @@ def _refusal(path: Path, why: object) -> InputError:
 
 
 def read(path: Path, inner: str | None) -> Image:
-    """Open ``.npy`` lazily, ``.npz`` into memory; ``inner`` names one of several arrays of an ``.npz``.
+    """Open ``.npy`` lazily, ``.npz`` into memory; ``inner`` names an array in an ``.npz``.
 
     Raises InputError when it is truncated, holds Python objects, or several arrays and none is named.
     """
@@ -116,7 +116,7 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def _plain(path: Path, data: Any) -> Image:
-    """An array of which nothing is known but its shape."""
+    """An array of which only the shape is known."""
     shape = data.shape
     colours = len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) >= _SMALLEST_COLOUR_IMAGE
     if colours:
@@ -158,7 +158,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with archive.open(member) as stream:
         head = _head(path, stream)
         if head.length + head.nbytes > member.file_size:
-            raise _refusal(path, f"'{name}' has {member.file_size} bytes, its head says {head.length + head.nbytes}")
+            raise _refusal(path, f"'{name}' has {member.file_size} bytes, its header says {head.length + head.nbytes}")
         stored = np.empty(head.nbytes, np.uint8)
         _fill(stream, memoryview(stored), head.length)
     values = stored.view(head.dtype) if head.nbytes else np.empty(0, head.dtype)

@@ -27,7 +27,7 @@ _LONGEST = 64 << 20  # bytes of XML
 
 @dataclass(frozen=True)
 class OmeHead:
-    """What the OME-XML of a file says of files.
+    """The files that the OME-XML of a file names.
 
     uuid : of the file itself. master : name of the file that has the XML, where this one has none.
     others : names of the files with further planes, each with its UUID.
@@ -39,15 +39,15 @@ class OmeHead:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all other files of the image."""
+        """Names of all other files of the image."""
         return (*(name for name, _ in self.others), *([self.master] if self.master else []))
 
 
 def one_image_each(files: Sequence[Path]) -> list[Path]:
     """The files to open, one for each image, in the order given.
 
-    Of a multi-file OME-TIFF it is the first that has the OME-XML. Files that cannot be read stay, for their reader to
-    complain of. Only names and first directories are looked at.
+    For a multi-file OME-TIFF, it is the first with the OME-XML. Unreadable files stay, so that their reader can report
+    them. Only names and first directories are read.
     """
     candidates = [file for file in files if file.name.lower().endswith((*_TIFF, COMPANION)) and file.is_file()]
     if len(candidates) < 2:
@@ -74,7 +74,7 @@ def one_image_each(files: Sequence[Path]) -> list[Path]:
 
 
 def _rank(head: OmeHead | None) -> int:
-    """0 of files with the OME-XML of the image, more of those that only have its planes."""
+    """0 for files with the image's OME-XML, more for those with planes only."""
     if head is None or head.master is not None:
         return 2
     return 0 if head.others else 1
@@ -99,7 +99,7 @@ def members(path: Path) -> list[Path]:
 def read(path: Path, inner: str | None) -> Image:
     """Open the image that a companion file describes.
 
-    Raises InputError when it is no OME-XML, or none of the files that it names is there.
+    Raises InputError when it is not OME-XML, or none of the files that it names exists.
     """
     from ruska.io.tiff import read_described
     from ruska.io.tiff_limits import check_ome
@@ -109,30 +109,30 @@ def read(path: Path, inner: str | None) -> Image:
     xml = text_of(path)
     head = None if xml is None else parse_head(xml, path.name)
     if xml is None or head is None or not xml.rstrip().endswith("OME>"):
-        raise InputError(path, "is no OME-XML that can be read", "Copy it again from the instrument.")
+        raise InputError(path, "is not valid OME-XML", "Copy it again from the instrument.")
     check_ome(path, xml)
     there = [path.parent / name for name, _ in head.others if (path.parent / name).is_file()]
     if not there:
         named = f", such as {head.others[0][0]}," if head.others else ""
-        raise InputError(path, f"describes an image, and none of its files{named} is beside it",
+        raise InputError(path, f"describes an image, but none of its files{named} is beside it",
                          "Copy them into the same folder.")  # fmt: skip
     return replace(read_described(there[0], xml), path=there[0])  # that file is what was read
 
 
 def _key(file: Path) -> tuple[str, str]:
-    """Equal for one file, however its folder is written and its letters are composed."""
+    """A key that is equal for one file, however its folder is written and its letters are composed."""
     whole = file.absolute()
     return str(whole.parent), normalize("NFC", whole.name)
 
 
 def head_of(path: Path) -> OmeHead | None:
-    """What a file says of the files of its image; None where it has no OME-XML that can be read."""
+    """The files of its image, by a file's OME-XML; None without readable OME-XML."""
     xml = text_of(path)
     return None if xml is None else parse_head(xml, path.name)
 
 
 def text_of(path: Path) -> str | None:
-    """The OME-XML of a TIFF or a companion file; None where there is none."""
+    """The OME-XML of a TIFF or a companion file; None if it has none."""
     try:
         if path.name.lower().endswith(COMPANION):
             with path.open("rb") as stream:
@@ -148,7 +148,7 @@ def text_of(path: Path) -> str | None:
 
 
 def parse_head(xml: str, name: str) -> OmeHead | None:
-    """What ``xml``, of the file ``name``, says of files; None when it is no XML."""
+    """What ``xml``, of the file ``name``, says about files; None if it is not XML."""
     if "UUID" not in xml and "BinaryOnly" not in xml:
         return OmeHead(None, None, ())
     try:

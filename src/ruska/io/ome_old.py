@@ -1,6 +1,6 @@
-"""OME-XML of schemas before 2016-06 (2003 to 2015) as XML of 2016-06, so that it goes along into a new OME-TIFF.
+"""OME-XML of schemas before 2016-06 (2003 to 2015) as XML of 2016-06, to be kept in a new OME-TIFF.
 
-What has the same meaning in every schema is put where 2016-06 has it: date, description, microscope, objectives,
+Elements that all schemas share are moved to where 2016-06 has them: date, description, microscope, objectives,
 channels, times of planes. Elements were renamed, moved and restricted from schema to schema in hundreds of places, so
 all of the old text goes along, too, word for word, as an annotation: nothing is lost, and the whole is valid.
 Source: the lists of changes in the OME Data Model documentation, releases 2003 to June 2016.
@@ -94,7 +94,7 @@ def times_of(plane: ElementTree.Element) -> dict[str, str]:
 
 
 def _pixel_attributes(old: ElementTree.Element) -> dict[str, str]:
-    """Sizes and type, which the caller holds against those of the new pixels."""
+    """Sizes and type, which the caller compares with those of the new pixels."""
     words = ("SizeX", "SizeY", "SizeZ", "SizeC", "SizeT", "SignificantBits")
     kind = old.get("Type") or old.get("PixelType") or ""
     return _texts(old, {word: word for word in words}) | {"Type": kind.lower()}
@@ -165,7 +165,7 @@ def _date(image: ElementTree.Element) -> str | None:
 
 
 def _annotate(new: ElementTree.Element, root: ElementTree.Element) -> None:
-    """Put all of the old XML, but where its planes were, into an annotation."""
+    """Put all of the old XML except its planes into an annotation."""
     whole = deepcopy(root)
     for parent in list(whole.iter()):
         for child in [child for child in parent if local(child) in _PIXELS_OF_FILES]:

@@ -1,4 +1,4 @@
-"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image; the rest goes along."""
+"""The parts of OME-XML that Ruska uses: sizes, positions and channel names of one image; the rest is carried over."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ PIXEL_TYPES = {"int8", "int16", "int32", "uint8", "uint16", "uint32", "float32",
 
 _SCHEMA = ome_old.CURRENT
 _TIMES = ("DeltaT", "DeltaTUnit", "ExposureTime", "ExposureTimeUnit")
+_ACROSS = ("PositionX", "PositionXUnit", "PositionY", "PositionYUnit")
+_DEPTH = ("PositionZ", "PositionZUnit")
 
 
 def local_name(element: ElementTree.Element) -> str:
@@ -31,7 +33,7 @@ def local_name(element: ElementTree.Element) -> str:
 
 
 def parse(xml: str, index: int) -> tuple[dict[str, Quantity], dict[str, Quantity], tuple[str, ...]]:
-    """Return spacing, origin and channel names of image number ``index`` in ``xml``; empty where it is not said."""
+    """Return spacing, origin and channel names of image number ``index`` in ``xml``; empty if not stated."""
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:  # the pixels are worth having without it
@@ -63,7 +65,7 @@ def _size(element: ElementTree.Element, attribute: str, default_unit: str) -> Qu
 
 
 def metadata(image: Image, lead: Mapping[str, int], axes: str) -> dict[str, Any]:
-    """What tifffile's OME writer is to say about ``image``.
+    """Metadata for tifffile's OME writer about ``image``.
 
     lead : the stack axes of the file (T, C, Z in its order) and their sizes.
     axes : the same with YX, as tifffile takes them.
@@ -137,7 +139,19 @@ def beyond_pixels(xml: str) -> list[str]:
             found.append("channels' settings")
         elif tag == "Plane" and any(word in element.attrib for word in _TIMES):
             found.append("times of planes")
+        elif tag == "Pixels" and _positions_differ(element):
+            found.append("positions of planes")
     return list(dict.fromkeys(found))
+
+
+def _positions_differ(pixels: ElementTree.Element) -> bool:
+    """Whether planes lie elsewhere than the position of the first and the slice distance say, as in a stage scan."""
+    planes = [child for child in pixels if local_name(child) == "Plane"]
+    across = {tuple(plane.get(word, "") for word in _ACROSS) for plane in planes}
+    depth: dict[str, set[tuple[str, ...]]] = {}
+    for plane in planes:
+        depth.setdefault(plane.get("TheZ", "0"), set()).add(tuple(plane.get(word, "") for word in _DEPTH))
+    return len(across) > 1 or any(len(found) > 1 for found in depth.values())
 
 
 def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
@@ -145,8 +159,8 @@ def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
 
     ``old`` may be of any schema; see `ome_old` for those before 2016-06. Instrument, date, description, experimenter,
     annotations and whatever else stands beside the pixels is kept, and so are channels and the times of planes where
-    there are as many of them. Returns the text and what of ``old`` does not hold any more; None when ``old`` is
-    damaged, no OME-XML, or about several images.
+    there are as many of them, and positions of planes if those have the same size and place as well. Returns the text
+    and what of ``old`` no longer applies; None if ``old`` is damaged, not OME-XML, or about several images.
     """
     try:
         was, now = ElementTree.fromstring(old), ElementTree.fromstring(new)
@@ -161,7 +175,7 @@ def merged(old: str, new: str) -> tuple[bytes, list[str]] | None:
     before, after = was.find(_path("Image/Pixels")), now.find(_path("Image/Pixels"))
     if was.tag != _path("OME") or len(images) != 1 or before is None or after is None:
         return None
-    lost = _keep_channels(before, after) + _keep_times(before, after)
+    lost = _keep_channels(before, after) + _keep_times(before, after) + _keep_positions(before, after)
     for word in ("ID", *(("SignificantBits",) if before.get("Type") == after.get("Type") else ())):
         if word in before.attrib:
             after.set(word, before.attrib[word])
@@ -186,7 +200,7 @@ def _same_sizes(before: ElementTree.Element, after: ElementTree.Element, axes: s
 
 
 def _keep_channels(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
-    """Put the channels of ``before`` in the place of those of ``after``, with these one's names."""
+    """Replace the channels of ``after`` by those of ``before``, but keep their names."""
     old, new = (pixels.findall(_path("Channel")) for pixels in (before, after))
     if len(old) != len(new):
         return ["channels"] if old else []
@@ -198,23 +212,44 @@ def _keep_channels(before: ElementTree.Element, after: ElementTree.Element) -> l
 
 
 def _keep_times(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
-    """Give the planes of ``after`` the times and exposures that ``before`` has of them."""
-    times = {}
-    for plane in before.findall(_path("Plane")):
-        found = {word: plane.attrib[word] for word in _TIMES if word in plane.attrib}
-        if found:
-            times[_plane_number(plane)] = found
-    if not times:
+    """Copy the times and exposures of planes from ``before`` to ``after``."""
+    if not any(word in plane.attrib for plane in before.findall(_path("Plane")) for word in _TIMES):
         return []
     if not _same_sizes(before, after, "ZCT"):
         return ["times of planes"]
+    _copy_of_planes(before, after, _TIMES)
+    return []
+
+
+def _keep_positions(before: ElementTree.Element, after: ElementTree.Element) -> list[str]:
+    """Give the planes of ``after`` the positions that ``before`` has of them, where they differ from plane to plane."""
+    if not _positions_differ(before):
+        return []
+    same_place = _first_position(before) == _first_position(after)
+    if not same_place or not _same_sizes(before, after, "XYZCT"):
+        return ["positions of planes"]
+    _copy_of_planes(before, after, (*_ACROSS, *_DEPTH))
+    return []
+
+
+def _first_position(pixels: ElementTree.Element) -> tuple[float, ...]:
+    """Position of the first plane in nm; 0 where it is not said."""
+    plane = pixels.find(_path("Plane"))
+    found = [None if plane is None else _size(plane, f"Position{a}", "reference frame") for a in "XYZ"]
+    return tuple(round(q.to("nm"), 3) if q is not None and is_length(q.unit) else 0.0 for q in found)
+
+
+def _copy_of_planes(before: ElementTree.Element, after: ElementTree.Element, words: tuple[str, ...]) -> None:
+    """Give each plane of ``after`` the attributes ``words`` of that of ``before``; planes that it lacks are added."""
     planes = {_plane_number(plane): plane for plane in after.findall(_path("Plane"))}
-    for number, found in times.items():
-        if number not in planes:
+    for plane in before.findall(_path("Plane")):
+        found = {word: plane.attrib[word] for word in words if word in plane.attrib}
+        number = _plane_number(plane)
+        if found and number not in planes:
             which = dict(zip(("TheZ", "TheC", "TheT"), number, strict=True))
             planes[number] = ElementTree.SubElement(after, _path("Plane"), which)
-        planes[number].attrib |= found
-    return []
+        if found:
+            planes[number].attrib |= found
 
 
 def _plane_number(plane: ElementTree.Element) -> tuple[str, ...]:
@@ -222,7 +257,7 @@ def _plane_number(plane: ElementTree.Element) -> tuple[str, ...]:
 
 
 def _without_regions(root: ElementTree.Element, image: ElementTree.Element) -> list[str]:
-    """Take out the regions of interest, which lie elsewhere when the pixels are others."""
+    """Remove the regions of interest, which no longer fit when the pixel grid changes."""
     found = 0
     for parent, name in ((image, "ROIRef"), (root, "ROI")):
         for element in parent.findall(_path(name)):

@@ -44,7 +44,7 @@ _OLD_COPIES = re.compile(r"ruska-[a-z0-9_]{8}")
 def read(path: Path, inner: str | None) -> Image:
     """Open the image in a packed file; ``inner`` names one of several members of a zip archive.
 
-    Raises InputError when it is damaged, unpacks to suspiciously much, or holds no image or several.
+    Raises InputError when it is damaged, unpacks to suspiciously many bytes, or holds no image or several.
     """
     with path.open("rb") as file:
         magic = file.read(2)
@@ -90,7 +90,7 @@ class Unpacked(LazyPixels):
 
 
 class _Room:
-    """Where this process unpacks, one folder with one lock however many files it opens; gone with the last of them."""
+    """Folder into which this process unpacks: one, with one lock, for all files; deleted with the last of them."""
 
     def __init__(self, parent: Path) -> None:
         tidy(parent, _OLD_COPIES)
@@ -106,7 +106,7 @@ _rooms_lock = Lock()
 class _Folder:
     """A temporary folder that is deleted with this object, and at the latest when the program ends.
 
-    After a kill the next run deletes it. Raises ResourceError where none can be made for ``packed``.
+    After a kill the next run deletes it. Raises ResourceError if none can be made for ``packed``.
     """
 
     def __init__(self, packed: Path) -> None:
@@ -129,7 +129,7 @@ class _Folder:
 
 
 def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:
-    """Unpack ``stream``; what it is must show in its first piece, before more is written."""
+    """Unpack ``stream``; its format must show in its first piece, before more is written."""
     limit = max(ALWAYS_FINE, LARGEST_RATIO * path.stat().st_size)
     room = shutil.disk_usage(target.parent).free - _SPARE_DISK
     written, known = 0, None
@@ -147,7 +147,7 @@ def _copy(path: Path, stream: IO[bytes], target: Path) -> Format:
                 out.flush()
                 known = _recognised(path, target)
     if known is None:
-        raise InputError(path, "is empty once unpacked", "Copy it again.")
+        raise InputError(path, "is empty after unpacking", "Copy it again.")
     return known
 
 
@@ -167,9 +167,9 @@ def _recognised(path: Path, target: Path) -> Format:
     try:
         known = find_format(target)
     except InputError as error:
-        raise InputError(path, f"unpacks to something that {error.problem}", error.fix) from error
+        raise InputError(path, f"unpacks to a file that {error.problem}", error.fix) from error
     if known.name in _PACKED:
-        raise InputError(path, "is packed twice", "Unpack it once yourself.")
+        raise InputError(path, "is compressed twice", "Unpack it once yourself.")
     return known
 
 
@@ -229,7 +229,7 @@ def _read_store(path: Path, root: str, inner: str | None) -> Image:
 
 
 def _choose(path: Path, members: list[zipfile.ZipInfo], inner: str | None) -> tuple[zipfile.ZipInfo, str | None]:
-    """The member to read, and what is wanted of it (``archive.zip:file.h5:/raw``)."""
+    """The member to read, and the part of it (``archive.zip:file.h5:/raw``)."""
     found = [m for m in members if format_of_name(Path(m.filename)) is not None]
     if not found:
         raise InputError(path, f"is a zip archive without images ({len(members)} other files)",

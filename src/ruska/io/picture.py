@@ -60,7 +60,7 @@ def _read(path: Path, inner: str | None, decode: Callable[[Any], tuple[NDArray[A
 
 
 def shape_and_dtype(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """What `read` will give, from the picture's head alone."""
+    """What `read` will return, from the picture's header alone."""
     with _open(path) as picture:
         return (picture.height, picture.width), np.dtype(_DIRECT.get(picture.mode, "u1"))
 
@@ -82,7 +82,7 @@ def _open(path: Path) -> Any:
 
 
 def _check_png(path: Path) -> None:
-    """InputError when a chunk of a PNG claims more bytes than the file has: Pillow would take memory for them."""
+    """InputError when a chunk of a PNG claims more bytes than the file has: Pillow would allocate them."""
     with path.open("rb") as file:
         if file.read(8)[:4] != b"\x89PNG":
             return
@@ -111,9 +111,9 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
     if mode == "1":
         return np.array(picture.convert("L")), ["black and white read as 0 and 255"]
     if mode in ("LA", "La"):
-        return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency left out"]
+        return np.array(picture.convert("LA"))[..., 0].copy(), ["transparency dropped"]
     if mode == "P" and (values := _behind_colours(picture)) is not None:
-        return values, ["its colours are a table for display: the values behind them are read"]
+        return values, ["its colours are only a display table: the values behind them are read"]
     colours, notes = _rgb(picture)
     first = colours[..., 0]
     if np.array_equal(first, colours[..., 1]) and np.array_equal(first, colours[..., 2]):
@@ -123,7 +123,7 @@ def _grey(picture: Any) -> tuple[NDArray[Any], list[str]]:
 
 
 def _behind_colours(picture: Any) -> NDArray[Any] | None:
-    """The indices of a picture whose palette is a coloured table for display; None where it is not."""
+    """The indices of a picture whose palette is only a display table; else None."""
     table = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3).T
     grey = bool((table[0] == table[1]).all() and (table[1] == table[2]).all())
     return None if grey or not is_display_table(table) else np.array(picture)
@@ -132,7 +132,7 @@ def _behind_colours(picture: Any) -> NDArray[Any] | None:
 def _rgb(picture: Any) -> tuple[NDArray[Any], list[str]]:
     """Red, green and blue (Y, X, 3)."""
     transparent = picture.mode in ("RGBA", "RGBa", "PA")
-    notes = ["transparency left out"] if transparent or "transparency" in picture.info else []
+    notes = ["transparency dropped"] if transparent or "transparency" in picture.info else []
     return np.array(picture.convert("RGBA" if transparent else "RGB"))[..., :3], notes
 
 
@@ -147,7 +147,7 @@ def _colours(picture: Any) -> tuple[NDArray[Any], list[str]]:
 def write(path: Path, image: Image) -> tuple[str, ...]:
     """Write an 8-bit PNG preview of ``image`` (of the middle plane of a stack); returns how its values are shown.
 
-    Of a plane of more than `MOST_PIXELS` every second, third.. pixel is shown, so that it need not be held.
+    For a plane of more than `MOST_PIXELS`, every second, third... pixel is shown, so that it need not fit in memory.
     """
     from PIL import Image as Pillow
 

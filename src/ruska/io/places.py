@@ -21,10 +21,10 @@ class Place(Protocol):
     def address(self) -> Path | str: ...
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """A whole file, None where there is none; ValueError when it is longer than ``limit``, OSError otherwise."""
+        """A whole file, None if missing; ValueError when it is longer than ``limit``, OSError otherwise."""
 
     def part(self, name: str, start: int, length: int) -> bytes | None:
-        """``length`` bytes from ``start``, None where there is no such file; ValueError when it ends before."""
+        """``length`` bytes from ``start``, None if the file is missing; ValueError when it ends before."""
 
     def names(self, folder: str, depth: int) -> Iterator[tuple[str, ...]] | None:
         """Files in ``folder`` and ``depth`` folders below, as the parts of their paths; servers: None."""
@@ -76,7 +76,7 @@ class Folder:
         return sorted(p.name for p in here.iterdir() if self._is_another(p)) if here.is_dir() else []
 
     def _is_another(self, path: Path) -> bool:
-        """Whether it is a folder; one that a link leads to only where it is not found in here anyway."""
+        """Whether it is a folder; a linked one counts only if it is not in the store anyway."""
         if path.is_dir() and is_link(path):
             self._bounds.check(path.relative_to(self.path).as_posix())
             return not self._bounds.is_inside(path)
@@ -86,7 +86,7 @@ class Folder:
 class Server:
     """A `Place` that fsspec reaches. ``shown`` is the address without passwords.
 
-    S3 refuses access to what is not there where its folders may not be listed: a refusal is taken for a missing file.
+    S3 refuses access to missing files when folders may not be listed, so a refusal counts as a missing file.
     """
 
     def __init__(self, files: Any, address: str, shown: str) -> None:
@@ -149,15 +149,15 @@ def short_name(address: Path | str) -> str:
 
 
 def join(*names: str) -> str:
-    """Names joined by ``/``, empty ones left out. ValueError where they lead out of the store."""
+    """Names joined by ``/``, empty ones left out. ValueError when they point outside the store."""
     parts = [part for name in names for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or any("\\" in part for part in parts) or any(":" in part for part in parts[:1]):
-        raise ValueError(f"'{'/'.join(names)}' leads out of the store")
+        raise ValueError(f"'{'/'.join(names)}' points outside the store")
     return "/".join(parts)
 
 
 def whole_numbers(said: Sequence[Any]) -> tuple[int, ...]:
-    """Sizes out of metadata; ValueError for what is no whole number."""
+    """Sizes from metadata; ValueError for anything but whole numbers."""
     numbers = tuple(int(n) for n in said)
     if any(isinstance(n, str) or n != number for n, number in zip(said, numbers, strict=True)):
         raise ValueError(f"sizes of {str(said)[:80]}")
@@ -165,12 +165,12 @@ def whole_numbers(said: Sequence[Any]) -> tuple[int, ...]:
 
 
 def read_json(place: Place, name: str) -> dict[str, Any]:
-    """The JSON object in the file ``name``, empty where there is none; ValueError when it is damaged or too long."""
+    """The JSON object in the file ``name``, empty if missing; ValueError when it is damaged or too long."""
     data = place.read(name, LONGEST_JSON)
     try:
         found = json.loads(data) if data is not None else {}
     except RecursionError as error:
         raise ValueError("its parts are nested too deep") from error
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return found

@@ -71,12 +71,12 @@ class PrecomputedPixels(ChunkedPixels):
                              "Copy the store again.") from error  # fmt: skip
 
     def held(self) -> Held | None:
-        """Of a sharded volume, whose files do not tell their chunks, only whether there are any."""
+        """For a sharded volume, whose file names do not show their chunks, only whether any exist."""
         places = self.stored_places()
         return None if places is None or self.sharding is not None else count_held(self.shape, self.chunks, places)
 
     def stored_places(self) -> Iterator[tuple[int, ...] | None] | None:
-        """Of a sharded volume, the first place for every shard: which chunks are in it, its name does not tell."""
+        """For a sharded volume, the first place for every shard, whose name does not show its chunks."""
         names = self.place.names(self.key, 0)
         if names is None:
             return None
@@ -94,7 +94,7 @@ class PrecomputedPixels(ChunkedPixels):
         return is_there(self.place, name) or is_there(self.place, f"{name}.gz")
 
     def _place(self, name: tuple[str, ...]) -> tuple[int, ...] | None:
-        """Where in the grid the chunk of a file is, as ``0-64_64-128_0-64`` says (x, y, z)."""
+        """Place in the grid of a chunk, from a file name such as ``0-64_64-128_0-64`` (x, y, z)."""
         found = _CHUNK_NAME.fullmatch(name[0])
         if found is None:
             return None
@@ -108,7 +108,7 @@ class PrecomputedPixels(ChunkedPixels):
             raise self.lost()
 
     def _file(self, place: tuple[int, ...]) -> str:
-        """Name of the file of a chunk, which says what it covers (x, y, z)."""
+        """File name of a chunk, which states its range (x, y, z)."""
         sizes = tuple(min(c, n - i * c) for i, c, n in zip(place, self.chunks, self.shape, strict=True))
         low = [s + i * c for s, i, c in zip(self.start, place[:0:-1], self.chunks[:0:-1], strict=True)]
         return join(self.key, "_".join(f"{a}-{a + n}" for a, n in zip(low, sizes[:0:-1], strict=True)))
@@ -136,7 +136,7 @@ class PrecomputedPixels(ChunkedPixels):
 def _inside(key: str) -> str:
     """The folder of a scale, below that of the volume; ValueError for any other."""
     if key.startswith("/"):
-        raise ValueError(f"'{key}' leads out of the store")
+        raise ValueError(f"'{key}' points outside the store")
     return join(key)
 
 

@@ -88,7 +88,7 @@ class Sharding:
         if start == end:
             return None
         if not 0 < end - start <= _LARGEST_INDEX:
-            raise ValueError(f"its index is said to take {end - start} bytes")
+            raise ValueError(f"its index claims {end - start} bytes")
         base = 16 << self.minishard_bits
         packed = _part(place, file, base + start, end - start)
         index = decompress_at_most("gzip" if self.index_gzip else "raw", packed, _LARGEST_INDEX)

@@ -1,4 +1,4 @@
-"""Coarser levels of an image, for viewers: what every format that has them takes for two pixels."""
+"""Coarser levels of an image, for viewers, with the same averaging in every format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def has_no_means(image: Image) -> bool:
-    """Whether the mean of two of its values says nothing, or is not exact: coarser levels then take every other one."""
+    """Whether the mean of two values is meaningless or inexact: coarser levels then take every other one."""
     return image.meaning == "labels" or image.dtype.kind == "b" or image.dtype.str[1:] in ("i8", "u8")
 
 

@@ -1,7 +1,7 @@
-"""Boxes of arrays that lie in a file as they are, read and never mapped.
+"""Boxes of arrays stored uncompressed in a file, read and never memory-mapped.
 
-A mapped file that becomes shorter, or whose share goes away, ends the whole program (SIGBUS); a read fails with an
-error that can be told.
+A mapped file that becomes shorter, or whose share goes away, crashes the program (SIGBUS); a read fails with an error
+that can be reported.
 """
 
 from __future__ import annotations

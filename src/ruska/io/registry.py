@@ -1,4 +1,4 @@
-"""Reading and writing by whatever format it is: the functions that everything above `io` calls."""
+"""Reading and writing in any format: the functions that everything above `io` calls."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _URL = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is an address (https://, s3://) and no file. One letter before the colon is a drive."""
+    """Whether ``path`` is an address (https://, s3://) rather than a file. One letter before the colon is a drive."""
     return bool(_URL.match(os.fspath(path)))
 
 
 def split_inner(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``file.h5:/data/raw`` into the file and the dataset inside it (None when not given).
 
-    What is before the colon has a suffix that tells, or is there: HDF5 has many (``cell.ims:/DataSet``).
+    The part before the colon has a known suffix, or exists: HDF5 has many suffixes (``cell.ims:/DataSet``).
     """
     text = os.fspath(path)
     match = _INNER.match(text)
@@ -102,7 +102,7 @@ def read(
 
 
 def _unmixed(path: str | os.PathLike[str], image: Image, axes: str) -> Image:
-    """``image``, or where ``axes`` have a letter more, the same with its colours as channels, if it has any."""
+    """``image``; if ``axes`` have one letter more, with its colours, if any, as channels."""
     file, inner = (Path(path), None) if is_url(path) else split_inner(path)
     if len(axes) != len(image.axes) + 1 or not file.is_file():
         return image
@@ -116,9 +116,9 @@ def _unmixed(path: str | os.PathLike[str], image: Image, axes: str) -> Image:
 
 
 def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_given: bool) -> Image:
-    """``image`` with this voxel size. A size along Z makes slices along Z of a stack of which nothing is known.
+    """``image`` with this voxel size. A size along Z makes a stack of unknown axis slices along Z.
 
-    One size for all of Z, Y, X does not: it is right for frames, too. Notes say what was assumed, and what is ignored.
+    One size for all of Z, Y, X does not: it may be frames. Notes say what was assumed and what is ignored.
     """
     size = parse_voxel_size(voxel_size) if isinstance(voxel_size, str) else voxel_size
     one_by_one = not isinstance(voxel_size, str) or "," in voxel_size
@@ -126,10 +126,14 @@ def _sized(image: Image, voxel_size: str | Mapping[str, Quantity], *, axes_are_g
     if one_by_one and "Z" in size and "Z" not in image.axes and "Q" in image.axes and not axes_are_given:
         image = with_axes(image, image.axes.replace("Q", "Z"))
         notes = (*(n for n in notes if not n.startswith(_UNKNOWN_AXES)),
-                 f"a voxel size along Z is given: the axes are taken as {image.axes} (--axes tells)")  # fmt: skip
+                 f"a voxel size along Z was given: the axes are taken as {image.axes} "
+                 "(set them with --axes)")  # fmt: skip
     ignored = [f"{q} along {a}" for a, q in size.items() if one_by_one and a not in image.axes]
     if ignored:
-        notes = (*notes, f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (--axes tells)")
+        notes = (
+            *notes,
+            f"voxel size {', '.join(ignored)} is ignored: the axes are {image.axes} (set them with --axes)",
+        )
     spacing = {**image.spacing, **{a: q for a, q in size.items() if a in image.axes}}
     return replace(image, spacing=spacing, origin=_with_unit(image, spacing), notes=notes)
 
@@ -145,12 +149,12 @@ def _with_unit(image: Image, spacing: Mapping[str, Quantity]) -> dict[str, Quant
 
 
 def read_plainly(path: str | os.PathLike[str]) -> Image:
-    """As `read`, as it is in the file, and without a stamp: for files of which another one takes care."""
+    """Like `read`, without overrides or a stamp: for files that are part of another input."""
     return _read_url(os.fspath(path)) if is_url(path) else _read_file(*split_inner(path))
 
 
 def _read_stamped(file: Path, inner: str | None) -> Image:
-    """A file is looked at before it is opened; of folders, only their format knows what belongs to the image."""
+    """A file is stamped before it is opened; for folders, only the format knows what belongs to the image."""
     from ruska.io import stamps
 
     find_format(file)  # says what is wrong with what cannot be read
@@ -161,7 +165,7 @@ def _read_stamped(file: Path, inner: str | None) -> Image:
 
 
 def _plausible(image: Image) -> Image:
-    """``image`` without sizes that no file can mean, whatever the format, and with notes of one line each."""
+    """``image`` without impossible sizes, and with notes of one line each."""
     spacing = {a: q for a, q in image.spacing.items() if 0 < q.value < math.inf}
     origin = {a: q for a, q in image.origin.items() if math.isfinite(q.value)}
     lost = [f"its {word} along {a} is {q.value}: left out" for word, all_, kept in
@@ -177,7 +181,7 @@ def _read_file(file: Path, inner: str | None) -> Image:
     except RuskaError:
         raise
     except MemoryError as error:
-        raise ResourceError(file, "takes more memory to open than there is", "The file may be damaged: copy it again, "
+        raise ResourceError(file, "needs more memory to open than there is", "The file may be damaged: copy it again, "
                             "or open it on a machine with more memory.") from error  # fmt: skip
     except Exception as error:  # a broken file can fail anywhere inside a format's library
         first_line = (str(error).splitlines() or [""])[0][:200]
@@ -202,7 +206,7 @@ def _read_url(address: str) -> Image:
 
 
 def with_axes(image: Image, axes: str) -> Image:
-    """Return ``image`` with its dimensions renamed to ``axes``; sizes of Z and T do not turn into each other."""
+    """Return ``image`` with its dimensions renamed to ``axes``; sizes of Z and T are not exchanged."""
     axes = axes.upper().replace("S", "C")  # for samples, as tifffile has it
     if axes.endswith("YXC"):  # of a picture, as NumPy and others have it
         if not image.axes.endswith("CYX") and len(image.shape) > 2 and image.shape[-1] <= image.shape[-3]:
@@ -234,7 +238,7 @@ def _last_axis_first(image: Image) -> Image:
     return replace(image, data=transposed(image.data, order), mask=None)
 
 
-_UNKNOWN_AXES = "nothing says what"  # begins the notes of all formats on axes that are unknown
+_UNKNOWN_AXES = "the file does not say what"  # begins the notes of all formats on axes that are unknown
 _ASSUMED_AXES = {2: "YX", 3: "QYX", 4: "TQYX", 5: "TCQYX", 6: "TCQZYX"}
 
 
@@ -247,7 +251,7 @@ def assumed_axes(ndim: int, name: object) -> tuple[str, tuple[str, ...]]:
         raise InputError(name, f"holds an array of {ndim} dimensions, an image has 2 to {len(AXES)}",
                          "Cut or reshape it first.")  # fmt: skip
     axes = _ASSUMED_AXES[ndim]
-    return axes, () if ndim == 2 else (f"{_UNKNOWN_AXES} the axes are: taken as {axes} (--axes tells)",)
+    return axes, () if ndim == 2 else (f"{_UNKNOWN_AXES} the axes are: taken as {axes} (set them with --axes)",)
 
 
 def parse_voxel_size(text: str) -> dict[str, Quantity]:
@@ -261,15 +265,15 @@ def parse_voxel_size(text: str) -> dict[str, Quantity]:
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Format:
-    """Return the format that ``path`` asks for, or raise OutputError now rather than after the work is done."""
+    """Return the format of ``path``, or raise OutputError now rather than after the work."""
     target = Path(path)
     if is_url(path):
-        raise OutputError(path, "is an address, and Ruska writes to disks only", "Write a file, then upload it.")
+        raise OutputError(path, "is a web address, but Ruska writes to disks only", "Write a file, then upload it.")
     check_name(target)
     known = format_of_name(target)
     writable = sorted({s for f in FORMATS if f.writes for s in f.suffixes})
     if known is None or not known.writes:
-        raise OutputError(target, f"the suffix '{target.suffix}' is no format Ruska writes",
+        raise OutputError(target, f"the suffix '{target.suffix}' is not a format Ruska writes",
                           did_you_mean(target.suffix, writable))  # fmt: skip
     if known.name == "picture" and target.suffix.lower() != ".png":
         raise OutputError(target, "Ruska writes no lossy pictures", "Use .png for a preview, .tif for data.")
@@ -291,7 +295,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Fo
 
 
 def check_holds(path: str | os.PathLike[str], dtype: np.dtype[Any], axes: str, shape: tuple[int, ...]) -> None:
-    """OutputError where the format that ``path`` asks for cannot hold such an image, now rather than after the work."""
+    """OutputError when the format of ``path`` cannot hold such an image, now rather than after the work."""
     known = format_of_name(Path(path))
     check = None if known is None else getattr(known.load(), "check_holds", None)
     if check is not None:
@@ -299,7 +303,7 @@ def check_holds(path: str | os.PathLike[str], dtype: np.dtype[Any], axes: str, s
 
 
 def losses(path: str | os.PathLike[str], image: Image, **options: Any) -> Losses:
-    """What of ``image`` the format that ``path`` asks for cannot hold, before it is written. Reads no pixels.
+    """What of ``image`` the format of ``path`` cannot hold, before it is written. Reads no pixels.
 
     options : the format's own, as for `write`.
     """
@@ -317,7 +321,7 @@ _CALLED = {".tif": "a TIFF", ".ome.tif": "an OME-TIFF", ".mrc": "an MRC file", "
 
 
 def losses_sentence(path: str | os.PathLike[str], image: Image) -> str | None:
-    """What the file ``path`` will lack of ``image``, in a line with the way out; None where nothing is lost.
+    """One line on what of ``image`` the file ``path`` will not hold, with the way out; None if nothing is lost.
 
     The record of a run does not count: it is kept beside the result.
     """
@@ -352,7 +356,7 @@ def _file_of(known: Format, target: Path) -> str:
 
 
 def check_name(path: Path) -> None:
-    """OutputError when a result cannot be called so."""
+    """OutputError when a result cannot have this name."""
     if problem := name_problem(path.name):
         raise OutputError(path.name, problem, "Choose another name with -o.")
 
@@ -371,18 +375,18 @@ def write(
 ) -> tuple[str, ...]:
     """Write ``image`` in the format that the suffix of ``path`` names; it appears only when it is complete.
 
-    A plain array is taken as in `read` of a file that says nothing of its axes: Y and X last, a stack before them; what
-    a masked array hides is not valid. ``axes`` and ``voxel_size`` say what it, or an image, does not, as in `read`.
-    Returns a line for each thing that the format could not carry. ``options`` are the format's own.
+    A plain array is treated like a file that does not state its axes: Y and X last, a stack before them; what a masked
+    array masks is invalid. ``axes`` and ``voxel_size`` state or override them, as in `read`.
+    Returns a line for each thing that the format could not hold. ``options`` are the format's own.
     A description of its sections (``.mdoc``, ``.tlt``, ``.rawtlt``) that came with ``image`` is written beside it, and
     replaces another one only with ``overwrite_beside`` (None: as ``overwrite``).
     ``before_placing`` is called with these lines when the file is complete but not yet under its name,
-    ``placing`` with the file itself right before it takes it. What killed runs left beside ``path`` is tidied.
+    ``placing`` with the file itself right before it gets it. Leftovers of killed runs beside ``path`` are removed.
 
     Raises
     ------
     OutputError : ``path`` exists (without ``overwrite``), cannot be written, or cannot hold this image.
-    GeometryError : ``axes`` do not fit. SettingsError : an unknown option, or ``path`` is none.
+    GeometryError : ``axes`` do not fit. SettingsError : an unknown option, or ``path`` is not a path.
     """
     if not isinstance(path, str | os.PathLike):
         raise SettingsError("path", f"is a {type(path).__name__}, expected the name of a file",
@@ -427,7 +431,7 @@ def _check_options(known: Format, options: Mapping[str, Any]) -> None:
     names = [parameter.name for parameter in taken if parameter.name not in ("path", "image")]
     for name in options:
         if name not in names:
-            raise SettingsError(name, f"is no option of writing {known.name}",
+            raise SettingsError(name, f"is not an option for writing {known.name}",
                                 did_you_mean(name, ["axes", "voxel_size", "overwrite", *names]))  # fmt: skip
 
 
@@ -442,7 +446,9 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
     try:
         array = np.asarray(given)
     except ValueError as error:  # lists of unequal lengths
-        raise OutputError(target, f"was given no array ({error})", "Pass an array of numbers.") from error
+        raise OutputError(target, f"was not given an array ({error})", "Pass an array of numbers.") from error
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # the finest that files hold
+        array = array.astype(np.float64)
     if array.dtype.kind not in "uifb" or array.size == 0:
         raise OutputError(target, f"was given {array.size} values of type {array.dtype}, expected real numbers",
                           "Pass an array or an image, as ruska.read returns it.")  # fmt: skip
@@ -453,7 +459,7 @@ def _imaged(target: Path, given: Image | ArrayLike) -> Image:
 
 
 def _written(known: Format, part: Path, target: Path, image: Image, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Write ``part``; what is wrong is said of ``target``, the name that the user knows."""
+    """Write ``part``; errors name ``target``, which the user knows."""
     try:
         return tuple(known.load().write(part, image, **options))
     except RuskaError as error:

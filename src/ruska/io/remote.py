@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 _PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
 _SECONDS = 60.0
-_WAY_OUT = "Check the address and the network; it must be that of the store itself (…/name.zarr)."
+_WAY_OUT = "Check the address and the network; it must be the address of the store itself (…/name.zarr)."
 _KEYS = "Check the address; keys are taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from ~/.aws."
 
 
 def read(address: str, inner: str | None) -> Image:
     """Open an image of a store on a server: OME-Zarr or Zarr, N5, or neuroglancer precomputed, by what is found there.
 
-    Raises InputError when the address leads to no store, MissingExtraError without the extra ``remote`` (or ``s3``).
+    Raises InputError when there is no store at the address, MissingExtraError without the extra ``remote`` (or ``s3``).
     """
     parts = urlsplit(address)
     if parts.scheme.lower() not in _PACKAGES:
         raise InputError(
-            address, f"{parts.scheme}:// is no address Ruska reads", "It reads https://, http:// and s3://."
+            address, f"{parts.scheme}:// is not an address Ruska reads", "It reads https://, http:// and s3://."
         )
     address = parts._replace(query="", fragment="").geturl().rstrip("/")
     try:
@@ -48,7 +48,7 @@ def read(address: str, inner: str | None) -> Image:
 
 
 def _opened(address: str, scheme: str, inner: str | None) -> Image:
-    """The image, of the format whose metadata the server has."""
+    """The image, in the format whose metadata the server has."""
     from ruska.io import n5, precomputed
     from ruska.io.checked_store import CheckedStore
     from ruska.io.zarr_read import read_store
@@ -76,7 +76,7 @@ def _opened(address: str, scheme: str, inner: str | None) -> Image:
 
 
 def _container(address: str, inner: str | None) -> tuple[str, str | None]:
-    """Address of the N5 container, whose groups say the voxel size, and the name in it."""
+    """Address of the N5 container, whose groups state the voxel size, and the name in it."""
     head, mark, tail = address.partition(".n5/")
     return (f"{head}.n5", f"{tail}/{inner or ''}") if mark else (address, inner)
 
@@ -128,9 +128,9 @@ def _options(address: str, scheme: str) -> dict[str, Any]:
 
 
 async def _client(*, named: str, **options: Any) -> Any:
-    """A session that is sent on only to where `ruska.servers` allows, by the addresses of the host the user ``named``.
+    """A session that follows redirects only as `ruska.servers` allows for the host that the user ``named``.
 
-    What a chunk must be is not known before it comes, so other servers may send it.
+    The content of a chunk cannot be checked against a hash, so other servers may send it.
     """
     import aiohttp
     from aiohttp.abc import AbstractResolver, ResolveResult
@@ -141,7 +141,7 @@ async def _client(*, named: str, **options: Any) -> Any:
     kinds: set[Kind] = _kinds_of(named) if is_literal(named) else set()
 
     class Judging(AbstractResolver):
-        """The connection goes to the addresses that are judged here."""
+        """The connection uses the addresses checked here."""
 
         async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
             found = await usual.resolve(host, port, family)
@@ -176,7 +176,7 @@ def _kinds_of(host: str) -> set[Kind]:
 
 def _judge(addresses: list[str], kinds: set[Kind]) -> None:
     if wrong := forbidden(addresses, kinds):
-        raise InputError(wrong, "is an address within a network, to which the server of the image leads", _WAY_OUT)
+        raise InputError(wrong, "is an address in a private network, to which the image's server redirects", _WAY_OUT)
 
 
 def _shown(address: str) -> str:

@@ -81,7 +81,7 @@ class _Frame:
 def _head(cursor: Cursor) -> _Head:
     order, _, version = cursor.unpack("<2sHH")
     if order != b"II":
-        raise InputError(cursor.path, "is no TIA series", "Was the file copied whole?")
+        raise InputError(cursor.path, "is not a TIA series", "Was the file copied whole?")
     number = "q" if version >= _LONG_OFFSETS else "i"
     kind, _, total, valid, table, count = cursor.unpack(f"<iiii{number}i")
     if kind == _SPECTRA:
@@ -104,7 +104,7 @@ def _dimension(cursor: Cursor) -> _Dimension:
 def _text(cursor: Cursor) -> str:
     length = cursor.unpack("<i")[0]
     if not 0 <= length <= _LONGEST_TEXT:
-        raise InputError(cursor.path, f"is damaged: it has a text of {length} letters", COPY_AGAIN)
+        raise InputError(cursor.path, f"is damaged: it claims a text of {length} letters", COPY_AGAIN)
     return cursor.take(length).decode("latin-1")
 
 
@@ -120,7 +120,7 @@ def _frame(cursor: Cursor, offset: int) -> _Frame:
 
 
 def _pixel_size(path: Path, frame: _Frame) -> dict[str, Quantity]:
-    """Metres as nanometres. A step that no image can have is that of a diffraction pattern, in 1/m."""
+    """Metres as nanometres. A step impossible for an image is that of a diffraction pattern, in 1/m."""
     steps = dict(zip("XY", frame.steps, strict=True))
     if all(math.isfinite(s) and s > _LARGEST_PIXEL_M for s in steps.values()):
         raise diffraction(path, f"a pixel is {frame.steps[0] * 1e-9:.4g} 1/nm")
@@ -133,7 +133,7 @@ def _nm(metres: float) -> Quantity:
 
 
 def _axes(head: _Head, frames: int) -> tuple[str, dict[str, Quantity], tuple[str, ...]]:
-    """Axes of the stack by its dimension's unit, and what is to be said about it."""
+    """Axes of the stack by its dimension's unit, and notes about it."""
     notes = [f"{frames} of {head.total} frames were recorded"] if frames < head.total else []
     if frames == 1 and head.total == 1:
         return "YX", {}, ()
@@ -144,4 +144,4 @@ def _axes(head: _Head, frames: int) -> tuple[str, dict[str, Quantity], tuple[str
     if unit is not None and 0 < step < math.inf and not is_length(unit):
         return "TYX", {"T": Quantity(step, unit)}, tuple(notes)
     what = "positions of a scan" if len(head.dimensions) > 1 or unit is not None else "frames"
-    return "QYX", {}, (*notes, f"a series of {what}: stack axis taken as Q (--axes tells)")
+    return "QYX", {}, (*notes, f"a series of {what}: stack axis taken as Q (set it with --axes)")

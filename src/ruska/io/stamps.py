@@ -1,10 +1,10 @@
-"""Noticing that an input changes while it is read: an instrument still writes it, or another program does.
+"""Notice when an input changes while it is read, because an instrument or another program still writes it.
 
 A run reads its input several times, over hours. Without this, a result could be made of two states of a file.
 
-Looked at are the size and times of every file, and samples of their content, as a file may be written twice within one
-tick of the clock, or have its time put back. Not noticed is a change of the same size that leaves the times as they are
-and lies between the samples: another program's writable memory map can do that. Stores on servers have no stamp.
+A stamp holds the size and times of every file, and samples of its content, because a file may be written twice within
+one tick of the clock, or have its time reset. A change that keeps size and times and falls between the samples goes
+unnoticed: another program's writable memory map can do that. Stores on servers have no stamp.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _SAMPLED, _SAMPLED_EACH = 8 << 20, 4 << 20  # bytes, of all files and of one
 _PIECES, _SMALLEST_PIECE = 64, 4096
 _METADATA = frozenset(("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json", "info"))
 _TICK_NS = 3 * 10**9  # clocks of file systems go in steps of up to two seconds
-_WAIT = "Wait until nothing writes to it any more (an instrument may be recording still), then run the same again."
-_REWRITTEN = "changed while it was open: its content is another, with the size and time it had"
-_BACK = "Bring it back as it was; the same command resumes."
+_WAIT = "Wait until no program writes to it (an instrument may still be recording), then run the same command again."
+_REWRITTEN = "changed while it was open: its content differs, although size and time are the same"
+_BACK = "Restore it as it was; the same command resumes."
 
 
 def take(path: Path, image: Image | None = None) -> Stamp:
-    """What the files of ``image``, which was opened as ``path``, look like; of the file ``path`` alone without one.
+    """The stamp of the files of ``image``, which was opened as ``path``; without an image, of the file ``path`` alone.
 
     Of a folder of slices, these are its slices; of a store, the array that is read and the metadata above it.
     Raises InputError when they cannot be looked at.
@@ -73,10 +73,10 @@ def _filled(stamp: Stamp, listed: list[str]) -> Stamp:
 def check_unchanged(
     image: Image, *, thorough: bool = True, ours: Path | None = None, digest: str | None = None
 ) -> None:
-    """Raise ChangedInputError when the files of ``image`` are not what they were when it was opened.
+    """Raise ChangedInputError when the files of ``image`` have changed since it was opened.
 
     thorough : samples of the content are read again, too, and names of files listed.
-    ours : an output; what lies beside it under its name was written by the run itself.
+    ours : an output; files beside it that begin with its name were written by the run itself.
     digest : of the image, taken after it was opened; decides where a file was replaced, or changed too soon to tell.
 
     InputError when a file is gone. Images without a path or a stamp (from Python, from servers) are not checked.
@@ -116,7 +116,7 @@ def _listed(stamp: Stamp) -> Iterator[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    """Files in ``folder`` and its folders; hidden ones are no part of a store, but for metadata."""
+    """Files in ``folder`` and its subfolders; hidden ones are not part of a store, except metadata."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") and entry.name not in _METADATA:
@@ -143,7 +143,7 @@ def _place(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def _sample(name: str, size: int, most: int) -> bytes:
-    """Digest of evenly spread pieces of a file, ``most`` bytes in all, or of the whole where it is not longer."""
+    """Digest of evenly spread pieces of a file, ``most`` bytes in all, or of the whole if it is not longer."""
     digest = hashlib.blake2b(digest_size=16)
     with open(name, "rb", buffering=0) as file:
         for start, length in _pieces(size, most):
@@ -177,12 +177,12 @@ def _sample_now(then: Stamp, name: str, before: FileStamp) -> bytes:
 
 def _gone(then: Stamp, name: str, error: OSError) -> InputError:
     which = "" if name == str(then.path) else f"{_shown(then, name)} in it "
-    return InputError(then.path, f"{which}cannot be read any more ({error.strerror or error}): it was deleted or moved "
-                      "while it was used, or its disk or share was lost", _BACK)  # fmt: skip
+    return InputError(then.path, f"{which}can no longer be read ({error.strerror or error}): it was deleted or moved "
+                      "while in use, or its disk or share was lost", _BACK)  # fmt: skip
 
 
 def _difference(before: FileStamp, now: os.stat_result) -> str | None:
-    """What differs by the looks of it, in words."""
+    """What differs, in words."""
     when = f"modified at {_time(now.st_mtime_ns)} (before: {_time(before.modified_ns)})"
     if now.st_size != before.size:
         how = "became shorter" if now.st_size < before.size else "grew"
@@ -195,7 +195,7 @@ def _time(nanoseconds: int) -> str:
 
 
 def _has_other_digest(path: Path, digest: str | None) -> bool:
-    """Of a file whose digest was taken of the whole of it."""
+    """For a file whose digest covers all of it."""
     return digest is not None and digest.startswith("sha256:") and digest_path(path) != digest
 
 
@@ -203,7 +203,7 @@ def _check_names(then: Stamp, ours: Path | None) -> None:
     try:
         listed = [name for name in _listed(then) if name in then.files or not _is_ours(name, ours)]
     except (OSError, InputError) as error:  # nothing left, or as many slices of another format
-        raise _changed(then, str(then.path), f"changed while it was open: its files are others ({error})") from error
+        raise _changed(then, str(then.path), f"changed while it was open: its files differ ({error})") from error
     if sum(map(hash, listed)) != then.names:
         new = sorted(name for name in listed if name not in then.files)
         added = f", such as {_shown(then, new[0])}" if new and then.count == len(then.files) else ""
@@ -211,7 +211,7 @@ def _check_names(then: Stamp, ours: Path | None) -> None:
 
 
 def _is_ours(name: str, ours: Path | None) -> bool:
-    """Whether a file is an output, or one of those that are written beside it."""
+    """Whether a file is an output, or is written beside one."""
     if ours is None:
         return False
     file, target = Path(name).absolute(), ours.absolute()

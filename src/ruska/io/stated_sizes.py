@@ -1,4 +1,4 @@
-"""Voxel sizes and names of axes that an array states in attributes of its own, in HDF5 as in Zarr.
+"""Voxel sizes and axis names in an array's own attributes, in HDF5 and Zarr.
 
 A number without a unit is kept as one (`NO_UNIT`): it still says how much longer one edge of a voxel is than another.
 """
@@ -29,7 +29,7 @@ def letter_of(label: str) -> str:
 
 
 def axes_of(labels: Sequence[str]) -> str | None:
-    """A letter for each label, of which one may be unknown (Q); None where they do not tell Y, X, and all others."""
+    """A letter for each label, one of which may be unknown (Q); None if the labels do not identify the axes."""
     letters = [letter_of(label) for label in labels]
     if letters.count("?") == 1 and labels[letters.index("?")].strip():
         letters[letters.index("?")] = "Q"
@@ -38,13 +38,13 @@ def axes_of(labels: Sequence[str]) -> str | None:
 
 
 def note_of(labels: Sequence[str], axes: str | None) -> tuple[str, ...]:
-    """What to say of labels that are no axes Ruska knows."""
+    """Notes about labels of unknown axes."""
     unknown = [label.strip() for label in labels if letter_of(label) == "?" and label.strip()]
     if not unknown:
         return ()
     if axes is None:
         return (f"the file labels its dimensions {', '.join(label.strip() or '-' for label in labels)}",)
-    return (f"the file calls a stack axis '{unknown[0]}': taken as Q (--axes tells)",)
+    return (f"the file calls a stack axis '{unknown[0]}': taken as Q (set it with --axes)",)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def stated(get: Callable[[str], Any], letters: str | None, *, bare: str = NO_UNI
 
 
 def says_something(sizes: Mapping[str, Quantity]) -> bool:
-    """Whether they are more than the ones that stand where nothing was calibrated."""
+    """Whether they are calibrated; sizes of 1 are not."""
     return any(q.unit != NO_UNIT or q.value != 1.0 for q in sizes.values())
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ruska.errors import InputError
-from ruska.image import Image, Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Image, Quantity, canonical_unit, is_length
 from ruska.io import eer, metadata, ome_files, ome_xml, tiff_imagej
 from ruska.io.grey import is_display_table, luminance
 from ruska.io.heard import as_notes, heard
@@ -34,13 +34,14 @@ _TEXT_TAGS = ("DocumentName", "ImageDescription", "Make", "Model", "PageName", "
               "HostComputer", "Copyright")  # fmt: skip
 _LOOK_PIXELS = 16 << 20
 _NAMED = 3  # missing files
+_IN_WORDS = {3: "three", 4: "four"}
 
 
 def read(path: Path, inner: str | None) -> Image:
     """Open a TIFF lazily; of a multi-file OME-TIFF, whichever file is given, the whole image.
 
-    Colours become grey and samples that are no colours become a C axis; ``notes`` say so. Of several series the
-    largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... where they are there.
+    Colours become grey, and other samples a C axis; ``notes`` say so. Of several series the
+    largest is taken. ``header`` has ``tiff``, and ``imagej``, ``ome_xml``, ``fei``, ``zeiss``... if present.
 
     Raises InputError when the file is truncated, damaged, holds no image, or a kind of pixel Ruska does not take.
     """
@@ -50,7 +51,7 @@ def read(path: Path, inner: str | None) -> Image:
 def read_colours(path: Path, inner: str | None) -> Image:
     """As `read`, with the colours of a picture as an axis C before Y and X; without transparency.
 
-    Raises InputError as `read`. What is no colour picture comes as from `read`.
+    Raises InputError as `read`. Other images are returned as by `read`.
     """
     return _read(path.absolute(), inner=inner, colours=True)
 
@@ -76,8 +77,12 @@ def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colou
             missing = [] if head is None else [name for name in head.names if not (path.parent / name).is_file()]
         series, notes = choose_series(file, path)
         if inner is not None and series.kind != "eer":
-            raise InputError(path, f"holds one image, '{inner}' cannot be picked from it",
-                             "Leave the part after ':' out.")  # fmt: skip
+            found, more = "one image", ""
+            if len(file.series) > 1:
+                found = f"{len(file.series)} images, of which Ruska reads the largest"
+                more = ", or save that one by itself"
+            raise InputError(path, f"holds {found}: '{inner}' cannot be picked from it",
+                             f"Leave the part after ':' out{more}.")  # fmt: skip
         layout = stack_layout(series, notes)
         stored = stored_pages(series, layout, path)
         stored = replace(stored, described=xml, colours=colours)
@@ -93,7 +98,7 @@ def _read(path: Path, xml: str | None = None, *, inner: str | None = None, colou
 
 
 def _described(image: Image, path: Path) -> Image:
-    """With what SerialEM's and IMOD's files beside a stack say of its sections."""
+    """Add the metadata of sections from SerialEM's and IMOD's files beside a stack."""
     image = with_beside(image, path)
     if {"Y", "X"} & set(image.spacing):
         return image
@@ -102,7 +107,7 @@ def _described(image: Image, path: Path) -> Image:
 
 
 def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | None:
-    """The image that ``path`` has some planes of, as another file describes it; None where none does, or is of use."""
+    """The image to which the planes of ``path`` belong, as another file describes it; None without a usable one."""
     if said.master is None or not (master := path.parent / said.master).is_file():
         return None
     head = ome_files.head_of(master)
@@ -115,7 +120,7 @@ def _from_master(path: Path, said: ome_files.OmeHead, colours: bool) -> Image | 
 
 
 def _missing(names: list[str]) -> tuple[str, ...]:
-    """A note on the files of a multi-file image that are not there."""
+    """A note on missing files of a multi-file image."""
     if not names:
         return ()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -137,8 +142,8 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         notes.append("a gain reference of EER movies: frames are divided by it (by those of other cameras they are "
                      "multiplied), and 0 marks a defect")  # fmt: skip
     if len(files) > 1:
-        notes.append(f"the image continues in {len(files) - 1} other files")
-    notes += _as_shown(series.keyframe)[1]
+        notes.append(f"the image continues in {len(files) - 1} other file{'s' * (len(files) > 2)}")
+    notes += _notes_of_shown(_as_shown(series.keyframe))
     notes += note_of_tiff(series.keyframe, stored)
     if series.kind == "eer" and stored.transform is None:
         stored = replace(stored, transform=eer.as_counts)
@@ -165,7 +170,7 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
         dtype = stored.transform(np.zeros(1, stored.dtype)).dtype
     pixels = TiffPixels(shape, stored, tuple(steps), colour, palette, dtype)
     if colour == "grey":
-        notes.append(_what_grey(pixels, axes))
+        notes.append(_what_grey(pixels, axes, stored.samples if _may_be_planes(series.keyframe, stored) else 3))
     channels = dict(zip(axes, shape, strict=True)).get("C")
     return Image(
         data=pixels, axes=axes,
@@ -176,22 +181,29 @@ def _foreign(file: Any, series: Any, layout: Layout, stored: Stored, path: Path)
     )  # fmt: skip
 
 
-def _as_shown(page: Any) -> tuple[dict[str, Any], list[str]]:
-    """Tags for the header that tell programs to show the pixels otherwise than they are stored, and notes of it."""
+def _as_shown(page: Any) -> dict[str, Any]:
+    """Tags for the header that tell programs to show the pixels differently from how they are stored."""
     tags: dict[str, Any] = {}
-    notes = []
     if page.photometric == 0:
         tags[PHOTOMETRIC] = "MINISWHITE"
-        notes.append("the file shows 0 as white: values are kept as stored")
     turned = page.tags.valueof(274)
     if isinstance(turned, int) and turned in ORIENTATIONS:
         tags[ORIENTATION] = int(turned)
-        notes.append(f"the file is to be shown {ORIENTATIONS[turned]}: pixels are kept as stored")
-    return tags, notes
+    return tags
+
+
+def _notes_of_shown(tags: Any) -> list[str]:
+    """What the tags of `_as_shown` say, for people."""
+    notes = []
+    if PHOTOMETRIC in tags:
+        notes.append("the file says that 0 is white: values are kept as stored")
+    if ORIENTATION in tags:
+        notes.append(f"the file asks to be shown {ORIENTATIONS[tags[ORIENTATION]]}: pixels are kept as stored")
+    return notes
 
 
 def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Stored:
-    """Signed values where ImageJ keeps them as unsigned ones; any other calibration is said, and not applied."""
+    """Signed values where ImageJ stores them as unsigned ones; any other calibration is noted but not applied."""
     told = tiff_imagej.calibration(meta)
     if told and tiff_imagej.is_signed(told):
         if stored.dtype == np.uint16 and stored.transform is None:
@@ -206,17 +218,18 @@ def _calibrated(stored: Stored, meta: dict[str, Any], notes: list[str]) -> Store
 
 
 def _named_stack(lead: list[tuple[str, int]], spacing: dict[str, Quantity], notes: list[str]) -> list[tuple[str, int]]:
-    """Call a stack Z or T where the unit of its step tells, and say so where nothing does."""
+    """Call a stack Z or T if the unit of its step shows which, and note if it does not."""
     letters = [a for a, _ in lead]
     if "Q" not in letters:
         return lead
     step = spacing.pop("Q", None)
-    if step is not None:
+    if step is not None and step.unit != NO_UNIT:
         name = "Z" if is_length(step.unit) else "T"
         if name not in letters:
             spacing[name] = step
             return [(name if a == "Q" else a, n) for a, n in lead]
-    notes.append("nothing says what the stack axis is: taken as Q (--axes tells)")
+    if not any("what the axes are" in note for note in notes):
+        notes.append("the file does not say what the stack axis is: taken as Q (set it with --axes)")
     return lead
 
 
@@ -229,11 +242,11 @@ def _colour(file: Any, page: Any, stored: Stored, notes: list[str]) -> tuple[Col
         if stored.colours or _is_array_of_planes(page, stored):
             return "channels", None
         if stored.samples > 3:
-            notes.append("the alpha channel is left out")
+            notes.append("the alpha channel is dropped")
         return "grey", None
     extra = tuple(int(e) for e in page.extrasamples)
     if photometric in (0, 1) and stored.samples == 2 and extra and extra[0] in (1, 2):
-        notes.append("the alpha channel is left out")
+        notes.append("the alpha channel is dropped")
         return "first", None
     return "channels", None
 
@@ -251,6 +264,11 @@ def _is_array_of_planes(page: Any, stored: Stored) -> bool:
     return stored.shape[4] == 1 and bool(page.is_shaped) and '"axes"' not in page.description
 
 
+def _may_be_planes(page: Any, stored: Stored) -> bool:
+    """Whether colours may be an array of planes that tifffile wrote without its description (``metadata=None``)."""
+    return stored.shape[4] == 1 and str(page.software).startswith("tifffile")
+
+
 def _is_transparent(page: Any) -> bool:
     """Whether the sample behind the colours is an alpha channel."""
     return tuple(int(e) for e in page.extrasamples)[:1] in ((1,), (2,))
@@ -260,11 +278,11 @@ def _unmixed(series: Any, stored: Stored, lead: list[tuple[str, int]], notes: li
     """How many of the samples of a colour picture become an axis of their own, and its letter; and a note."""
     page = series.keyframe
     if stored.colours:
-        if _is_transparent(page) and stored.samples == 4:
-            notes.append("the alpha channel is left out")
+        if _is_transparent(page) and stored.samples == 4 and not _may_be_planes(page, stored):
+            notes.append("the alpha channel is dropped")
             return 3, "C"
         return stored.samples, "C"
-    notes.append(f"{stored.samples} planes that the file calls colours, as tifffile does with every array of that "
+    notes.append(f"the file calls its {stored.samples} planes colours, as tifffile does for every array of this "
                  "shape: taken as a stack")  # fmt: skip
     return stored.samples, "C" if lead else "Q"
 
@@ -283,9 +301,9 @@ def _palette(file: Any, page: Any, notes: list[str], path: Path) -> NDArray[Any]
                          f"{(3, 1 << bits)}", "Copy it again from the instrument.")  # fmt: skip
     if is_display_table(_bytes(table)):
         if not _is_grey(table):
-            notes.append("its colours are a table for display: the values behind them are read")
+            notes.append("its colours are only a display table: the values behind them are read")
         return None
-    notes.append("a palette whose colours are in no order: turned grey (Rec. 601 luminance)")
+    notes.append("a palette without an order of brightness: colours turned to grey (Rec. 601 luminance)")
     grey = luminance(table.T.astype(np.float64))
     largest = float(np.iinfo(page.dtype).max)
     scale = largest / 65535 if table.max() > 255 or page.bitspersample > 8 else 1.0
@@ -314,15 +332,19 @@ def _display_table(file: Any, page: Any) -> str | None:
     return None if usual or not (file.is_imagej or is_display_table(found)) else found.tobytes().hex()
 
 
-def _what_grey(pixels: TiffPixels, axes: str) -> str:
-    """Whether the colours are real; looks at the first plane, or the middle of a large one."""
+def _what_grey(pixels: TiffPixels, axes: str, count: int) -> str:
+    """Whether the colours are real; looks at the first plane, or the middle of a large one.
+
+    count : how many channels ``--axes`` keeps.
+    """
     height, width = pixels.shape[-2:]
     side = math.isqrt(_LOOK_PIXELS)
     rows, columns = (slice(max(0, (n - side) // 2), min(n, (n + side) // 2 + 1)) for n in (height, width))
     rgb = pixels.read_plane(0, rows, columns)[..., :3]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return "three equal colour channels read as one"
-    return f"colour picture turned grey (Rec. 601 luminance, rounded; --axes {axes[:-2]}CYX keeps three channels)"
+    kept = f"--axes {axes[:-2]}CYX keeps {_IN_WORDS.get(count, count)} channels"
+    return f"colour picture turned grey (Rec. 601 luminance, rounded; {kept})"
 
 
 @dataclass
@@ -338,7 +360,7 @@ def _sizes_and_names(file: Any, series: Any, path: Path) -> _Fields:
     page = series.keyframe
     tags: dict[str, Any] = {name: str(page.tags[name].value) for name in _TEXT_TAGS if name in page.tags}
     header: dict[str, Any] = {}
-    tags |= _as_shown(page)[0]
+    tags |= _as_shown(page)
     if (table := _display_table(file, page)) is not None:
         tags[COLOUR_TABLE] = table
     found = _Fields({}, {}, (), header)
@@ -402,7 +424,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _ours(image: Image, record: str, path: Path) -> Image:
-    """``image`` with what our private tag says of it; sizes that other programs changed since count more."""
+    """``image`` with the content of Ruska's private tag; sizes changed since by other programs take precedence."""
     try:
         extra = json.loads(record)
         order, shape, dtype = str(extra["planes"]), tuple(extra["shape"]), np.dtype(extra["dtype"])
@@ -424,11 +446,11 @@ def _ours(image: Image, record: str, path: Path) -> Image:
     for word in ("spacing", "origin"):
         theirs = {a: q for a, q in getattr(image, word).items() if a in axes}
         fields[word] = {**theirs, **{a: q for a, q in fields[word].items() if not _changed(theirs.get(a), q)}}
-    return replace(image, data=data, notes=(), **fields)
+    return replace(image, data=data, notes=tuple(_notes_of_shown(image.header.get("tiff", {}))), **fields)
 
 
 def _changed(theirs: Quantity | None, ours: Quantity) -> bool:
-    """Whether the standard field says something else than our record (they hold fewer digits)."""
+    """Whether the standard field contradicts Ruska's record (it holds fewer digits)."""
     if theirs is None:
         return False
     if canonical_unit(theirs.unit) is None or canonical_unit(ours.unit) is None:

@@ -1,4 +1,4 @@
-"""What ImageJ says in the description and the private tags of its TIFF files."""
+"""ImageJ's metadata in the description and the private tags of its TIFF files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ruska.image import Quantity, canonical_unit, is_length
+from ruska.image import NO_UNIT, Quantity, canonical_unit, is_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,8 @@ LARGEST_PIXEL_NM = 5000.0
 # Functions of ij.measure.Calibration: 0 to 13 have coefficients, 21 is optical density, the others are none.
 _LINE, _WITH_COEFFICIENTS, _OPTICAL_DENSITY = 0, range(14), 21
 _SIGNED_OFFSET = 1 << 15
+_NO_UNITS = ("", "gray value")
+_PIXELS = ("", "pixel")
 _LONGEST_UNIT = 40  # letters that are shown
 _MOST_REGIONS = 10_000
 
@@ -39,6 +41,7 @@ def sizes_and_names(
             spacing[axis] = Quantity(size, unit)
     if "X" in spacing and spacing["X"].unit == "inch" and x * 25.4e6 > LARGEST_PIXEL_NM:
         spacing = {a: size for a, size in spacing.items() if size.unit != "inch"}
+    spacing |= _bare_slices(meta, x, y) if not spacing else {}
     step, time = _number(meta, "finterval"), _unit(meta.get("tunit", "s"))
     if 0 < step < math.inf and time is not None:
         spacing["T"] = Quantity(step, time)
@@ -51,6 +54,15 @@ def sizes_and_names(
     if channels > 1 and isinstance(labels, list) and len(labels) == (int(_number(meta, "images")) or channels):
         names = tuple(str(label).partition("\n")[0] for label in labels[:channels])
     return spacing, origin, names
+
+
+def _bare_slices(meta: Mapping[str, Any], x: float, y: float) -> dict[str, Quantity]:
+    """The slice distance of a stack that was given in pixels, which is how ImageJ keeps it where no length is known."""
+    depth = abs(_number(meta, "spacing"))
+    bare = all(str(meta.get(key, "")).lower().rstrip("s") in _PIXELS for key in ("unit", "yunit", "zunit"))
+    if not bare or depth in (0.0, 1.0) or (x, y) not in ((0.0, 0.0), (1.0, 1.0)):
+        return {}
+    return {"Z": Quantity(depth, NO_UNIT), "Y": Quantity(1.0, NO_UNIT), "X": Quantity(1.0, NO_UNIT)}
 
 
 def _unit(text: Any) -> str | None:
@@ -79,13 +91,15 @@ def named(fields: Mapping[str, Any]) -> list[str]:
         del shown["mode"]
     there = [what for key, what in shown.items() if fields.get(key) not in (None, "", [], {})]
     there += ["calibration of the grey levels"] * bool(calibration(fields)) + ["info"] * bool(fields.get("Info"))
+    if "cf" not in fields and str(fields.get("vunit", "")).strip('" ').lower() not in _NO_UNITS:  # of signed values
+        there.append("unit of the grey levels")
     return list(dict.fromkeys(there))
 
 
 def display(
     old: Mapping[str, Any], lead: Mapping[str, int], pixels: tuple[int, int, str], names: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """What of the fields ``old`` (of a header) still holds for an image, as tifffile writes it, and what does not.
+    """Which of the fields ``old`` (of a header) still apply to an image, as tifffile writes them, and which do not.
 
     lead : sizes of the image's axes T, Z and C. pixels : its height, width and type, as in `described`.
     names : of its channels.
@@ -122,7 +136,7 @@ def display(
 
 
 def _labels(value: Any, images: int, names: Sequence[str]) -> list[str] | None:
-    """A label for each slice; None where the channels have got other names since."""
+    """A label for each slice; None if the channels were renamed."""
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, list) or len(labels) != images or not all(isinstance(label, str) for label in labels):
         return None
@@ -204,12 +218,14 @@ def calibration_text(told: Mapping[str, Any]) -> str:
 def described(meta: Mapping[str, Any], page: Any) -> dict[str, Any]:
     """The fields as the header keeps them, with ``pixels``: height, width and type of a (tifffile) page.
 
-    Signed values have had their calibration; what ImageJ shows as black and white is in unsigned ones, and goes.
+    Signed values have had their calibration; what ImageJ shows as black and white, in unsigned ones, has it as well.
     """
-    gone: tuple[str, ...] = ()
+    kept = dict(meta)
     if page.dtype in (np.uint16, np.int16) and is_signed(calibration(meta)):
-        gone = ("cf", "c0", "c1", "min", "max", "Ranges")
-    kept = {key: value for key, value in meta.items() if key not in gone}
+        kept = {key: value for key, value in meta.items() if key not in ("cf", "c0", "c1")}
+        kept |= {key: kept[key] - _SIGNED_OFFSET for key in ("min", "max") if _is_finite(kept.get(key))}
+        if isinstance(kept.get("Ranges"), list | tuple) and all(map(_is_finite, kept["Ranges"])):
+            kept["Ranges"] = [n - _SIGNED_OFFSET for n in kept["Ranges"]]
     return kept | {"pixels": [page.imagelength, page.imagewidth, str(page.dtype)]}
 
 

@@ -1,4 +1,4 @@
-"""What a TIFF's own words may ask for: no files from elsewhere, no planes or strips that it cannot hold."""
+"""Limits on what a TIFF may claim: no files outside its folder, no planes or strips that it cannot hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_PLANES = 1 << 20
 
 
 def check_ome(path: Path, xml: str) -> None:
-    """Look at OME-XML before tifffile follows it.
+    """Check OME-XML before tifffile follows it.
 
     Raises InputError when it names files outside of the folder of ``path``, or more than a million planes.
     """
@@ -52,7 +52,7 @@ def _leads_out(name: str) -> bool:
 
 
 def check_files(path: Path, stored: Stored) -> None:
-    """InputError when pages lie in files outside of the folder of ``path``, however they came to be named."""
+    """InputError when pages are in files outside the folder of ``path``, however they are named."""
     folder = path.parent.resolve()
     for file in {page.file for page in stored.pages if page is not None}:
         # of links, it is where they lie that counts, not where they lead

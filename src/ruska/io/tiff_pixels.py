@@ -1,4 +1,4 @@
-"""Pixels of a TIFF series, read strip by strip or tile by tile when they are asked for."""
+"""Pixels of a TIFF series, read strip by strip or tile by tile as needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Colour = Literal["single", "first", "grey", "channels"]
 
 @dataclass(frozen=True)
 class Page:
-    """Where the strips or tiles of one page lie: offset and length in bytes of each; length 0 is an empty one."""
+    """Offset and length in bytes of each strip or tile of a page; length 0 is an empty one."""
 
     file: Path
     offsets: tuple[int, ...]

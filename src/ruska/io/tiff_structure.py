@@ -1,4 +1,4 @@
-"""How a TIFF file is built: is it all there, which of its series to take, where the pieces of its planes lie."""
+"""The structure of a TIFF file: whether it is complete, which series to take, where its strips and tiles are."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ruska.errors import InputError
+from ruska.io.registry import assumed_axes
 from ruska.io.tiff_limits import check_files, check_unpacked
 from ruska.io.tiff_pixels import Page, Stored
 from ruska.io.tiff_write import RECORD_TAG
 
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MOST_UNKNOWN = 3  # stack axes without a name that get one, as those of a NumPy file do
 # Makers' own tags may be broken without harm to the pixels; these may not.
 _STANDARD_TAGS = range(32768)
 
@@ -111,7 +113,7 @@ def _check_description(file: Any, series: Any, path: Path) -> None:
 
 @dataclass
 class Layout:
-    """Which axis is which, and what is said about it.
+    """The axes of a series, and notes about them.
 
     lead : stack axes (letter and size, outermost first) over the planes of a series.
     samples : letter of the stack axis, the innermost, that lies over the samples of a pixel; None where these are
@@ -125,7 +127,7 @@ class Layout:
 
 
 def stack_layout(series: Any, notes: list[str]) -> Layout:
-    """Turn tifffile's axes of ``series`` into ours: lone and unknown ones go or become Q."""
+    """Turn tifffile's axes of ``series`` into Ruska's: axes of length 1 are dropped, unknown ones become Q."""
     _, depth, height, width, _ = series.keyframe.shaped
     axes = series.get_axes(False)
     pairs = [(a, int(n)) for a, n in zip(axes, series.get_shape(False), strict=True) if a != "S"]
@@ -135,8 +137,12 @@ def stack_layout(series: Any, notes: list[str]) -> Layout:
     unknown = "T" if series.kind == "eer" else "Q"
     lead = [(a if a in "TCZ" else unknown, n) for a, n in pairs[:-2] if n > 1]
     counts = Counter(a for a, _ in lead)
-    if max(counts.values(), default=0) > 1:
-        given = "".join(a for a, n in pairs[:-2] if n > 1)
+    given = "".join(a for a, n in pairs[:-2] if n > 1)
+    if set(given) == {"Q"} and 1 < len(given) <= _MOST_UNKNOWN:  # tifffile's name for what nothing says
+        axes, said = assumed_axes(len(given) + 2, "")
+        notes += said
+        lead = [(a, n) for a, (_, n) in zip(axes, lead, strict=False)]
+    elif max(counts.values(), default=0) > 1:
         notes.append(f"stack axes {given} {tuple(n for _, n in lead)} merged into one axis Q")
         lead = [("Q", math.prod(n for _, n in lead))]
     if samples is not None and samples in {a for a, _ in lead}:

@@ -31,7 +31,7 @@ class Found:
 def read_vendor_fields(file: Any, page: Any, path: Path) -> Found:
     """Collect what the tags of ``page`` (a tifffile page of the open ``file``) and a text file beside ``path`` say.
 
-    A maker's block that cannot be parsed is left out: the pixels are worth having without it.
+    A maker's block that cannot be parsed is left out: the pixels are useful without it.
     """
     header: dict[str, Any] = {}
     spacing: dict[str, Quantity] = {}
@@ -291,7 +291,7 @@ _READERS: tuple[Callable[[Any, Any, Path], Found], ...] = (
 
 
 def _number(text: str) -> float:
-    """``text`` as a number; 0 where it is none."""
+    """``text`` as a number; 0 if it is not one."""
     try:
         return float(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Writing TIFF, part of a plane by part: ImageJ hyperstacks, OME-TIFF, or plain for types these cannot name.
 
-Whatever the standard fields cannot express (axis order, exact numbers, header, run record) stands as JSON in the
+What the standard fields cannot express (axis order, exact numbers, header, run record) is kept as JSON in the
 private tag `RECORD_TAG`, so that Ruska reads back what it wrote. Other programs drop the tag when they save.
 """
 
@@ -62,7 +62,7 @@ _OWN = {"imagej": "imagej", "ome": "ome_xml"}
 
 @dataclass(frozen=True)
 class _Stack:
-    """How the stack axes of an image stand in the file.
+    """How the stack axes of an image are stored in the file.
 
     planes : its own stack axes in the order their planes are written.
     lead : what other programs are told, letter to size in that order.
@@ -73,7 +73,7 @@ class _Stack:
 
 
 def write(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> tuple[str, ...]:
-    """Write ``image``, some rows or tiles at a time. Of what is not carried, `losses` tells.
+    """Write ``image``, some rows or tiles at a time. `losses` tells what is not kept.
 
     Parameters
     ----------
@@ -137,23 +137,26 @@ def write(path: Path, image: Image, *, compression: str | None = None, flavour: 
 def _codec(compression: str | None) -> str:
     codec = "none" if compression is None else compression
     if codec not in COMPRESSIONS:
-        raise SettingsError(codec, "is no TIFF compression", did_you_mean(codec, COMPRESSIONS))
+        raise SettingsError(codec, "is not a TIFF compression", did_you_mean(codec, COMPRESSIONS))
     return codec
 
 
 def losses(path: Path, image: Image, *, compression: str | None = None, flavour: str = "auto") -> Losses:
-    """What other programs do not find in the file: fields of ImageJ, OME and MRC that its flavour does not have.
+    """What other programs will not find in the file: fields of ImageJ, OME and MRC that its flavour lacks.
 
-    Ruska finds them again: they stand in its own tag.
+    Ruska reads them back from its own tag.
     """
     chosen, changes = _flavour(path, image, _codec(compression), flavour)
     stack = _stack(image, imagej=chosen == "imagej")
     has = belongings(image)
-    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml")
+    things = [has[f"header:{name}"] for name in ("imagej", "ome_xml", "ome_zarr")
               if f"header:{name}" in has and name != _OWN.get(chosen)]  # fmt: skip
     mrc = image.header.get("mrc")
     things += ["colour table"] * (_shown_as(image, COLOUR_TABLE) is not None and _table(image) is None)
-    things += ["voxel size without a unit"] * (NO_UNIT in {size.unit for size in image.spacing.values()})
+    bare = {axis for axis, size in image.spacing.items() if size.unit == NO_UNIT}
+    in_pixels = chosen == "imagej" and _slices_in_pixels(image) and image.spacing["X"].value == 1
+    things += ["voxel size without a unit"] * bool(bare & set("ZYX") and not in_pixels)
+    things += ["frame interval without a unit"] * ("T" in bare)
     things += ["MRC's extended header"] * bool(isinstance(mrc, Mapping) and mrc.get("extended"))
     if chosen == "imagej":
         gone = _display(image, stack)[1]
@@ -165,7 +168,7 @@ def losses(path: Path, image: Image, *, compression: str | None = None, flavour:
 
 
 def _gone_of_ome(image: Image, stack: _Stack) -> list[str]:
-    """What of the image's OME-XML does not go into that of a new file."""
+    """What of the image's OME-XML will not be in that of a new file."""
     import tifffile
 
     old = image.header.get("ome_xml")
@@ -180,7 +183,7 @@ def _gone_of_ome(image: Image, stack: _Stack) -> list[str]:
 
 
 def _keep_ome(path: Path, image: Image) -> None:
-    """Put what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written."""
+    """Copy what the image's OME-XML says beyond its pixels into that of the OME-TIFF just written."""
     import tifffile
 
     old = image.header.get("ome_xml")
@@ -220,12 +223,12 @@ def _coarsened(options: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tuple[str, ...]]:
-    """The flavour to write, and what the user must know about it.
+    """The flavour to write, and notes about it.
 
     Raises SettingsError for one that does not exist, OutputError where that which was asked for cannot hold ``image``.
     """
     if asked not in FLAVOURS:
-        raise SettingsError(asked, "is no flavour of TIFF", did_you_mean(asked, FLAVOURS))
+        raise SettingsError(asked, "is not a flavour of TIFF", did_you_mean(asked, FLAVOURS))
     name = image.dtype.name
     named_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     fits_imagej = (
@@ -239,7 +242,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
                           f"this is {name}, {image.nbytes} bytes, {codec}", "Leave the flavour to Ruska.")  # fmt: skip
     if asked == "ome" and not fits_ome:
         raise OutputError(path, f"OME-TIFF has no data type {name}", "Leave the flavour to Ruska, or write float32.")
-    lost: tuple[str, ...] = ("truth values are kept as 0 and 1 of uint8 for other programs",) if name == "bool" else ()
+    lost: tuple[str, ...] = ("true and false are stored as 1 and 0 of uint8",) if name == "bool" else ()
     if asked != "auto":
         return asked, lost
     if fits_imagej and not named_ome:
@@ -247,7 +250,7 @@ def _flavour(path: Path, image: Image, codec: str, asked: str) -> tuple[str, tup
     if fits_ome:
         return "ome", lost
     if named_ome:
-        lost += (f"OME has no data type {name}: it is a plain TIFF, whose metadata only Ruska reads",)
+        lost += (f"OME has no data type {name}: written as a plain TIFF, whose metadata only Ruska reads",)
     return "plain", lost
 
 
@@ -281,7 +284,7 @@ def _plane_bytes(image: Image) -> int:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An array's planes as tifffile takes them, no more than needed at a time.
+    """An array's planes as tifffile takes them, holding only what is needed at a time.
 
     data : lazy or not, its stack axes in the order their planes are written; ``dtype`` is what is written.
     kind : ``rows`` are bytes of as many as come, ``tiles`` are whole ones, the rest of the last filled with zeros.
@@ -389,6 +392,8 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
         record["unit"] = {"um": "micron"}.get(unit, unit)
         if "Z" in image.spacing and is_length(image.spacing["Z"].unit):
             record["spacing"] = image.spacing["Z"].to(unit)
+    elif _slices_in_pixels(image):
+        record["spacing"] = image.spacing["Z"].value / image.spacing["X"].value
     step = image.spacing.get("T")
     if step is not None and canonical_unit(step.unit) is not None and not is_length(step.unit):
         record["finterval"] = step.to("s")
@@ -411,8 +416,14 @@ def _imagej_description(image: Image, stack: _Stack) -> dict[str, Any]:
     return record | (_calibration(image) if _takes_calibration(image) else {})
 
 
+def _slices_in_pixels(image: Image) -> bool:
+    """Whether sizes have no unit, and ImageJ holds them: as the slice distance in pixels, which are square."""
+    sizes = [image.spacing.get(a) for a in "ZYX"]
+    return all(q is not None and q.unit == NO_UNIT for q in sizes) and image.spacing["Y"] == image.spacing["X"]
+
+
 def _display(image: Image, stack: _Stack) -> tuple[dict[str, Any], list[str]]:
-    """How ImageJ is to show an image that came from one of its files, and what of that does not hold any more."""
+    """ImageJ's display settings for an image from one of its files, and which of them no longer apply."""
     old = image.header.get("imagej")
     if not isinstance(old, dict) or math.prod(stack.lead.values()) > _LABELS:
         return {}, []
@@ -427,7 +438,7 @@ def _calibration(image: Image) -> dict[str, Any]:
 
 
 def _takes_calibration(image: Image) -> bool:
-    """Whether ImageJ would show the values as calibrated; those of signed integers are read as such instead."""
+    """Whether ImageJ would show calibrated values; signed integers are read as such instead."""
     return image.dtype.name in _CALIBRATED and not tiff_imagej.is_signed(_calibration(image))
 
 

@@ -1,7 +1,7 @@
 """Tilt angles of a series: from ``.mdoc``, ``.tlt`` and ``.rawtlt`` files beside it, or its extended header.
 
-What stands beside a stack comes with its image (``header["mdoc"]``, ``["tlt"]``, ``["rawtlt"]``, each with the ``file``
-and one entry a section under ``sections``) and is written beside a result of as many sections. Names are those of
+Files beside a stack are kept with its image (``header["mdoc"]``, ``["tlt"]``, ``["rawtlt"]``, each with the ``file``
+and one entry a section under ``sections``) and written beside a result with as many sections. Names are those of
 SerialEM (``stack.st.mdoc``) and IMOD (``stack.rawtlt``; ``stack.tlt`` also for ``stack_ali.mrc``).
 """
 
@@ -34,7 +34,7 @@ _OLD = "MinMaxMean"  # of the pixels before
 
 @dataclass(frozen=True)
 class Tilts:
-    """Angle of every section in degrees, None where it is not known, and the file they are from."""
+    """Angle of every section in degrees, None where unknown, and the file they are from."""
 
     angles: tuple[float | None, ...]
     source: str
@@ -46,7 +46,7 @@ def planes_of(image: Image) -> int:
 
 
 def with_beside(image: Image, path: Path) -> Image:
-    """``image`` with what files beside ``path`` say of its sections, and notes of what is wrong in them."""
+    """``image`` with the metadata of its sections from files beside ``path``, and notes on errors in them."""
     header, notes = dict(image.header), list(image.notes)
     planes = planes_of(image)
     mdoc = read_mdoc(path)
@@ -74,7 +74,7 @@ def with_beside(image: Image, path: Path) -> Image:
 
 
 def _list_beside(path: Path, kind: str) -> Path | None:
-    """The list of angles that belongs to a stack, by its whole name, its stem, or its series' name."""
+    """The file of angles that belongs to a stack, by its whole name, its stem, or its series' name."""
     stem = _stem(path)
     names = dict.fromkeys((f"{path.name}.{kind}", f"{stem}.{kind}", f"{_ALIGNED.sub('', stem)}.{kind}"))
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
@@ -84,7 +84,7 @@ def _read_list(file: Path) -> tuple[list[float], str | None]:
     """The first number of every line, and what is wrong with the file, if anything."""
     try:
         if file.stat().st_size > _LONGEST_LIST:
-            return [], f"has {file.stat().st_size >> 20} MB, which is no list of angles"
+            return [], f"has {file.stat().st_size >> 20} MB, too much for a list of angles"
         lines = file.read_text("latin-1").splitlines()
     except OSError as error:
         return [], f"cannot be read ({error.strerror})"
@@ -110,12 +110,12 @@ def _angle(text: Any) -> float | None:
 
 
 def _mdoc_problem(mdoc: Mapping[str, Any], planes: int) -> str | None:
-    """Why its sections are not those of the stack."""
+    """Why its sections do not fit the stack."""
     name, count = Path(mdoc["file"]).name, len(mdoc["sections"])
     if count == planes:
         return None
     if not count:
-        return f"{name} describes no sections: it is damaged, or no .mdoc file; tilt angles are not known from it"
+        return f"{name} describes no sections: it is damaged or not an .mdoc file; no tilt angles are taken from it"
     return f"{name} describes {count} sections, the stack has {planes}: not used"
 
 
@@ -133,7 +133,7 @@ def _in_order(mdoc: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     wrong = [i for i, text in enumerate(given) if _angle(text) is None]
     if wrong and any(text is not None for text in given):
         which = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        notes.append(f"{name} gives no tilt angle for section {which} (from 0)")
+        notes.append(f"{name} gives no tilt angle for section {which} (counted from 0)")
     return {**mdoc, "sections": sections}, notes
 
 
@@ -158,7 +158,7 @@ def tilts(image: Image) -> Tilts | None:
 def _said(image: Image, kind: str) -> dict[str, Any]:
     """What ``header[kind]`` has under ``file`` and ``sections`` (and of an .mdoc ``global`` and ``titles``).
 
-    No sections where it is not as `with_beside` made it: a header may have been read from a file of anyone's.
+    No sections if it differs from what `with_beside` makes: the header may come from anyone's file.
     """
     said = image.header.get(kind)
     said = said if isinstance(said, Mapping) else {}
@@ -174,7 +174,7 @@ def _said(image: Image, kind: str) -> dict[str, Any]:
 
 
 def files_beside(target: Path, image: Image) -> dict[Path, bytes]:
-    """What is to be written beside ``target``, by file. Never a file that ``image`` was read with."""
+    """What to write beside ``target``, by file; never a file that belongs to the input."""
     planes, files = planes_of(image), {}
     mdoc = _said(image, "mdoc")
     if len(mdoc["sections"]) == planes:
@@ -188,18 +188,18 @@ def files_beside(target: Path, image: Image) -> dict[Path, bytes]:
 
 
 def not_beside(image: Image) -> tuple[str, ...]:
-    """What a result of another number of sections loses."""
+    """What a result with another number of sections loses."""
     planes = planes_of(image)
     gone = [kind for kind in BESIDE if len(_said(image, kind)["sections"]) not in (0, planes)]
-    return (f".{', .'.join(gone)} (of another number of sections)",) if gone else ()
+    return (f".{', .'.join(gone)} (it describes another number of sections)",) if gone else ()
 
 
 def check_beside(target: Path, image: Image, *, overwrite: bool) -> dict[Path, bytes]:
-    """`files_beside`; OutputError where one is there already with other content, and may not be replaced."""
+    """`files_beside`; OutputError when one exists with other content and may not be replaced."""
     files = files_beside(target, image)
     for file, content in files.items():
         if file.is_dir() or (file.exists() and not overwrite and file.read_bytes() != content):
-            raise OutputError(file, "exists already and says something else than the result",
+            raise OutputError(file, "exists already and does not match the result",
                               "Choose another output name, or pass --overwrite.")  # fmt: skip
     return files
 
@@ -225,7 +225,7 @@ def _stem(path: Path) -> str:
 
 
 def _mdoc_text(mdoc: Mapping[str, Any], target: Path, image: Image) -> bytes:
-    """The description with what is the result's own: name, size, type, pixel size and numbers of the sections."""
+    """The description adapted to the result: name, size, type, pixel size and numbers of the sections."""
     own: dict[str, str] = {"ImageFile": target.name, "ImageSize": f"{image.shape[-1]} {image.shape[-2]}"}
     if image.dtype.name in _MODES:
         own["DataMode"] = str(_MODES[image.dtype.name])

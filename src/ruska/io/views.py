@@ -1,4 +1,4 @@
-"""Arrays that are read through another one, or several, lazily."""
+"""Lazy views of one array or several."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Beginning(LazyPixels):
 
 
 class Unsigned(LazyPixels):
-    """Integers that were stored under the signed type of the same size."""
+    """Unsigned integers that were stored as the signed type of the same size."""
 
     def __init__(self, array: Any) -> None:
         super().__init__(array.shape, np.dtype(f"u{array.dtype.itemsize}"))

@@ -1,6 +1,6 @@
-"""Which codecs of Zarr arrays are read, and how long a chunk may be before and after each of them.
+"""Which codecs of Zarr arrays Ruska reads, and how long a chunk may be before and after each of them.
 
-Everything else is refused: codecs that make objects out of bytes (pickle, vlen), and those whose size nothing bounds.
+All others are refused: codecs that build objects (pickle, vlen), and those without a bound on their output.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def is_grey(dtype: np.dtype[Any]) -> bool:
 def stages(codecs: Sequence[tuple[str, Mapping[str, Any]]], size: int) -> tuple[list[Stage], int]:
     """The codecs (name and settings, in the order of encoding) of a chunk of ``size`` bytes; then its packed length.
 
-    What is packed may be longer than what went in by a sixteenth and 4 KB. ValueError for a codec that is not read.
+    Compressed data may be longer than their input by a sixteenth and 4 KB. ValueError for a codec that is not read.
     """
     if len(codecs) > _MOST_CODECS:
-        raise ValueError(f"it has {len(codecs)} codecs one after the other, {_MOST_CODECS} are read")
+        raise ValueError(f"it has a chain of {len(codecs)} codecs; Ruska reads up to {_MOST_CODECS}")
     found = []
     for full_name, settings in codecs:
         name = full_name.removeprefix("numcodecs.")
@@ -59,7 +59,7 @@ def _encoded(name: str, settings: Mapping[str, Any], size: int) -> int:
     """Bytes that ``size`` bytes may take once encoded."""
     if name in PACKERS:
         if name == "lzma" and settings.get("format", 1) not in (None, 0, 1, 2):
-            raise ValueError("its codec lzma has no head that tells how much memory it takes (format RAW)")
+            raise ValueError("its lzma codec has no header that states the memory it needs (format RAW)")
         return size + size // 16 + 4096
     if name in _CHECKSUMS:
         return size + 4
@@ -74,14 +74,14 @@ def _encoded(name: str, settings: Mapping[str, Any], size: int) -> int:
         return size
     if name in _SAME_LENGTH:
         return size
-    raise ValueError(f"its codec '{name}' is not read")
+    raise ValueError(f"Ruska does not read its codec '{name}'")
 
 
 def _check_numbers(name: str, settings: Mapping[str, Any]) -> None:
-    """A list where a factor should be would be spread over the chunk."""
+    """A list in place of a factor would be broadcast over the chunk."""
     for key in ("scale", "offset"):
         if not isinstance(settings.get(key, 0), int | float):
-            raise ValueError(f"its codec '{name}' has a {key} that is no number")
+            raise ValueError(f"its codec '{name}' has a {key} that is not a number")
 
 
 def _type(name: str, said: Any) -> np.dtype[Any] | None:
@@ -109,10 +109,10 @@ def _check_element(size: Any) -> None:
 def check_sharding(shard: Sequence[int], chunk: Sequence[int], index: Sequence[str]) -> int:
     """Chunks in a shard; ValueError when they do not fill it, are too many, or the index is encoded unusually."""
     if len(shard) != len(chunk) or any(n < 1 or s % n for s, n in zip(shard, chunk, strict=False)):
-        raise ValueError(f"its shards of {tuple(shard)} are no whole chunks of {tuple(chunk)}")
+        raise ValueError(f"its shards of {tuple(shard)} do not consist of whole chunks of {tuple(chunk)}")
     strange = [name for name in index if name not in ("bytes", "crc32c")]
     if strange:
-        raise ValueError(f"the codec '{strange[0]}' of its shards' index is not read")
+        raise ValueError(f"Ruska does not read the codec '{strange[0]}' of its shards' index")
     count = math.prod(s // n for s, n in zip(shard, chunk, strict=True))
     if 16 * count > _LARGEST_INDEX:
         raise ValueError(f"its shards have {count} chunks each, of {_LARGEST_INDEX // 16} at most")

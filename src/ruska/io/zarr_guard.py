@@ -1,8 +1,8 @@
-"""Zarr arrays of which every codec is known, and no chunk unpacks to more than a chunk can hold.
+"""Zarr arrays with known codecs only, whose chunks cannot unpack to more than a chunk can hold.
 
-Zarr builds whatever codec a store names, and its codecs trust what a chunk says of itself: one may run code, a few
-kilobytes may unpack to gigabytes, and a truncated Blosc chunk is read on in memory behind its end. What is checked is
-what Zarr goes by: the metadata it has parsed, from wherever it took them.
+zarr-python builds any codec that a store names, and its codecs trust the sizes that a chunk claims: one may run code, a
+few kilobytes may unpack to gigabytes, and a truncated Blosc chunk is read beyond its end. The checks use the metadata
+that zarr-python has parsed, wherever it found them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DEEPEST = 3  # shards in shards
 
 
 def guarded(array: Any) -> Any:
-    """``array`` (zarr.Array) with codecs that refuse chunks which are truncated or hold too much, by a ValueError.
+    """``array`` (zarr.Array) with codecs that raise ValueError for truncated or oversized chunks.
 
-    Raises ValueError for values that are no grey levels, codecs that are not read, and chunks that are none or larger
-    than `chunked.LARGEST_CHUNK`.
+    Raises ValueError for values that are not grey levels, codecs that are not read, and chunks that are invalid or
+    larger than `chunked.LARGEST_CHUNK`.
     """
     import zarr
 
@@ -62,7 +62,7 @@ def _regular_chunks(metadata: Any) -> tuple[int, ...]:
     """Shape of what one file holds: a chunk, or a shard."""
     found = getattr(metadata.chunk_grid, "chunk_shape", None)
     if not isinstance(found, tuple):
-        raise ValueError("its chunks are not all of one shape")
+        raise ValueError("its chunks differ in shape")
     return found
 
 
@@ -93,7 +93,7 @@ def _safe_third(codecs: Sequence[Any], grid: tuple[int, ...], itemsize: int, dep
                                         size)  # fmt: skip
         return tuple(_safe_codec(one, stage) for one, stage in zip(codecs, known, strict=True)), packed, packed
     if len(codecs) > 1 or depth >= _DEEPEST:
-        raise ValueError("its shards are encoded once more, or nested too deep")
+        raise ValueError("its shards are encoded twice, or nested too deep")
     shard = shards[0]
     count = check_sharding(grid, shard.chunk_shape, [_name(one) for one in shard.index_codecs])
     inner, longest, part = _safe_third(shard.codecs, tuple(shard.chunk_shape), itemsize, depth + 1)
@@ -121,7 +121,7 @@ def _settings(said: Any) -> Mapping[str, Any]:
 
 
 def _safe_codec(codec: Any, stage: Stage) -> Any:
-    """A codec of Zarr 3 that decodes to no more than ``stage`` allows."""
+    """A codec of Zarr 3 whose output ``stage`` bounds."""
     if stage.kind is None:
         return codec  # makes as many bytes out of what it is given as `stages` counted
 
@@ -139,7 +139,7 @@ def _safe_codec(codec: Any, stage: Stage) -> Any:
 
 
 def _safe_numcodec(codec: Any, stage: Stage) -> Any:
-    """A codec of Zarr 2 that decodes to no more than ``stage`` allows."""
+    """A codec of Zarr 2 whose output ``stage`` bounds."""
     if stage.kind is None:
         return _of_class(codec, {"decode": _measured(type(codec).decode, stage)})
 

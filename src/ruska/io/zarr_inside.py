@@ -1,4 +1,4 @@
-"""Further images inside an OME-Zarr store: beside its own, or as labels in the group that NGFF has for them."""
+"""Further images inside an OME-Zarr store: beside its main image, or as labels in NGFF's labels group."""
 
 from __future__ import annotations
 

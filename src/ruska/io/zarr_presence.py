@@ -1,4 +1,4 @@
-"""Whether the chunks of a Zarr array are there at all: Zarr reads those that it does not find as zeros."""
+"""Whether a Zarr array has any chunks: zarr-python reads missing ones as zeros."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> tuple[str, ...]:
-    """InputError when no chunk of ``array`` has the name that its metadata give it; notes where a server has none of
-    those it was asked for (see `asked_of_a_server`).
+    """InputError when no chunk of ``array`` has the name that its metadata give it; notes when a server has none of
+    those requested (see `asked_of_a_server`).
 
-    may_be_empty : it is an array of ours, in which chunks of nothing but zeros are left out; names are still compared.
+    may_be_empty : Ruska wrote the array, where chunks of zeros are omitted; names are still compared.
     Only as many names are looked at as it takes to find one chunk.
     """
     if 0 in array.shape:
@@ -38,8 +38,8 @@ def check_presence(path: Path | str, array: Any, *, may_be_empty: bool) -> tuple
             return ()
         other = other or (found, expected)
     if other is not None:
-        raise InputError(path, f"the chunks of {_named(array)} are named like {other[0]}, its metadata say {other[1]}: "
-                         "none would be found, and all of it be read as zeros", _rename(array, *other))  # fmt: skip
+        raise InputError(path, f"the chunks of {_named(array)} are named like {other[0]}, but its metadata say "
+                         f"{other[1]}: none would be found, and all read as zeros", _rename(array, *other))  # fmt: skip
     if not may_be_empty:
         raise _none(path, array)
     return ()
@@ -56,7 +56,7 @@ def _none(path: Path | str, array: Any) -> InputError:
 
 
 def _grid(array: Any) -> list[int]:
-    """How many files there are along each axis."""
+    """The number of chunk files along each axis."""
     return [-(-n // g) for n, g in zip(array.shape, array.shards or array.chunks, strict=True)]
 
 
@@ -68,7 +68,7 @@ def _has_chunk(array: Any, place: tuple[int, ...]) -> bool:
 
 
 def _chunks(names: Iterator[Name], array: Any) -> Iterator[tuple[str, str]]:
-    """Of the files that are chunks by their numbers: the name, and what the metadata call that chunk."""
+    """For files that are chunks by their numbers: the name, and the name by the metadata."""
     grid = _grid(array)
     for name in islice(names, MOST_LOOKED_AT):
         place = next(zarr_places([name], array.ndim))
@@ -82,7 +82,7 @@ def _rename(array: Any, found: str, expected: str) -> str:
     if array.metadata.zarr_format == 3:
         return f'Set "chunk_key_encoding" in {folder}zarr.json as the chunks are named, or copy the store again.'
     if found.replace("/", ".") != expected.replace("/", "."):
-        return "Write it again with the program that it is from."
+        return "Write it again with the program that made it."
     separator = "/" if "/" in found else "."
-    return (f'Set "dimension_separator": "{separator}" in {folder}.zarray (and in .zmetadata, where there is one), or '
-            "write it again.")  # fmt: skip
+    return (f'Set "dimension_separator": "{separator}" in {folder}.zarray (and in .zmetadata, if it exists), or '
+            "write the store again.")  # fmt: skip

@@ -33,7 +33,7 @@ _PATIENCE = 5.0  # seconds
 
 
 class ZarrPixels(LazyPixels):
-    """One Zarr array. ``path`` is what errors name: the folder, the archive or the address of the store."""
+    """One Zarr array. ``path`` : the folder, archive or address of the store, for errors."""
 
     def __init__(self, path: Path | str, array: Any) -> None:
         from ruska.io.zarr_guard import guarded
@@ -72,7 +72,7 @@ class ZarrPixels(LazyPixels):
 
 
 def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tuple[ZarrPixels, tuple[str, ...]]:
-    """The pixels of an array, and notes; InputError where they cannot be read, or its chunks are not there
+    """The pixels of an array, and notes; InputError when they cannot be read, or the chunks are missing
     (`zarr_presence`).
     """
     pixels = ZarrPixels(path, array)
@@ -82,7 +82,7 @@ def _present(path: Path | str, array: Any, *, may_be_empty: bool = False) -> tup
 def end_the_rest() -> None:
     """Wait for the chunks that Zarr had begun to read when another was found damaged.
 
-    Their files would stay open for a moment, and a program that ends then would end with complaints of asyncio.
+    Their files would stay open for a moment, and a program that ends then would print asyncio warnings.
     """
     from zarr.core.sync import sync
 
@@ -107,7 +107,7 @@ def read(path: Path, inner: str | None) -> Image:
 
 
 def read_store(path: Path | str, store: Any, inner: str | None) -> Image:
-    """Like `read`, of any store that Zarr can open; ``path`` is its name in errors."""
+    """Like `read`, for any store that zarr-python can open; ``path`` is its name in errors."""
     import zarr
 
     node = _open(path, store, inner)
@@ -126,7 +126,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
     try:
         node = zarr.open(store, mode="r", path=(inner or "").strip("/") or None)
         if not isinstance(node.metadata.attributes, Mapping):
-            raise ValueError("its attributes are no JSON object")
+            raise ValueError("its attributes are not a JSON object")
         return node
     except _DAMAGED as error:
         what = f"has no readable array or group '{inner}'" if inner else "cannot be opened as Zarr"
@@ -135,7 +135,7 @@ def _open(path: Path | str, store: Any, inner: str | None) -> Any:
 
 
 def _attributes(node: Any) -> Mapping[str, Any]:
-    """Empty where a file has something else than a JSON object, at which Zarr does not look."""
+    """Empty if a file is not a JSON object, which zarr-python does not check."""
     found = node.metadata.attributes
     return found if isinstance(found, Mapping) else {}
 
@@ -217,7 +217,7 @@ def _group_image(path: Path | str, group: Any) -> Image:
         raise InputError(path, f"its finest level cannot be opened ({type(error).__name__}: {error})",
                          "The store is incomplete: copy it again.") from error  # fmt: skip
     if not isinstance(array, zarr.Array):
-        raise InputError(path, f"its level '{finest}' is no array", "The store is damaged: copy it again.")
+        raise InputError(path, f"its level '{finest}' is not an array", "The store is damaged: copy it again.")
     if RECORD in group.attrs:
         return _our_image(path, group, array)
     said = ngff.understand(path, ome["multiscales"], array.ndim)
@@ -225,8 +225,10 @@ def _group_image(path: Path | str, group: Any) -> Image:
     pixels, axes = _yx_last(found, said["letters"])
     names = _channel_names(ome, pixels.shape[axes.index("C")] if "C" in axes else 1)
     meaning: Meaning = "labels" if "image-label" in ome else "grey"
+    shown = ngff.shown(ome, array.dtype.name) if names else {}
     return Image(pixels, axes, said["spacing"], said["origin"], meaning=meaning, channel_names=names,
-                 name=short_name(path), notes=(*said["notes"], *absent))  # fmt: skip
+                 header={"ome_zarr": shown} if shown else {}, name=short_name(path),
+                 notes=(*said["notes"], *absent))  # fmt: skip
 
 
 def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
@@ -239,7 +241,7 @@ def _channel_names(ome: dict[str, Any], channels: int) -> tuple[str, ...]:
 
 
 def _our_image(path: Path | str, group: Any, array: Any) -> Image:
-    """An image of ours: the record gives back axis order, exact sizes and everything NGFF has no place for."""
+    """An image written by Ruska: the record restores axis order, exact sizes and everything NGFF has no place for."""
     fields = metadata.from_json(group.attrs[RECORD], path)
     letters = ngff.stored_letters(fields["axes"], path)
     if len(letters) != array.ndim:

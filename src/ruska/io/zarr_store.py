@@ -82,7 +82,7 @@ class ZarrSink:
         try:
             sink._attach(path, zarr.open_group(str(path), mode="r+"))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise InputError(path, f"cannot be resumed: it is no Zarr store of ours ({error})",
+            raise InputError(path, f"cannot be resumed: Ruska did not write this Zarr store ({error})",
                              "Delete it and start again.") from error  # fmt: skip
         return sink
 
@@ -137,7 +137,7 @@ def check_holds(path: Path, image: Image) -> None:
 
 def _check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
     if dtype.kind not in "uifb" or dtype.itemsize > 8:
-        raise OutputError(path, f"OME-Zarr holds no {dtype}", "Pass --dtype float32.")
+        raise OutputError(path, f"OME-Zarr cannot hold {dtype}", "Pass --dtype float32.")
 
 
 def write(path: Path, image: Image, *, version: str = "0.5", chunks: tuple[int, ...] | None = None) -> tuple[str, ...]:
@@ -301,7 +301,8 @@ def _write_attributes(group: Any, image: Image, factors: list[dict[str, int]], c
     ome: dict[str, Any] = {"multiscales": ngff.multiscales(image, factors, version)}
     if image.channel_names:
         small = transposed(coarsest, inverse(order))
-        ome["omero"] = ngff.omero(image.channel_names, list(_windows(small, image.axes)))
+        windows = list(_windows(small, image.axes))
+        ome["omero"] = ngff.omero(image.channel_names, windows, image.header.get("ome_zarr"), image.dtype.name)
     record = {RECORD: metadata.to_json(image)}
     group.attrs.update(ome | record if version == "0.4" else {"ome": {"version": "0.5"} | ome} | record)
 

@@ -28,9 +28,9 @@ RULES = (
          "too small to estimate its noise"),
     Rule("prior", lambda noise: noise is not None and noise.correlated,
          "neighbouring pixels share noise (scan lines)",
-         "the prior is told how much they share, so that streaks count as noise"),
+         "the prior takes this into account and treats streaks as noise"),
     Rule("prior", lambda noise: True, "the noise is independent from pixel to pixel",
-         "the best fast method on every kind of micrograph that was tested"),
+         "the prior was the best fast method on every kind of micrograph tested"),
 )  # fmt: skip
 
 
@@ -38,4 +38,4 @@ def choose(source: Readable) -> tuple[str, Mapping[str, Any], str]:
     """Return (method, settings, reason) for a source of normalised intensities."""
     noise = typical_noise(source)
     rule = next(rule for rule in RULES if rule.applies(noise))
-    return rule.method, rule.settings, f"{rule.when}: {rule.why}"
+    return rule.method, rule.settings, f"{rule.when}; {rule.why}"

@@ -39,12 +39,14 @@ class BlindSpotSettings(Settings):
     """Settings of `BlindSpot`."""
 
     basic: ClassVar[tuple[str, ...]] = ("steps", "minutes", "spot", "frames", "model")
-    spot: str | None = Field(None, description="Hidden rectangle, rows x columns, odd, up to 11: 1x1, 1x5, 3x3; "
-                             "none: as wide as the noise is correlated.")  # fmt: skip
+    spot: str | None = Field(None, description="Hidden rectangle, rows x columns, odd, up to 11: 1x1, 1x5, 3x3. "
+                             "Default: as wide as the noise is correlated.")  # fmt: skip
     frames: int = Field(1, ge=1, le=9, description="Neighbouring frames or slices used together: odd, 1 to 9.")
     steps: int = Field(1000, ge=1, le=1_000_000, description="Training steps.")
-    minutes: float | None = Field(None, gt=0, description="Stop training after this long; none: after all steps.")
-    batch: int | None = Field(None, ge=1, le=256, description="Patches per step, 1 to 256; none: about 65 000 pixels.")
+    minutes: float | None = Field(None, gt=0, description="Stop training after this long. Default: after all steps.")
+    batch: int | None = Field(
+        None, ge=1, le=256, description="Patches per step, 1 to 256. Default: about 65 000 pixels."
+    )
     patch: int = Field(256, ge=32, le=1024, description="Edge of the patches in pixels, 32 to 1024.")
     learning_rate: float = Field(3e-3, gt=0, le=0.1, description="Highest learning rate (of Adam).")
     decay: Literal["cosine", "flat"] = Field("cosine", description="How the learning rate ends: cosine (low) or flat.")
@@ -54,7 +56,7 @@ class BlindSpotSettings(Settings):
     fold: bool = Field(True, description="Fold the values of the hidden pixels back in.")
     flips: bool = Field(True, description="Average the result over the four flips of the image.")
     seed: int = Field(0, ge=0, description="Random seed, for the starting weights and the choice of patches.")
-    model: FileRef | None = Field(None, description="Folder of a trained model; none: train on the file itself.")
+    model: FileRef | None = Field(None, description="Folder of a trained model. Default: train on the file itself.")
     start: FileRef | None = Field(None, description="Folder of a trained model to start the training from.")
 
     @field_validator("spot")

@@ -163,7 +163,7 @@ def learn(
     )  # fmt: skip
     note = f"Trained {trained.steps} steps in {trained.seconds:.0f} s on {device}"
     if trained.best:
-        note += f"; those up to {trained.best} predicted held-out pixels best"
+        note += f"; the weights after step {trained.best} predicted held-out pixels best"
     return Learned(trained.network, hidden, batch, trained.steps, trained.seconds, str(device), trained.scores,
                    (note + ".", *trained.notes))  # fmt: skip
 

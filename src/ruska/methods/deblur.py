@@ -29,8 +29,8 @@ class DeblurSettings(PosteriorSettings):
 
     basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "blind", "operator", "steps", "step_size", "model")
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
-                                "20; none: another blur is given.")  # fmt: skip
-    psf: FileRef | None = Field(None, description="File of a measured point spread function, odd sizes.")
+                                "20. Leave it out if the blur is given in another way.")  # fmt: skip
+    psf: FileRef | None = Field(None, description="File with a measured point spread function; its sides must be odd.")
     blind: Family | None = Field(None, description="Find an unknown blur of this family: gaussian, defocus, astigmatic "
                                  "or free.")  # fmt: skip
     radius: float | None = Field(None, gt=0, le=40,
@@ -38,15 +38,15 @@ class DeblurSettings(PosteriorSettings):
     astigmatism: str | None = Field(None, description="long,short,angle: standard deviations of an elliptic Gaussian "
                                     "in pixels, and degrees from X towards Y.")  # fmt: skip
     kernel: str | None = Field(None, description="Weights of a blur, odd and square: a,b,c;d,e,f;g,h,i.")
-    operator: CodeRef | None = Field(None, description="An instrument of your own, path/to/file.py:Name or an entry "
-                                     "point; the file is run.")  # fmt: skip
+    operator: CodeRef | None = Field(None, description="Your own model of the instrument: path/to/file.py:Name, or "
+                                     "an entry point. The file is executed.")  # fmt: skip
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         given = [way for way in _WAYS if getattr(self, way) is not None]
         if len(given) != 1:
             found = "no blur was given" if not given else f"{' and '.join(given)} were given"
-            raise SettingsError("deblur", f"{found}, exactly one of {', '.join(_WAYS)} is needed",
+            raise SettingsError("deblur", f"{found}; exactly one of {', '.join(_WAYS)} is needed",
                                 "Give --sigma in pixels, --psf with a file, or --blind gaussian.")  # fmt: skip
         self.given()
         return self
@@ -127,6 +127,6 @@ def _read_psf(name: str, budget: Workplace) -> NDArray[np.float64]:
 
 
 DEBLUR_ABOUT = About(
-    "deblur", DEBLUR, "Undo a blur that is known, or found, with the prior; a few passes.",
+    "deblur", DEBLUR, "Undo a known or unknown blur with the prior, in a few passes.",
     DeblurSettings, Deblur, learns=True, prior=True, each=True,
 )  # fmt: skip

@@ -23,7 +23,7 @@ from ruska.methods.slices import SliceMethod
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NOISE = "Noise standard deviation, as a fraction of the intensity range; none: estimated from the data."
+_NOISE = "Noise standard deviation, as a fraction of the intensity range. Default: estimated from the data."
 _DIMENSIONS = "2: every slice on its own. 3: across slices too (Z, Y, X)."
 _WAVELETS = 70.0  # bytes a pixel; measured: 67
 _LEAST_NOISE = 1e-4  # of the range: below, there is nothing to remove, and strengths must not become 0

@@ -23,8 +23,8 @@ class IsotropicSettings(PosteriorSettings):
     """Settings of `Isotropic`."""
 
     basic: ClassVar[tuple[str, ...]] = ("factor", "steps", "step_size", "model")
-    factor: Factor | None = Field(None, description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16; "
-                                  "none: from the voxel size.")  # fmt: skip
+    factor: Factor | None = Field(None, description="Slice distance over pixel size: 4, 2.5, 7/2; above 1, up to 16. "
+                                  "Default: from the voxel size.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Isotropic:
 
         if len(source.shape) < 3:
             raise GeometryError("image", "is a single slice, isotropic voxels need a stack", "Give a volume (ZYX).")
-        factor = Fraction(self.settings.factor or anisotropy(getattr(budget, "voxel_size_nm", {})))
+        factor = Fraction(self.settings.factor or anisotropy(getattr(budget, "voxel_edges", {})))
         own = self.settings.model_copy(update={"factor": str(factor)})  # so that the record says it
         halo = (ceil(VOLUME_HALO / factor), VOLUME_HALO, VOLUME_HALO)
         return ready(Decimation((factor, Fraction(1), Fraction(1))), halo, own, source, 3)
 
 
 def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
-    """Slice distance over pixel size (``sizes`` in nm, by axis), to a twelfth.
+    """Slice distance over pixel size (``sizes`` by axis, in one unit), to a twelfth.
 
     Raises GeometryError where it is not to be told, or not above 1.
     """
@@ -54,7 +54,7 @@ def anisotropy(sizes: Mapping[str, float], name: str = "image") -> Fraction:
                             "Pass --factor, or --voxel-size such as 50nm,5nm,5nm.")  # fmt: skip
     found = Fraction(sizes["Z"] / sizes["X"]).limit_denominator(_FINEST)
     if found <= 1:
-        raise GeometryError(name, f"has slices {sizes['Z']:.3g} nm apart and pixels of {sizes['X']:.3g} nm",
+        raise GeometryError(name, f"has slices {sizes['Z']:.3g} apart and pixels of {sizes['X']:.3g}",
                             "Its voxels are isotropic already. For finer pixels, use `ruska superres`.")  # fmt: skip
     return found
 

@@ -58,11 +58,11 @@ _BATCH = 16  # slices of a volume that the network sees together
 class PosteriorSettings(PriorSettings):
     """Settings that the tasks share."""
 
-    steps: int = Field(8, ge=1, le=1000, description="Passes between measurement and prior, 1 to 1000; dps 1000 and "
-                       "flow-pnp 100 unless given.")  # fmt: skip
-    step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: from the noise. 0.3 to 0.5 as "
-                             "in EM generalist; less is nearer to the data.")  # fmt: skip
-    sampler: SamplerName | None = Field(None, description="dps or flow-pnp: EM generalist's, for comparison; none: "
+    steps: int = Field(8, ge=1, le=1000, description="Passes between measurement and prior, 1 to 1000. Default for "
+                       "dps 1000, for flow-pnp 100.")  # fmt: skip
+    step_size: float = Field(0, ge=0, le=10, description="Weight of the measurement; 0: set by the noise. EM "
+                             "generalist uses 0.3 to 0.5; less stays closer to the data.")  # fmt: skip
+    sampler: SamplerName | None = Field(None, description="dps or flow-pnp: EM generalist's, for comparison. Default: "
                                         "Ruska's own.")  # fmt: skip
 
     @model_validator(mode="before")
@@ -92,7 +92,7 @@ def ready(
         if coarse or told.texture > _BLURRED_TEXTURE:
             told = likelier(network, told, source) or without_texture(told)
         told = told.stronger(_COARSE if coarse else _BLURRED)
-        note += f" Without texture, and to be safe, {told.std:.3g} was used (if you know better: --set noise_std=..)."
+        note += f" To leave out texture and be safe, {told.std:.3g} was used; --set noise_std=.. sets your own value."
     trust = TRUST_COARSE if coarse else TRUST
     return PosteriorMethod(network, operator, halo, told, settings, (about, note), dimensions, trust=trust)
 

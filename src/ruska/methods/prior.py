@@ -62,9 +62,11 @@ _ASSUMED = 0.05  # noise as a share of the intensity range, where the image is t
 class PriorSettings(Settings):
     """Settings that all methods with a prior share."""
 
-    model: FileRef | None = Field(None, description="Folder of a trained prior; none: the one that comes with Ruska.")
+    model: FileRef | None = Field(
+        None, description="Folder of a trained prior. Default: the one that comes with Ruska."
+    )
     noise_std: float | None = Field(None, gt=0, le=2, description="Noise standard deviation, as a fraction of the "
-                                    "intensity range; none: estimated from the data.")  # fmt: skip
+                                    "intensity range. Default: estimated from the data.")  # fmt: skip
     strength: float = Field(
         1.0, gt=0, le=10, description="Noise level the prior is told, as a multiple of the measured one, 0 to 10."
     )

@@ -33,8 +33,8 @@ class RichardsonLucySettings(Settings):
     basic: ClassVar[tuple[str, ...]] = ("sigma", "psf", "iterations")
 
     sigma: float | None = Field(None, gt=0, le=20, description="Standard deviation of a Gaussian blur in pixels, 0 to "
-                                "20; none: a file is given.")  # fmt: skip
-    psf: FileRef | None = Field(None, description="File of a measured point spread function, odd sizes.")
+                                "20. Leave it out if a file is given.")  # fmt: skip
+    psf: FileRef | None = Field(None, description="File with a measured point spread function; its sides must be odd.")
     iterations: int = Field(20, ge=1, le=1000, description="Iterations, 1 to 1000; noise grows with them.")
 
     @model_validator(mode="after")

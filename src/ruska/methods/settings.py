@@ -76,6 +76,16 @@ def _factor(text: str) -> str:
 Factor = Annotated[str, AfterValidator(_factor)]
 """How many times finer a grid becomes: text that `Fraction` reads, in lowest terms."""
 
+_PLAIN = {
+    "Value error, ": "",
+    "Input should be greater than or equal to ": "must be at least ",
+    "Input should be less than or equal to ": "must be at most ",
+    "Input should be greater than ": "must be above ",
+    "Input should be less than ": "must be below ",
+    "Input should ": "must ",
+}
+"""Beginnings of pydantic's messages, and what Ruska says instead; the first that fits counts."""
+
 
 def parse(record: type[S], method: str, values: Mapping[str, Any]) -> S:
     """Make ``record`` of ``values`` (strings are converted); SettingsError names the setting and the valid ones.
@@ -100,6 +110,12 @@ def refused(name: str, first: Any, fix: str = "") -> SettingsError:
     if first["type"] == "literal_error":
         return SettingsError(name, f"{first['input']!r:.80} is unknown",
                              did_you_mean(str(first["input"]), _QUOTED.findall(first["ctx"]["expected"])))  # fmt: skip
-    return SettingsError(
-        name, f"{first['input']!r:.80} is not valid ({first['msg'].removeprefix('Value error, ')})", fix
-    )
+    return SettingsError(name, f"{first['input']!r:.80} is not valid ({_plain(first['msg'])})", fix)
+
+
+def _plain(message: str) -> str:
+    """Pydantic's own sentence in ours: ``must be at least 1``."""
+    for theirs, ours in _PLAIN.items():
+        if message.startswith(theirs):
+            return ours + message.removeprefix(theirs).partition(", unable to parse")[0]
+    return message

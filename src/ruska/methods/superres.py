@@ -19,8 +19,8 @@ class SuperresSettings(PosteriorSettings):
     """Settings of `Superres`."""
 
     basic: ClassVar[tuple[str, ...]] = ("scale", "steps", "step_size", "model")
-    scale: Factor = Field("2", description="How many times finer pixels: 2, 3, 4, or a fraction such as 3/2; above 1, "
-                          "up to 16.")  # fmt: skip
+    scale: Factor = Field("2", description="How many times finer the pixels become: 2, 3, 4, or a fraction such as "
+                          "3/2; above 1, up to 16.")  # fmt: skip
 
 
 @dataclass(frozen=True)

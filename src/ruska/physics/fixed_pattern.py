@@ -1,4 +1,4 @@
-"""Whether the pattern of a detector is in a micrograph, how strongly, and which way round it lies."""
+"""Whether a micrograph shows the pattern of a detector, how strongly, and in which orientation."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _CLIPPED = 8.0  # standard deviations that count at most of a pixel that stands 
 class Strength:
     """How strongly a pattern is in a micrograph.
 
-    value : of a gain or dark reference 1 where the pattern is there once, 0 where it is not, negative where it is there
-        inverted; of defects how many standard deviations they stand out from other pixels by, on average.
-    error : standard error, from the same pattern laid elsewhere.
+    value : for a gain or dark reference, 1 if the pattern is there once, 0 if it is absent, negative if it is inverted;
+        for defects, by how many standard deviations they stand out from other pixels on average.
+    error : standard error, from the same pattern shifted to other places.
     """
 
     value: float
     error: float
 
     def exceeds(self, other: Strength | None, times: float) -> bool:
-        """Whether it is above another (None: above zero) by so many standard errors."""
+        """Whether it exceeds another (None: zero) by this many standard errors."""
         rest, error = (0.0, 0.0) if other is None else (other.value, other.error)
         return self.value - rest > times * float(np.hypot(self.error, error))
 
 
 def strengths(kind: str, mean: NDArray[Any], patterns: Mapping[K, NDArray[Any]]) -> dict[K, Strength]:
-    """How strongly each of ``patterns`` is in the micrograph ``mean``; those are left out of which nothing can be told.
+    """How strongly the micrograph ``mean`` shows each of ``patterns``; those that cannot be measured are left out.
 
     kind : what the patterns are. ``gain``: of pixels that respond less where it is large, so ``mean`` varies as
         1 / gain where it was not corrected. ``dark``: added to ``mean``. ``defects``: anything but 0 at pixels whose
@@ -50,8 +50,8 @@ def strengths(kind: str, mean: NDArray[Any], patterns: Mapping[K, NDArray[Any]])
     mean : (Y, X), the mean of frames, in which their noise is weaker, of a gain without the dark level; NaN where it is
         invalid. patterns : (Y, X) each, NaN where they cannot be used.
 
-    Differences of each pixel from the four beside it are compared (least squares): there the specimen is weakest, and a
-    detector is not. For a gain, what is coarser than 33 pixels is divided by first.
+    Compares the differences of each pixel from its four neighbours (least squares), where the specimen is weakest and a
+    detector's pattern is not. For a gain, both are first divided by their mean over 33 pixels.
     """
     seen = np.asarray(mean, np.float32)
     fine = _near(_fine(_relative(seen))) if kind == "gain" else _fine(seen)
@@ -71,7 +71,7 @@ def _gain_strength(fine: Plane, gain: NDArray[Any]) -> Strength | None:
 
 
 def _height(fine: Plane, defects: NDArray[Any]) -> Strength | None:
-    """How many standard deviations marked pixels stand out by, more than others do."""
+    """By how many standard deviations marked pixels stand out more than others."""
     valid, spread = np.isfinite(fine), _spread(fine)
     marked = np.asarray((defects != 0) & valid, np.float32)
     if valid.sum() < _FEWEST or not marked.any() or not spread > 0:
@@ -103,7 +103,7 @@ def _slope(fine: Plane, pattern: NDArray[Any], *, fine_already: bool = False) ->
 
 
 def _by_chance(pattern: Plane, measure: Callable[[Plane], float]) -> float:
-    """Root mean square of what is measured with the pattern laid elsewhere."""
+    """Root mean square of the strengths measured with the pattern shifted to other places."""
     random = np.random.default_rng(0)
     found = []
     for _ in range(_DISPLACED):
@@ -113,7 +113,7 @@ def _by_chance(pattern: Plane, measure: Callable[[Plane], float]) -> float:
 
 
 def _fine(plane: Plane) -> Plane:
-    """What a pixel differs by from the mean of the four beside it; NaN along the border and beside what is invalid."""
+    """Difference of each pixel from the mean of its four neighbours; NaN at the border and beside invalid pixels."""
     out = np.full_like(plane, np.nan)
     beside = (plane[:-2, 1:-1] + plane[2:, 1:-1] + plane[1:-1, :-2] + plane[1:-1, 2:]) / 4
     out[1:-1, 1:-1] = plane[1:-1, 1:-1] - beside

@@ -1,4 +1,4 @@
-"""Many images one after the other in one process: the same request for each, and a bad one does not stop the others.
+"""Restore many images one by one with the same request; one that fails does not stop the others.
 
 batch = plan(request, ["day1/*.tif", "b.mrc"], Path("out"))
 for outcome in run(batch):
@@ -35,8 +35,8 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 class Batch:
     """What is to be done, in order.
 
-    each : every image as it is opened, and its request with the output. folder : of the results, None where they go
-    beside the images. notes : what was left out, and what is called otherwise than usual.
+    each : every image with its request and output. folder : that of the results; None if they go beside the images.
+    notes : what was left out, and unusual names.
     """
 
     each: tuple[tuple[str, Request], ...]
@@ -46,11 +46,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
+    """The outcome for one image.
 
-    state : done; skipped, as it was done before; failed; or foreseen by a dry run. record : of its run, also where that
-    was earlier; of a dry run what `inspect.foresee` tells. report : HTML. seconds : it took now, opening included.
-    error : why it failed.
+    state : done; skipped (already done); failed; or foreseen by a dry run. record : of its run, even an earlier one;
+    for a dry run, what `inspect.foresee` returns. report : HTML. seconds : taken now, opening included. error : why it
+    failed.
     """
 
     file: str
@@ -68,13 +68,13 @@ def plan(
 ) -> Batch:  # fmt: skip
     """A request for each image that ``words`` name, with outputs that share no file. Nothing is opened or written.
 
-    request : without an image, or with any as its input, whose axes and voxel size hold for all. words, folders,
-    recursive : see `gathering.gather`. output : folder for the results, which go beside their images where it is None;
-    those of the images of a whole folder into one beside that folder.
+    request : without an image, or with any as its input; its axes and voxel size apply to all. words, folders,
+    recursive : see `gathering.gather`. output : folder for the results; None: beside the images, or for a whole
+    folder of images, into a new folder beside it.
 
-    Images of one name from different folders keep these folders in ``output``. Raises SettingsError for what would be
-    wrong with every image, InputError for a pattern without matches or a folder without images, OutputError where
-    ``output`` can be no folder, or names cannot be told apart.
+    Images of one name from different folders keep these folders in ``output``. Raises SettingsError for settings that
+    fail for every image, InputError for a pattern without matches or a folder without images, OutputError when
+    ``output`` cannot be a folder, or names would clash.
     """
     if not request.each("image"):
         request = request.model_copy(update={"inputs": {"image": Input(path="any"), **request.inputs}})
@@ -100,11 +100,13 @@ def plan(
 
 
 def _check(request: Request) -> None:
-    """Raise now what every image would be refused for."""
+    """Raise now the errors that every image would meet."""
+    from ruska.pipeline.detector import check_references
     from ruska.pipeline.restore import check_request, with_model
 
     request = with_model(request)
     check_request(request)
+    check_references(request.each("image")[0])
     if request.method != "auto":
         parse(methods.about(request.method).record, request.method, request.settings)
 
@@ -117,12 +119,12 @@ def _check_folder(output: Path) -> None:
     if there and is_store(output):
         raise OutputError(output, "is an image store, not a folder for results", "Choose another folder.")
     if not there and (os.path.exists(output) or format_of_name(output) is not None):
-        raise OutputError(output, "is the name of one file, and the results of a batch go into a folder",
+        raise OutputError(output, "is the name of a file, but the results of a batch go into a folder",
                           "Name a folder: -o results/.")  # fmt: skip
 
 
 def _labels(found: Sequence[Found]) -> list[Path]:
-    """A path for each image, no two alike, by which its result is named: its own, where it is a file or a folder."""
+    """A distinct path for each image, from which its result is named: its own, for a file or a folder."""
     several = Counter(one.file for one in found)
     labels: list[Path] = []
     for one in found:
@@ -135,7 +137,7 @@ def _labels(found: Sequence[Found]) -> list[Path]:
 
 
 def _label(one: Found, several: bool) -> Path:
-    """several : other images lie in the same file, so that what is inside tells them apart."""
+    """several : the file holds other images too, so the name needs the path inside it."""
     if one.file is None:
         return Path(default_output(one.source).name)
     path = with_its_name(one.file)
@@ -171,7 +173,7 @@ def _without_anchor(parent: str) -> Path:
 
 
 def _names_clash(into: Mapping[Path, Path]) -> bool:
-    """Whether images of different folders would give results of one name in one folder."""
+    """Whether results from different folders would get the same name in one folder."""
     owners: dict[tuple[Path, str], str] = {}
     for label, folder in into.items():
         parent = os.path.abspath(label.parent)
@@ -187,10 +189,10 @@ def _request_of(request: Request, source: str, target: Path, whole_names: bool) 
 
 
 def run(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
-    """Restore one image after the other; what was done before is skipped, and what an interrupted run began is resumed.
+    """Restore one image after the other; finished images are skipped, and an interrupted one is resumed.
 
-    An image that fails is told as its outcome. When the disk is full, the rest is not begun; when ``context`` cancels,
-    or Ctrl-C does, that is raised. The same batch goes on where it stopped.
+    An image that fails is reported as its outcome. When the disk is full, no further image is begun; cancelling by
+    ``context`` or Ctrl-C is raised. The same batch then resumes where it stopped.
     """
     from ruska.pipeline.opening import open_inputs
     from ruska.pipeline.restore import restore
@@ -213,6 +215,8 @@ def foresee(batch: Batch, context: Context | None = None) -> Iterator[Outcome]:
 
     def one(file: str, request: Request, told: Context) -> Outcome:
         before = _skipped(file, request, open_inputs(request))
+        if before is None:
+            _check_can_make(Path(str(request.output)).parent)
         return before or Outcome(file, Path(str(request.output)), "foreseen",
                                  foresee_one(request, told, makes_folder=True))  # fmt: skip
 
@@ -225,7 +229,7 @@ def _one_by_one(batch: Batch, context: Context, act: Callable[[str, Request, Con
 
 
 def _network_kept(batch: Batch, context: Context) -> AbstractContextManager[None]:
-    """Where this process is the batch's own, the network of the prior is loaded once for all images."""
+    """If this process serves only the batch, the prior's network is loaded once for all images."""
     method = batch.each[0][1].method if batch.each else None
     if not context.own_process or method is None or not (method == "auto" or methods.takes_prior(method)):
         return nullcontext()
@@ -253,7 +257,7 @@ def _each(batch: Batch, context: Context, act: Callable[[str, Request, Context],
 
 
 def _let_go() -> None:
-    """Of an image, before the next: figures of reports are circles of references, and 12 MB each would pile up."""
+    """Free one image's memory before the next: report figures are reference cycles of 12 MB each and would pile up."""
     gc.collect()
     give_back_freed_memory()
 
@@ -284,8 +288,16 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(folder, f"cannot be made ({error.strerror})", "Choose another folder.") from error
 
 
+def _check_can_make(folder: Path) -> None:
+    """OutputError where `_make_folder` would raise it."""
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
+    if there is not None and not (there.is_dir() and os.access(there, os.W_OK)):
+        why = "may not be written" if there.is_dir() else "is a file"
+        raise OutputError(folder, f"cannot be made ({there} {why})", "Choose another folder.")
+
+
 def _light(error: Exception) -> Exception:
-    """An error without its traceback, which would keep an image in memory; of a fault it tells where."""
+    """An error without its traceback, which would keep an image in memory; for a bug it says where."""
     found: BaseException | None = error
     while isinstance(error, RuskaError) and found is not None:
         found.__traceback__ = None

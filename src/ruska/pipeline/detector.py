@@ -1,4 +1,4 @@
-"""A detector's reference files, laid onto the frames of an image the right way round, and what speaks against them."""
+"""A detector's reference files, turned to fit the frames of an image, with warnings where they do not seem to fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ruska import io
 from ruska.engine.validity import ValidSource
-from ruska.errors import GeometryError, InputError
+from ruska.errors import GeometryError, InputError, SettingsError
 from ruska.image import Image, corrected
 from ruska.image.grid import place_of
 from ruska.image.reference import TURNS, Reference, Steps, Turn, misfit, steps_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KINDS = ("dark", "gain", "defects")
 _FRAMES, _SIDE = 8, 1024  # frames, and pixels each way of their middle, that are looked at
 _CLEARLY = 6.0  # standard errors by which another orientation must be better
-_FAINT = 0.1  # share of its strength from which a pattern tells how it lies
+_FAINT = 0.1  # share of its strength from which a pattern shows its orientation
 _SHOWN = 0.3  # share of its strength from which a pattern is in the frames; how far off 1 it may be, too
 _SURE = 0.1  # standard error of a strength up to which it can be relied on
 _STANDS_OUT = 0.5  # standard deviations by which defects must stand out to tell how their map lies
@@ -53,15 +53,16 @@ def correct_detector(
 
     dark, gain, defects : images of one frame, or of several, whose mean is taken; of defects also SerialEM's list, or
         lines of x, y, width and height.
-    dark_as, gain_as, defects_as : what is done to them first (see `image.reference.steps_of`). Where no orientation is
-        told, the one is taken whose pattern is in the frames, if it is clearly better than as the reference lies.
-    region : the region of interest; references of its size, and not of the frames', are for this part only.
+    dark_as, gain_as, defects_as : how to prepare them (see `image.reference.steps_of`). Without an orientation, Ruska
+        takes the one whose pattern the frames show, if it fits clearly better than the unturned reference.
+    region : the region of interest; references of its size rather than the frames' cover this part only.
 
-    Raises GeometryError for references that fit in no orientation, and where it is not clear how many times a dark
-    reference is to be subtracted.
+    Raises GeometryError for references that fit in no orientation, and when it is unclear how many times to subtract a
+    dark reference.
     """
     files = {"dark": dark, "gain": gain, "defects": defects}
     told = {"dark": dark_as, "gain": gain_as, "defects": defects_as}
+    _refuse_idle(files, told)
     given = {kind: _File(kind, path, steps_of(told[kind], f"--{kind}-as")) for kind, path in files.items() if path}
     if not given:
         return image
@@ -79,8 +80,27 @@ def correct_detector(
                    provenance={**image.provenance, "detector": {k: one.facts for k, one in laid.items()}})  # fmt: skip
 
 
+def _refuse_idle(files: Mapping[str, str | None], told: Mapping[str, str | None]) -> None:
+    for kind in KINDS:
+        if told[kind] is not None and not files[kind]:
+            raise SettingsError(f"--{kind}-as", f"has no effect without --{kind}", f"Add --{kind} FILE.")
+
+
+def check_references(one: Input) -> None:
+    """Raise now what is wrong with the references of ``one`` for every image: words, and files that cannot be read."""
+    files = {kind: getattr(one, kind) for kind in KINDS}
+    told = {kind: getattr(one, f"{kind}_as") for kind in KINDS}
+    _refuse_idle(files, told)
+    for kind, path in files.items():
+        steps_of(told[kind], f"--{kind}-as")
+        if path and kind == "defects" and is_defect_list(Path(path)):
+            read_defect_list(Path(path))
+        elif path:
+            io.read(path)
+
+
 def with_steps(one: Input, image: Image) -> Input:
-    """``one`` as it was opened, with the orientations that were found, so that they need not be looked for again."""
+    """``one`` with the orientations that were found when it was opened, so that they need not be found again."""
     used = image.provenance.get("detector") if any(getattr(one, kind) for kind in KINDS) else None
     if not used:
         return one
@@ -90,7 +110,7 @@ def with_steps(one: Input, image: Image) -> Input:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A reference with all steps taken but the turn. facts : for the record."""
+    """A reference with all steps done but the turn. facts : for the record."""
 
     reference: Reference
     steps: Steps
@@ -114,6 +134,10 @@ class _File:
             if self.kind == "gain" and "eer_gain" in found.header:  # frames are divided by those of EER
                 steps = replace(steps, invert=True)
         reference = reference.prepared(steps)
+        if self.kind != "defects" and not reference.usable.any():
+            wanted = "greater than 0" if self.kind == "gain" else "finite"
+            raise InputError(self.path, f"holds no usable value: none is {wanted}", f"Give the {self.kind} reference "
+                             "of this camera, or leave it out.")  # fmt: skip
         if self.kind == "defects":
             share = float(np.mean((reference.values != 0) | ~reference.usable))
             if share > _MOST_BAD:
@@ -132,7 +156,7 @@ class _File:
 
 
 def _covered(image: Image, opened: Any, region: Mapping[str, slice] | None) -> Box | None:
-    """The rows and columns that the references are for, where they have the size of a region and not of the frames."""
+    """The rows and columns that the references cover, when they have the size of a region rather than of the frames."""
     if region is None:
         return None
     rows, columns = (region.get(axis, slice(0, n)) for axis, n in zip("YX", image.shape[-2:], strict=True))
@@ -144,7 +168,7 @@ def _covered(image: Image, opened: Any, region: Mapping[str, slice] | None) -> B
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """The mean of some frames in the middle of ``part``, which references are for. box : rows and columns of it."""
+    """The mean of some frames in the middle of ``part``, which the references cover. box : its rows and columns."""
 
     mean: NDArray[np.float64]
     part: Box
@@ -181,7 +205,7 @@ def _middle(n: int) -> slice:
 
 @dataclass(frozen=True, eq=False)
 class _Laid:
-    """A reference as it is to be used, what there is to say of it, and what the record says."""
+    """The reference ready for use, notes about it, and its entry in the record."""
 
     reference: Reference
     notes: tuple[str, ...]
@@ -189,7 +213,7 @@ class _Laid:
 
 
 def _lay(image: Image, opened: _Opened, seen: _Seen) -> _Laid:
-    """The reference turned so that it fits. Raises GeometryError where it does not."""
+    """The reference turned to fit. Raises GeometryError when it does not fit."""
     reference, kind, told = opened.reference, opened.reference.kind, opened.steps.turn
     fitting = [turn for turn in TURNS if turn(reference.values).shape == seen.size]
     if not fitting or (told is not None and told not in fitting):
@@ -211,7 +235,7 @@ def _lay(image: Image, opened: _Opened, seen: _Seen) -> _Laid:
 
 
 def _best(found: Mapping[Turn, Strength], kind: str, fitting: list[Turn]) -> Turn | None:
-    """The orientation that is clearly better than all others; None where the pattern tells of none."""
+    """The orientation that is clearly better than all others; None when the pattern does not show one."""
     least = _STANDS_OUT if kind == "defects" else _FAINT
     order = sorted(found, key=lambda turn: -found[turn].value)
     if not order or found[order[0]].value < least or not found[order[0]].exceeds(None, _CLEARLY):
@@ -228,26 +252,28 @@ def _of_turn(
     if best == (told or Turn()):
         return []
     now = found[chosen if told is not None else Turn()] if (told or Turn()) in found else None
-    against = f", as {'told' if told is not None else 'it lies'} {_figure(kind, now)}" if now is not None else ""
-    fits = f"its pattern is in the frames with {_figure(kind, found[best])}" + against
+    as_given = "as you gave it" if told is not None else "unturned"
+    against = f", {as_given} {_figure(kind, now)}" if now is not None else ""
+    fits = f"the frames show its pattern with {_figure(kind, found[best])}" + against
     if kind == "defects":
         fits = f"the pixels it marks stand out by {_figure(kind, found[best])}" + against
     name = _called(kind)
     if told is None:
-        return [f"the {name} was turned ({best.name}): {fits}; --{kind}-as keep leaves it as it lies"]
-    return [f"the {name} seems to lie the wrong way round: turned by --{kind}-as {best.name}, {fits}"]
+        return [f"the {name} was turned ({best.name}): {fits}; pass --{kind}-as keep to leave it unturned"]
+    return [f"the {name} seems to be turned the wrong way: with --{kind}-as {best.name}, {fits}"]
 
 
 def _of_several(kind: str, found: Mapping[Turn, Strength], chosen: Turn) -> list[str]:
-    """Where several orientations are clearly better than the one that is used, and none than all others: columns."""
+    """A note when several orientations are clearly better than the one used, but none is best, as with columns."""
     if kind == "defects" or chosen not in found:
         return []
     better = {turn: one for turn, one in found.items() if one.exceeds(found[chosen], _CLEARLY) and one.value > _FAINT}
     if not better:
         return []
     each = ", ".join(f"{turn.name}: {one.value:.2f} ± {max(one.error, 0.01):.2f}" for turn, one in better.items())
-    return [f"the {_called(kind)} seems to lie the wrong way round: its pattern is in the frames with "
-            f"{_figure(kind, found[chosen])}, turned with more ({each}); say which with --{kind}-as"]  # fmt: skip
+    return [f"the {_called(kind)} seems to be turned the wrong way: the frames show its pattern with "
+            f"{_figure(kind, found[chosen])}, more of it in other orientations ({each}); choose "
+            f"one with --{kind}-as"]  # fmt: skip
 
 
 def _figure(kind: str, found: Strength) -> str:
@@ -257,7 +283,7 @@ def _figure(kind: str, found: Strength) -> str:
 
 
 def _called(kind: str) -> str:
-    return "map of defects" if kind == "defects" else f"{kind} reference"
+    return "defect map" if kind == "defects" else f"{kind} reference"
 
 
 def _look_at_gain(
@@ -267,7 +293,7 @@ def _look_at_gain(
     mean = float(laid.values[laid.usable].mean(dtype=np.float64)) if laid.usable.any() else 1.0
     if not _USUAL_MEAN[0] <= mean <= _USUAL_MEAN[1]:
         notes.append(
-            f"the mean of the gain reference is {mean:.4g}, where 1 is usual: grey levels are multiplied by it"
+            f"the mean of the gain reference is {mean:.4g}, but usually is 1: grey levels are multiplied by it"
         )
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE:
@@ -275,52 +301,52 @@ def _look_at_gain(
     figure = _figure("gain", strength)
     if strength.value < -_CLEARLY * strength.error and strength.value < -_FAINT:
         notes.append(f"the frames are brighter where the gain reference is larger ({figure}): if it is a flat field, "
-                     "pass --gain-as invert; if they were corrected with it already, leave it out")  # fmt: skip
+                     "pass --gain-as invert; if they are already corrected with it, leave it out")  # fmt: skip
     elif strength.value >= 1 - _SHOWN or any(one.value > max(_FAINT, strength.value) for one in found.values()):
         return notes
     elif strength.value > max(_FAINT, _CLEARLY * strength.error):
         notes.append(f"the frames show the pattern of the gain reference weakly ({figure}): if they have a dark level, "
                      "subtract it first (--dark)")  # fmt: skip
     else:
-        notes.append(f"the frames do not show the pattern of the gain reference ({figure}, and no more in another "
-                     "orientation): if they were corrected with it already, leave it out")  # fmt: skip
+        notes.append(f"the frames do not show the pattern of the gain reference ({figure}, no more in any other "
+                     "orientation): if they are already corrected with it, leave it out")  # fmt: skip
     return notes
 
 
 def _look_at_dark(
     image: Image, laid: Reference, steps: Steps, found: Mapping[Turn, Strength], chosen: Turn, seen: _Seen
 ) -> list[str]:
-    """Raises GeometryError where it is not clear how many times it is to be subtracted, and was not told."""
+    """Raises GeometryError when it is unclear how many times to subtract it and the user did not say."""
     level, own = (float(np.nanmedian(one)) for one in (seen.mean, laid.values[seen.box]))
     told = steps.times is not None
     if own > level and own > 0 and not told:
         problem = (f"the dark reference ({laid.called}) is brighter than the frames: its median is {own:.4g}, theirs "
                    f"{level:.4g}")  # fmt: skip
-        raise GeometryError(image.name, problem, "If it was subtracted already, leave it out; if it is the sum of 10 "
-                            "frames, pass --dark-as times0.1; times1 subtracts it as it is.")  # fmt: skip
+        raise GeometryError(image.name, problem, "If it is already subtracted, leave it out; if it is the sum of 10 "
+                            "frames, pass --dark-as times0.1; to subtract it as it is, times1.")  # fmt: skip
     strength = found.get(chosen)
     if strength is None or strength.error > _SURE * max(1.0, abs(strength.value)):
         return []
     times = strength.value
     if times < _SHOWN:
-        return [f"the frames do not show the pattern of the dark reference ({_figure('dark', strength)}): if it was "
-                "subtracted already, leave it out"]  # fmt: skip
+        return [f"the frames do not show the pattern of the dark reference ({_figure('dark', strength)}): if it is "
+                "already subtracted, leave it out"]  # fmt: skip
     if abs(times - 1) <= _SHOWN:
         return []
-    problem = (
-        f"the pattern of the dark reference ({laid.called}) is in the frames {times:.3g} ± {strength.error:.2g} times"
-    )
+    problem = f"the frames show the dark reference ({laid.called}) {times:.3g} ± {strength.error:.2g} times as strongly"
     if told:
-        return [f"{problem}, and is subtracted once, as told"]
+        return [f"{problem}; it is subtracted once, as you asked"]
     likely = f"{round(times)}" if times > 1 else f"{times:.2g}"
     raise GeometryError(image.name, problem, f"If they are sums of frames, or of another exposure, pass --dark-as "
-                        f"times{likely}; times1 subtracts it as it is.")  # fmt: skip
+                        f"times{likely}; to subtract it as it is, times1.")  # fmt: skip
 
 
 def _look_at_defects(
     image: Image, laid: Reference, steps: Steps, found: Mapping[Turn, Strength], chosen: Turn, seen: _Seen
 ) -> list[str]:
-    return []
+    if (laid.usable & (laid.values != 0)).any():
+        return []
+    return [f"the map of defects ({laid.called}) marks no pixel of the frames: check that it is of this camera"]
 
 
 _LOOK = {"dark": _look_at_dark, "gain": _look_at_gain, "defects": _look_at_defects}

@@ -84,10 +84,12 @@ class RegisterSettings(Settings):
 
     transform: Model = Field("shift", description="How the image may move: shift, rigid, affine or drift (a shift "
                              "varying along Y).")  # fmt: skip
-    reach: float | None = Field(None, gt=0, description="Largest shift in pixels; none: a quarter of the shorter edge.")
-    neighbours: int = Field(3, ge=1, description="Stack: compare slices up to this many apart.")
-    trend: Trend = Field("correct", description="Stack: correct a steady drift, or keep it.")
-    crop: bool = Field(False, description="Stack: keep only the area that all slices show.")
+    reach: float | None = Field(
+        None, gt=0, description="Largest shift, pixels. Default: a quarter of the shorter edge."
+    )
+    neighbours: int = Field(3, ge=1, description="For a stack: compare slices up to this many apart.")
+    trend: Trend = Field("correct", description="For a stack: correct a steady drift, or keep it.")
+    crop: bool = Field(False, description="For a stack: keep only the area that all slices show.")
     whole_pixels: bool = Field(False, description="Stack: do not interpolate.")
 
 
@@ -96,11 +98,11 @@ class EvaluateSettings(Settings):
 
     basic = ("transform",)
 
-    transform: Model | None = Field(None, description="Align the truth first, by shift, rigid, affine or drift; none: "
-                                    "it is aligned already.")  # fmt: skip
+    transform: Model | None = Field(None, description="Align the truth first by shift, rigid, affine or drift. "
+                                    "Default: it is aligned already.")  # fmt: skip
     frames: bool = Field(False, description="The image is a stack of repeated frames, to be compared with each other.")
-    apart: int | None = Field(None, ge=1, description="Frames: distance of those compared; none: far enough apart to "
-                              "share no input.")  # fmt: skip
+    apart: int | None = Field(None, ge=1, description="Frames: distance of those compared. "
+                              "Default: so far apart that they share no input.")  # fmt: skip
 
 
 class NoSettings(Settings):

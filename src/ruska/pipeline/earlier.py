@@ -1,4 +1,4 @@
-"""What an earlier run left: whose it is, and whether it is what would be made again."""
+"""The result of an earlier run: which run made it, and whether the same request would make it again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_RECORD = 1 << 26  # bytes
 
 @dataclass(frozen=True)
 class Earlier:
-    """A finished run by the record beside its result. names : the result and what is beside it."""
+    """A finished run, as its record tells. names : the result and the files beside it."""
 
     names: Beside
     record: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Earlier:
         return self.names.reports[0] if self.names.reports[0].is_file() else None
 
     def files(self) -> list[Path]:
-        """Everything that the run wrote but its report: the result, the record, and the outputs and samples."""
+        """All files of the run except its report: the result, the record, other outputs and samples."""
         listed = [inside(other, "file") for other in dict(inside(self.record, "outputs") or {}).values()]
         listed += [inside(self.record, "samples", "std"), *(inside(self.record, "samples", "files") or ())]
         return [self.names.target, self.names.record, *(self._file(each) for each in listed if isinstance(each, str))]
@@ -48,7 +48,7 @@ class Earlier:
 
 
 def earlier_of(target: Path) -> Earlier | None:
-    """The run that made ``target``; None where no record beside it says so."""
+    """The run that made ``target``; None without a record of it."""
     for names in (Beside(target), Beside(target, whole=True)):
         if os.path.isfile(names.record) and names.is_own() and (record := read_record(names.record)) is not None:
             return Earlier(names, record)
@@ -56,7 +56,7 @@ def earlier_of(target: Path) -> Earlier | None:
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
-    """A record as it is in its file, where strangers may have changed it; None where it is none."""
+    """The record in a file, which others may have edited; None if it is not a record."""
     try:
         if not file.is_file() or file.stat().st_size > _LONGEST_RECORD:
             return None
@@ -67,14 +67,14 @@ def read_record(file: Path) -> dict[str, Any] | None:
 
 
 def inside(found: Any, *names: str) -> Any:
-    """What is at a place of a record; None where there is nothing."""
+    """The value at a place in a record; None if it is missing."""
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
 
 
 def result_digest(result: Path) -> str | None:
-    """Of a result, to tell it from what was put in its place; of a store, of its attributes, which hold the record."""
+    """Digest that shows whether a result was replaced; for a store, of its attributes, which hold the record."""
     if not result.is_dir():
         return digest_path(result)
     marker = next((result / name for name in (*ZARR_MARKERS, ".zattrs") if (result / name).is_file()), None)
@@ -82,18 +82,21 @@ def result_digest(result: Path) -> str | None:
 
 
 def finished_before(request: Request, images: Mapping[str, Image]) -> Earlier | None:
-    """The run that made the output of ``request``, where it is what the request would make again; None where there is
-    no output yet, or another one that may be replaced.
+    """The run that made the output of ``request``, if the request would make the same again; None if there is no output
+    yet, or it may be replaced.
 
-    Raises OutputError where something else has the name of the output, and the request does not allow to replace it.
+    Raises OutputError when another file has the output's name and the request does not allow replacing it.
     """
     assert request.output is not None
     target = Path(request.output)
     clear_delivered(target)
     if not target.exists():
         return None
+    if any(image.path is not None and _same(image.path, target) for image in images.values()):
+        raise OutputError(target, "is the input file itself, which Ruska never overwrites",
+                          "Choose another folder for the results.")  # fmt: skip
     earlier = earlier_of(target)
-    problem = "exists already, and no record beside it says that Ruska made it"
+    problem = "exists already, but no record beside it says that Ruska made it"
     if earlier is not None:
         found = _differs(earlier, request, images)
         if found is None:
@@ -104,8 +107,15 @@ def finished_before(request: Request, images: Mapping[str, Image]) -> Earlier | 
     raise OutputError(target, problem, "Choose another folder, or pass --overwrite.")
 
 
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def _differs(earlier: Earlier, request: Request, images: Mapping[str, Image]) -> str | None:
-    """How what is there differs from what would be made; None where it does not."""
+    """How the existing result differs from the one that would be made; None if it does not."""
     record, target = earlier.record, earlier.names.target
     digests = {role: digest_image(image) for role, image in images.items()}
     others = {role: (image, digests[role]) for role, image in images.items() if role != "image"}
@@ -122,17 +132,17 @@ def _differs(earlier: Earlier, request: Request, images: Mapping[str, Image]) ->
 
 
 def _why(record: Mapping[str, Any], request: Request, digest: str) -> str:
-    """What of the request, the input or Ruska is another than it was."""
+    """What has changed since: the request, the input or Ruska."""
     if record.get("ruska") != ruska.__version__:
         return f"was made by Ruska {record.get('ruska')} (this is {ruska.__version__})"
     if inside(record, "input", "hash") != digest:
         name = Path(str(inside(record, "input", "path"))).name
-        return f"was made from another image ({name}, or it has changed since)"
+        return f"was made from another image ({name}), or that image has changed since"
     try:
         before, now = Request.of(dict(record.get("request") or {})).decides(), request.decides()
     except RuskaError:
-        return "its record cannot be understood"
+        return "its record cannot be read"
     names = [name for name in ("task", "method", "settings") if before[name] != now[name]]
     names += [f"--{name}" for name in now["run"] if before["run"][name] != now["run"][name]]
     names += ["inputs"] if before["inputs"] != now["inputs"] else []
-    return f"was made with other settings ({', '.join(names) or 'a model or a reference that has changed'})"
+    return f"was made with other settings ({', '.join(names) or 'a model or reference has changed'})"

@@ -50,14 +50,14 @@ def evaluate(
 
     Parameters
     ----------
-    result, truth, noisy : an `Image`, a path, or a NumPy array, all of one shape.
+    result, truth, noisy : an `Image`, a path or a NumPy array, all of one shape.
     output : folder for ``scores.json`` and ``scores.png``; nothing is written when None.
-    register : put the truth onto the grid of ``noisy`` (of ``result`` without one) first, as `ruska.register` does with
-        this model (``shift``, ``rigid``, ``affine``, ``drift``); only the truth is interpolated, its rows and columns
-        may differ in number, and only what both sides show is scored. Of frames: align each pair so.
+    register : first align the truth to ``noisy`` (without one, to ``result``), as `ruska.register` does with this model
+        (``shift``, ``rigid``, ``affine``, ``drift``). Only the truth is interpolated, its size may differ, and only
+        the area that both show is scored. For frames: align each pair like this.
     frames : ``result`` is a stack of repeated frames of one place, which are compared with each other.
-    apart : distance of the frames that are compared; None: those that share no input, as far as the record beside the
-        file tells how many frames its method looked at, else neighbours.
+    apart : how many frames apart the compared frames are; None: so far that they share no input, if the record beside
+        the file says how many frames its method looked at, else 1.
 
     Raises
     ------
@@ -72,9 +72,9 @@ def evaluate(
     if frames:
         return _evaluate_frames(result, (truth, noisy), output, register, apart, overwrite=overwrite)
     if apart is not None:
-        raise SettingsError("apart", "is the distance of repeated frames", "Add --frames.")
+        raise SettingsError("apart", "applies to repeated frames only", "Add --frames.")
     if register is not None and truth is None:
-        raise SettingsError("register", "needs a truth to put in place", "Give one: --truth CLEAN.")
+        raise SettingsError("register", "needs a truth to align", "Give one: --truth CLEAN.")
     paths = None if output is None else check_scores(Path(output), overwrite=overwrite)
     r, t, n = as_image(result), *(None if given is None else as_image(given) for given in (truth, noisy))
     record = _record(r, t, n, output, register)
@@ -120,7 +120,7 @@ def meanings_of(found: Evaluation) -> Mapping[str, Any]:
 
 
 def frames_seen(image: Image) -> int:
-    """How many frames the method that made ``image`` looked at for each, as its record tells; 1 where none does."""
+    """How many frames the method that made ``image`` used for each frame, by its record; 1 without a record."""
     for record in (_beside(image), image.provenance):
         plan = record.get("plan")
         halo = plan.get("halo") if isinstance(plan, Mapping) else None
@@ -130,7 +130,7 @@ def frames_seen(image: Image) -> int:
 
 
 def _beside(image: Image) -> Mapping[str, Any]:
-    """The record beside a file; empty where there is none, or it is another's."""
+    """The record beside a file; empty if there is none, or it belongs to another file."""
     from ruska.report import beside
 
     if image.path is None or not (names := beside(image.path)).is_own():

@@ -1,4 +1,4 @@
-"""What the output of a run will lack of its input, said before the work."""
+"""What of the input the output of a run will not hold, said before the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 
 def expected(image: Image, task: str, dtype: str, region: Mapping[str, slice] | None) -> Image:
-    """What a run will write, as far as it can be told without preparing it; without pixels and record."""
+    """What a run will write, as far as known before it is prepared; without pixels and record."""
     part = crop(image, region) if region else image
     shape = tuple(2 * n if a in _FINER.get(task, "") else n for a, n in zip(part.axes, part.shape, strict=True))
     made = np.dtype(np.float32) if dtype == "float32" else part.dtype
@@ -32,11 +32,11 @@ def expected(image: Image, task: str, dtype: str, region: Mapping[str, slice] | 
 
 
 def tell(context: Context, target: Path, image: Image) -> None:
-    """Tell ``context`` in a line what ``target`` cannot hold of ``image``; nothing where nothing is lost."""
+    """Tell ``context`` in one line what of ``image`` ``target`` cannot hold; say nothing if nothing is lost."""
     if (said := io.losses_sentence(target, image)) is not None:
         context.event("checking the output", 0, 0, said)
 
 
 def kept_out(lines: tuple[str, ...]) -> list[str]:
-    """What a result does not hold, for the record, which stands beside the result and so is not lost itself."""
+    """What a result does not hold, for the record. The record itself is a file of its own and not lost."""
     return [line for line in lines if line != f"{io.RECORD} not kept"]

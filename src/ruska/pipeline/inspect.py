@@ -14,7 +14,7 @@ from ruska.engine import ArraySource, measure_channels, measure_intensities
 from ruska.engine.job import IMAGE, Feed, Job
 from ruska.engine.validity import ValidSource, mask_of
 from ruska.engine.workshop import Workshop
-from ruska.errors import GeometryError, OutputError
+from ruska.errors import GeometryError, InputError, OutputError
 from ruska.image import Image
 from ruska.io import exposure, tilts
 from ruska.io.names import check_free
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ruska.physics import Defects, NoiseEstimate, NoiseLevel
 
 _TRIAL_EDGE = {False: 256, True: 128}  # pixels; the second for methods that use every core: as slow, and as telling
+_LEAST = 16  # pixels each way, from which noise is told from signal
 _START_UP = 0.05  # seconds of a call, below which most may be what only a first call takes
 
 
@@ -116,9 +117,12 @@ def noise_report(
     if paths is not None:
         check_free(paths, overwrite=overwrite)
     seen = _look_at_noise(image)
+    if seen is None and min(image.shape[-2:]) >= _LEAST:
+        raise InputError(image.name, f"has no part of {_LEAST} x {_LEAST} pixels that are all valid and finite: noise "
+                         "cannot be told from signal", "Check how the file was exported.")  # fmt: skip
     if seen is None:
-        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least 16 x 16 "
-                            "are needed to tell noise from signal")  # fmt: skip
+        raise GeometryError(image.name, f"has planes of {image.shape[-2]} x {image.shape[-1]} pixels, at least "
+                            f"{_LEAST} x {_LEAST} are needed to tell noise from signal")  # fmt: skip
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From the inputs of a request to images, here or once more in another process."""
+"""Open the inputs of a request as images, in this process or again in another one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open_inputs(request: Request, given: Mapping[str, Image] | None = None) -> dict[str, Image]:
-    """The image of every role, lazily. ``given`` : arrays handed over in this process, by the names that inputs use.
+    """The image of every role, read lazily. ``given`` : arrays passed in this process, by the names that inputs use.
 
     With ``executor="processes"``, pixels of files can be sent to other processes, which open the file again.
     """
@@ -41,18 +41,18 @@ def open_inputs(request: Request, given: Mapping[str, Image] | None = None) -> d
 def open_input(
     one: Input, given: Mapping[str, Image] | None = None, region: Mapping[str, slice] | None = None
 ) -> Image:
-    """A file with what overrides it and the detector's references, an array that was handed over, or a blank.
+    """Open a file with its overrides and detector references, an array that was passed, or a blank.
 
-    region : of interest, which references may be for.
+    region : the region of interest, which references may cover.
     """
     if one.step is not None:
-        raise SettingsError("input", f"is {one.step}, a step of a workflow, and there is none",
+        raise SettingsError("input", f"is {one.step}, a step of a workflow, but this is not a workflow",
                             "Run it as a workflow: `ruska.jobs.submit` with several requests.")  # fmt: skip
     if one.blank is not None:
         return Image(_Zeros(one.blank.shape), one.blank.axes, name="blank")
     if one.array is not None:
         if one.array not in (given or {}):
-            raise InputError(one.array, "is an array of another process", "Write it to a file, and give its path.")
+            raise InputError(one.array, "is an array in another process", "Write it to a file, and give its path.")
         assert given is not None
         return _corrected(given[one.array], one, region)
     assert one.path is not None
@@ -88,7 +88,7 @@ def _sent(one: Input, image: Image, region: Mapping[str, slice] | None) -> Image
 
 
 class Again:
-    """Pixels of a file that another process opens for itself, when they are sent there."""
+    """Pixels of a file, which another process opens again when it receives them."""
 
     def __init__(self, again: Callable[[], Image], what: str, array: NDArray[Any] | LazyArray) -> None:
         self.again, self.what, self.array = again, what, array
@@ -99,7 +99,7 @@ class Again:
         return len(self.shape)
 
     def __getattr__(self, name: str) -> Any:
-        """``chunks``, ``files``, ``held`` and whatever else the pixels know of themselves."""
+        """``chunks``, ``files``, ``held`` and other attributes of the pixels."""
         if name.startswith("__") or "array" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.array, name)
@@ -115,7 +115,7 @@ class Again:
 
 
 class _Zeros:
-    """A blank of any size, which takes no memory."""
+    """A blank of any size that takes no memory."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(np.float32)

@@ -1,4 +1,4 @@
-"""What results are called: of one image, and of many so that no two share a file."""
+"""Names for results: of one image, and of many so that no two share a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKS = {"denoise": "denoised", "deblur": "deblurred"}
 class Named:
     """An image and the name of its result.
 
-    usual : what the result of this image alone is called. whole : files beside it begin with its whole name.
+    usual : the name when this image is restored alone. whole : files beside it begin with its whole name.
     """
 
     file: Path
@@ -31,13 +31,13 @@ class Named:
 def named_apart(files: Sequence[Path], samples: int = 0, task: str | None = None) -> list[Named]:
     """A name for the result of each of ``files``, whose results go into one folder. Names end as ``task`` says.
 
-    The usual one (``img.tif`` of ``img.tif``, and of ``img.tif.gz`` alone), unless two images have the same: then it
-    goes to the one that is called so itself, or else to the first in the order of their letters, and the others add a
+    The usual one (``img.tif`` for ``img.tif``, or for ``img.tif.gz`` alone), unless two images share it: then the image
+    of that very name gets it, or else the first in alphabetical order, and the others add a
     suffix to their whole name (``img.tif.gz.tif``). Where records, reports or ``samples`` would have one name, they
     begin with the whole name of the result (``a.mrc.record.json`` and ``a.tif.record.json``).
 
-    Upper and lower case, and the ways to compose a letter, count as one: some disks do not tell them apart. The order
-    of ``files`` does not matter. Raises OutputError where even so two would share a file.
+    Upper and lower case, and composed and decomposed letters, count as the same, because some disks do not distinguish
+    them. The order of ``files`` does not matter. Raises OutputError when two would still share a file.
     """
     found = _outputs(files, task)
     while shared := _sharing(found, samples):
@@ -68,7 +68,7 @@ def _outputs(files: Sequence[Path], task: str | None) -> list[Named]:
 
 
 def _free(name: str, suffix: str, taken: set[str]) -> str:
-    """``name`` with ``suffix``, and a number where that is taken."""
+    """``name`` with ``suffix``, and a number if that is taken."""
     wanted, number = name + suffix, 2
     while name_key(wanted) in taken:
         wanted, number = f"{name}.{number}{suffix}", number + 1
@@ -76,7 +76,7 @@ def _free(name: str, suffix: str, taken: set[str]) -> str:
 
 
 def _sharing(found: Sequence[Named], samples: int) -> list[Named]:
-    """Those that would write a file of another's name: the results may go where the images are."""
+    """Those that would overwrite another image: results may go into the folder of the images."""
     written = [_files(one, samples) for one in found]
     count = Counter(key for keys in written for key in keys)
     images = {name_key(one.file.name) for one in found}
@@ -88,7 +88,7 @@ def _sharing(found: Sequence[Named], samples: int) -> list[Named]:
 
 
 def _files(one: Named, samples: int) -> set[str]:
-    """All that would be written for an image."""
+    """All files that would be written for an image."""
     from ruska.pipeline.samples import companions
     from ruska.report import Beside
 
@@ -97,12 +97,12 @@ def _files(one: Named, samples: int) -> set[str]:
 
 
 def name_key(name: str) -> str:
-    """Equal for names that one disk or another takes for the same."""
+    """A key that is equal for names that some disks do not distinguish."""
     return normalize("NFC", normalize("NFD", name).casefold())
 
 
 def default_output(file: str, task: str | None = None) -> Path:
-    """Beside the input (here, when that is on a server), same format where Ruska writes it, TIFF otherwise.
+    """Beside the input (in the current folder, if that is on a server), in its format if Ruska writes it, else TIFF.
 
     Its name ends as the task says; without one it is the input's own.
     """
@@ -137,11 +137,11 @@ def _mark(task: str | None) -> str:
 
 
 def said(found: Sequence[Named]) -> str | None:
-    """In a line, what is called otherwise than usual; None where nothing is."""
+    """One line about unusual names; None if there are none."""
     renamed = [f"{one.file.name} -> {one.output}" for one in found if one.output != one.usual]
     whole = [one.output for one in found if one.whole]
     parts = [_some(renamed)] if renamed else []
-    parts += [f"records and reports by their whole names: {_some(whole)}"] if whole else []
+    parts += [f"records and reports under whole names: {_some(whole)}"] if whole else []
     return f"Named apart: {'; '.join(parts)}." if parts else None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,7 +36,7 @@ from ruska.engine.job import Feed
 from ruska.engine.layout import in_stack_order
 from ruska.engine.validity import mask_of
 from ruska.errors import GeometryError, SettingsError
-from ruska.image import Image, crop, fault_of
+from ruska.image import NO_UNIT, Image, crop, fault_of
 from ruska.io.stamps import check_unchanged
 from ruska.methods.per_plane import PerPlane
 from ruska.methods.repeats import tell_repeats
@@ -176,7 +177,7 @@ def prepare(
         image, conditions = conditioned(image, options, remembered.get("conditions"))
     started = time.perf_counter()
     budget = budget_of(options, context, folder=folder, progress=progress, rehearsal=rehearsal, read=_read,
-                       voxel_size_nm=image.voxel_size_nm)  # fmt: skip
+                       voxel_edges=image.voxel_size_nm or _bare_edges(image))  # fmt: skip
     whole = ArraySource(image.data, image.axes)
     if "statistics" in remembered:
         statistics = Measured.of(remembered)
@@ -199,7 +200,10 @@ def prepare(
     import torch  # noqa: F401  # now and not in the first block, so that the plan counts the memory it holds
 
     budget = replace(budget, known_room=remembered.get("room", budget.room))
-    ready, parts, normalisation = _made_ready(recipe, about, looked, budget, image, together=options.repeated_frames)
+    with _errors_name(image):
+        ready, parts, normalisation = _made_ready(
+            recipe, about, looked, budget, image, together=options.repeated_frames
+        )
     if (fault := fault_of(ready.outputs, len(ready.halo))) is not None:
         raise SettingsError(f"method '{name}'", fault, "Fix the method; see docs/extending.md.")
     part = crop(image, roi) if roi else image
@@ -235,6 +239,22 @@ def prepare(
         (*warnings, *uneven(looked, parts), *drifts, *doubts), samplers, sample_plan, noise, parts,
         _inside(looked.noisiest(), roi), conditions, channels,
     )  # fmt: skip
+
+
+def _bare_edges(image: Image) -> dict[str, float]:
+    """Edges of a voxel that the file gives without a unit; they tell how much longer one is than another."""
+    return {a: size.value for a, size in image.spacing.items() if a in "ZYX" and size.unit == NO_UNIT}
+
+
+@contextmanager
+def _errors_name(image: Image) -> Iterator[None]:
+    """Errors about the image name it; a method, which only sees its pixels, does not know the name."""
+    try:
+        yield
+    except GeometryError as error:
+        if error.subject != "image":
+            raise
+        raise GeometryError(image.name, error.problem, error.fix) from error
 
 
 def _inside(place: Mapping[str, int] | None, roi: Mapping[str, slice] | None) -> Mapping[str, int] | None:

@@ -85,19 +85,19 @@ class RunOptions(Settings):
     dtype: DTypes = Field("auto", description="auto: as the input, but float32 where rounding to few grey levels would "
                           "degrade the result; same: as the input (rounded and clipped; clipped voxels are counted); "
                           "or float32.")  # fmt: skip
-    outliers: Outliers = Field("mend", description="Hot pixels, X-ray hits and dead pixels: mend them before "
-                               "restoring, or keep them.")  # fmt: skip
-    interference: Interferences = Field("keep", description="Periodic interference (mains hum, scan pickup): keep it, "
-                                        "or find it in each slice and remove it before restoring.")  # fmt: skip
-    samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="Posterior samples to write beside the result, 2 to "
-                         "100, and their standard deviation; 0: none.")  # fmt: skip
+    outliers: Outliers = Field("mend", description="Keep hot pixels, X-ray hits and dead pixels; by default they are "
+                               "mended before restoring.")  # fmt: skip
+    interference: Interferences = Field("keep", description="Remove periodic interference (mains hum, scan pickup) "
+                                        "from each slice before restoring; by default it is kept.")  # fmt: skip
+    samples: int = Field(0, ge=0, le=MOST_SAMPLES, description="How many posterior samples to write beside the result, "
+                         "with their standard deviation: 2 to 100; 0: none.")  # fmt: skip
     seed: int = Field(0, description="Random seed of the samples.")
-    memory: str | None = Field(None, description="Memory limit of the whole process, e.g. 2GB; none: half of the free "
-                               "memory.")  # fmt: skip
-    workers: int | None = Field(None, ge=1, description="Blocks processed in parallel; none: one per core.")
-    executor: Executors = Field("threads", description="What processes the blocks: threads, or separate processes.")
-    roi: dict[str, tuple[int, int]] | None = Field(None, description="Region, e.g. 100:612,0:512 (Y,X) or "
-                                                   "Z=3:9,Y=0:512; statistics are of the whole image.")  # fmt: skip
+    memory: str | None = Field(None, description="Memory limit of the whole process, e.g. 2GB. Default: half of the "
+                               "free memory.")  # fmt: skip
+    workers: int | None = Field(None, ge=1, description="Blocks processed in parallel. Default: one per core.")
+    executor: Executors = Field("threads", description="Compute the blocks in threads, or in separate processes.")
+    roi: dict[str, tuple[int, int]] | None = Field(None, description="Region, e.g. 100:612,0:512 (Y,X) or Z=3:9,"
+                                                   "Y=0:512; statistics are those of the whole image.")  # fmt: skip
     repeated_frames: bool = Field(False, description="The slices are repeated frames of one place: measure the noise "
                                   "from their differences.")  # fmt: skip
     overwrite: bool = Field(False, description="Replace the output if it exists.")

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruska.errors import JobBusyError
 from ruska.pipeline.earlier import inside
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a cell a formula in sp
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
-    """By `FIELDS`: None where something is not known.
+    """By `FIELDS`; None where unknown.
 
-    noise_before, noise_after : standard deviation, grey levels of the input. seconds : of measuring, learning and
-    restoring. reason : of a failure.
+    noise_before, noise_after : standard deviation, grey levels of the input. seconds : to measure, learn and
+    restore. reason : why it failed.
     """
     record = outcome.record
     verdict = dict(inside(record, "verdict") or {})
@@ -54,8 +55,8 @@ def _seconds(record: Mapping[str, Any]) -> float | None:
 def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write a row for each of ``outcomes`` (done, now or before, or failed) into ``summary.csv``; returns its path.
 
-    Rows of other results that an earlier batch left there stay. A file of that name that is no summary is left alone:
-    the name gets a number. Raises OutputError where it cannot be written.
+    Rows of other results are kept, those that another run wrote meanwhile included. A file of that name that is not a
+    summary is left alone, and a number is added to the name. Raises OutputError when it cannot be written.
     """
     from ruska.report import place
 
@@ -65,6 +66,8 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
         row = row_of(outcome)
         row |= {"output": _relative(outcome.output, folder), "state": "failed" if outcome.error else "done"}
         cells = {name: _cell(value) for name, value in row.items()}
+        if isinstance(outcome.error, JobBusyError) and rows.get(cells["output"], {}).get("state") == "done":
+            continue  # by the batch beside this one
         rows[cells["output"]] = cells
     text = StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
@@ -75,7 +78,7 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def _own(folder: Path) -> tuple[Path, list[dict[str, str]]]:
-    """Where the summary of a folder is, or will be, and its rows."""
+    """Path of a folder's summary, existing or not, and its rows."""
     number = 1
     while True:
         file = folder / (_NAME if number == 1 else f"summary.{number}.csv")
@@ -88,7 +91,7 @@ def _own(folder: Path) -> tuple[Path, list[dict[str, str]]]:
 
 
 def _rows(file: Path) -> list[dict[str, str]] | None:
-    """None where it is no summary of ours."""
+    """None if it is not a summary by Ruska."""
     if file.is_symlink() or not file.is_file():
         return None
     try:

@@ -213,7 +213,7 @@ def _linked(pairs: list[Pair], n: int, name: str) -> list[int]:
     sizes = {g: group.count(g) for g in group}
     most = max(sizes, key=lambda g: sizes[g])
     if sizes[most] < 2:
-        raise GeometryError(name, "no two of its slices show the same thing", "Check the axes: --axes ZYX.")
+        raise GeometryError(name, "no two of its slices show the same place", "Check the axes: --axes ZYX.")
     for k in range(n):
         if group[k] != most and sizes[group[k]] > 1:
             edge = next(j for j in range(1, n) if group[j] != group[j - 1] and most in (group[j], group[j - 1]))

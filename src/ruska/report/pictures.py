@@ -253,7 +253,7 @@ def _draw_curves(row: Any, shown: Shown) -> None:
         spectra.set_ylim(max(low, top * 1e-9), high)
         spectra.legend(frameon=False)
     spectra.set(xlabel="spatial frequency (cycles per pixel; right = finest)", ylabel="power per pixel",
-                title="How much there is of each size of detail", xlim=(0, 0.5))  # fmt: skip
+                title="Power at each spatial frequency", xlim=(0, 0.5))  # fmt: skip
     low, high = (
         float(v) for v in np.percentile(np.concatenate([shown.before.ravel(), shown.after.ravel()]), (0.1, 99.9))
     )

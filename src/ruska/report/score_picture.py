@@ -153,5 +153,5 @@ def _draw_spectra(axes: Axes, found: Compared) -> None:
         axes.set(title="What is wrong, and what is there")
     else:
         axes.semilogy(*radial_spectrum(found.result), color=_RESULT, linewidth=1.8, label="result")
-        axes.set(title="How much there is of each size of detail")
+        axes.set(title="Power at each spatial frequency")
     axes.set_ylabel("power per pixel")

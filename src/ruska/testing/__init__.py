@@ -1,6 +1,6 @@
-"""What Ruska asks of methods, operators and sinks, as checks that theirs and ours run through alike.
+"""Checks of methods, operators and sinks, the same for Ruska's own and for yours.
 
-Each check raises AssertionError, with what was found and what was expected. They need no test framework:
+Each check raises AssertionError, saying what was found and what was expected. They need no test framework:
 
     def test_my_method():
         check_method(check_about(MY_METHOD))

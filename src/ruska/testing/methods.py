@@ -1,4 +1,4 @@
-"""`check_method`: does a method give what it declares, and the same whole, in blocks, on threads and on processes?"""
+"""`check_method`: does a method return what it declares, and the same as a whole, in blocks, threads and processes?"""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _check_declared(method: Any) -> None:
 
 @dataclass(frozen=True)
 class _Bench:
-    """A method, and what it is tried on."""
+    """A method and its test input."""
 
     method: Any
     image: NDArray[Any]
@@ -170,7 +170,7 @@ def _check_returned(method: Any, image: Any, found: Mapping[str, Any]) -> None:
     unknown = sorted(set(found) - set(declared))
     assert not unknown, f"returned {', '.join(unknown)}, declared {', '.join(declared)}"
     missing = [name for name in declared if name not in found]
-    assert not missing, f"declared {', '.join(missing)}, and did not return it"
+    assert not missing, f"declared {', '.join(missing)}, but did not return it"
     for name, output in declared.items():
         values = found[name]
         if output.merge == "table":
@@ -183,7 +183,7 @@ def _check_returned(method: Any, image: Any, found: Mapping[str, Any]) -> None:
             f"output '{name}' has shape {tuple(values.shape)}, expected {expected} for a block {tuple(image.shape)}"
         )
         if values.is_floating_point():
-            assert bool(values.isfinite().all()), f"output '{name}' holds NaN or infinity, and the input does not"
+            assert bool(values.isfinite().all()), f"output '{name}' holds NaN or infinity, but the input does not"
 
 
 def _is_exact(method: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`check_operator`: is it a linear map, is its adjoint the transpose, does it look as far as it says?"""
+"""`check_operator`: is it linear, is its adjoint the transpose, does it reach only as far as it states?"""
 
 from __future__ import annotations
 

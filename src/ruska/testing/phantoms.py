@@ -1,4 +1,4 @@
-"""Small noisy images that the checks use where none is given."""
+"""Small noisy images for the checks, if none is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One readable training loop, the patches it eats and the checkpoints it leaves. Knows no files of images."""
+"""One readable training loop, its patches and checkpoints. Knows no image files."""
 
 from ruska.training.boxes import Boxes, BoxSampler
 from ruska.training.loop import Schedule, Trained, train

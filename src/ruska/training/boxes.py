@@ -1,4 +1,4 @@
-"""Patches of any dimension, from sources that show the same specimen: one, a pair, or more, cut alike."""
+"""Patches of two or three dimensions, cut at the same place from one source, a pair, or more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Boxes:
 
 
 class BoxSampler:
-    """Batches of boxes that lie at the same place in every source of a group, mirrored alike.
+    """Batches of boxes cut at the same place from every source of a group, mirrored alike.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class BoxSampler:
             if best == 1:
                 break
         if best == 0:
-            raise InputError("training", f"{_ATTEMPTS} places in a row have no valid voxel",
-                             "Cut the images to the part that was recorded.")  # fmt: skip
+            raise InputError("training", f"{_ATTEMPTS} places in a row had no valid voxel",
+                             "Crop the images to the part that was recorded.")  # fmt: skip
         flips = [axis for axis in range(len(self.edge)) if random.random() < 0.5]
         return [self._finished(box, _finer(common, scale), flips)
                 for box, scale in zip(found, self.scales, strict=True)]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a training did, while it does it: a table that a resumed training goes on with, and TensorBoard's files."""
+"""The log of a training: a table, which a resumed training continues, and TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _HEAD = "step,seconds,loss,score,learning_rate,bounded,shortened,left_out\n"
-_NO_BOARD = "TensorBoard is not installed: the course of the training is in log.csv only. pip install tensorboard"
+_NO_BOARD = "TensorBoard is not installed: the training is logged in log.csv only. pip install tensorboard"
 
 
 class Log:

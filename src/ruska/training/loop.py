@@ -460,7 +460,7 @@ class _State:
         if other := self._another(facts, identity):
             if overwrite:
                 return
-            raise OutputError(path, other, "Choose another folder, pass --overwrite, or delete the file to begin anew.")
+            raise OutputError(path, other, "Choose another folder, pass --overwrite, or delete the file to start over.")
         self.network.load_state_dict(_under(tensors, "network/"))
         self.average.load_state_dict(_under(tensors, "average/"))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -486,7 +486,7 @@ class _State:
         if facts.get("form") not in _READS:
             return f"was left by another version of Ruska (form {facts.get('form')}, expected {_FORM})"
         if facts.get("identity") != identity:
-            return "holds a training that was begun with another network, other settings or other data"
+            return "holds a training with another network, other settings or other data"
         if facts.get("optimizer", "adam") != self.kind:
             return f"holds a training with the optimiser {facts.get('optimizer', 'adam')}, not {self.kind}"
         return ""

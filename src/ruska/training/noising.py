@@ -1,4 +1,4 @@
-"""Noise for a prior to learn from: of any strength, even or growing with the signal, white or shared by neighbours."""
+"""Noise for training a prior: of any strength, constant or growing with the signal, white or correlated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A packed corpus in memory, and batches of patches from it. Runs where the network runs: processor or GPU."""
+"""A packed corpus in memory, and batches of patches from it, on the device of the network."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Packed:
             raise InputError(folder, f"holds no {Path(error.filename or MANIFEST).name}", "Give a folder that "
                              "`ruska corpus build` wrote, with all its parts.") from error  # fmt: skip
         except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise InputError(folder, f"is no corpus ({error})", "Build it again.") from error
+            raise InputError(folder, f"is not a corpus ({error})", "Build it again.") from error
         sizes = torch.tensor([p["shape"][0] * p["shape"][1] for p in planes], dtype=torch.int64)
         if any(f is None or f.numel() != n for f, n in zip(flat, sizes.tolist(), strict=True)):
-            raise InputError(folder, "its manifest speaks of planes that its parts do not hold", "Build it again.")
+            raise InputError(folder, "its manifest lists planes that its parts do not hold", "Build it again.")
         columns = {
             "start": torch.cumsum(sizes, 0) - sizes,
             "height": torch.tensor([p["shape"][0] for p in planes]),

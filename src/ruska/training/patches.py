@@ -62,7 +62,7 @@ class PatchSampler:
     ) -> None:  # fmt: skip
         smallest = min(min(s.shape[-2:]) for s in sources)
         if smallest < multiple:
-            raise GeometryError("training", f"the image is {smallest} pixels wide or high, training takes {multiple} "
+            raise GeometryError("training", f"the image is {smallest} pixels wide or high, training needs {multiple} "
                                 "or more", "Use --method auto, or larger images.")  # fmt: skip
         if not 0 < ratio <= 1 or (stride is not None and stride < 1):
             raise SettingsError("training", f"ratio is {ratio} and stride {stride}",
@@ -101,8 +101,8 @@ class PatchSampler:
             if best == 1:
                 break
         if best == 0:
-            raise InputError("training", f"{_ATTEMPTS} places in a row have no valid pixel",
-                             "Cut the images to the part that was recorded.")  # fmt: skip
+            raise InputError("training", f"{_ATTEMPTS} places in a row had no valid pixel",
+                             "Crop the images to the part that was recorded.")  # fmt: skip
         if not valid.all():
             patch[:, ~valid] = patch[:, valid].mean()
         aim = valid & ~self.judged(top, left, self.edge, self.edge)
@@ -145,7 +145,7 @@ class _Places:
         *leading, height, width = shape
         frames = range(*parse_subset(subset).indices(leading[-1])) if leading else range(1)
         if not frames:
-            raise GeometryError("training", f"subset {subset} leaves none of {leading[-1]} frames", "Take more.")
+            raise GeometryError("training", f"subset {subset} selects none of the {leading[-1]} frames", "Take more.")
         taken = [*leading[:-1], len(frames)] if leading else []
         counts = (*taken, *((n - edge) // stride + 1 for n in (height, width)))
         total = math.prod(counts)

@@ -1,4 +1,4 @@
-"""Batches made while the network is busy with the ones before."""
+"""Batches made ahead while the network is busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prior makes of a few patches, drawn and scored while it is trained: the eye sees what a loss does not say."""
+"""Pictures and scores of what a prior makes of a few patches during its training: the eye sees what a loss hides."""
 
 from __future__ import annotations
 

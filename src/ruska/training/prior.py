@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the preset")
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds another training")
+    parser.add_argument("--overwrite", action="store_true", help="start over if the folder holds another training")
     options = parser.parse_args()
     given = dict(text.partition("=")[::2] for text in options.set)
     if options.minutes is not None:
@@ -293,7 +293,7 @@ def main() -> None:
     except RuskaError as error:
         sys.exit(f"ruska: {error}")
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. The same command resumes from here.", file=sys.stderr)
         sys.exit(130)
     recent = f", loss {found.losses[-1]:.4f}" if found.losses else ""
     print(f"{found.steps} steps in {found.seconds:.0f} s{recent}: {one_line(options.output / WEIGHTS)}")
@@ -307,7 +307,7 @@ def settings_of(preset: str, given: Mapping[str, Any]) -> PriorSettings:
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in kinds:
-            raise SettingsError(f"prior.{name}", "is no setting", did_you_mean(name, kinds))
+            raise SettingsError(f"prior.{name}", "is not a setting", did_you_mean(name, kinds))
         try:
             found = json.loads(value) if isinstance(value, str) and name not in _WORDS else value
             values[name] = tuple(int(n) for n in found) if name in ("widths", "blocks") else found
@@ -328,7 +328,7 @@ def _check(own: PriorSettings) -> None:
     if isinstance(own.samples, bool) or not isinstance(own.samples, int | float) or own.samples < 0:
         raise SettingsError("prior.samples", f"{own.samples!r} is not valid", "Give minutes, or 0 for none.")
     if isinstance(own.restoring, bool) or not isinstance(own.restoring, int | float) or not 0 <= own.restoring <= 1:
-        raise SettingsError("prior.restoring", f"{own.restoring!r} is not valid", "Give a share, 0 to 1.")
+        raise SettingsError("prior.restoring", f"{own.restoring!r} is not valid", "Give a fraction from 0 to 1.")
     if own.decay not in get_args(Decay):
         raise SettingsError("prior.decay", f"is {own.decay!r}", did_you_mean(str(own.decay), get_args(Decay)))
     try:
@@ -337,7 +337,7 @@ def _check(own: PriorSettings) -> None:
         raise SettingsError(f"prior.{error.subject}", error.problem, error.fix) from error
     if len(own.widths) != len(own.blocks) or not own.widths or min(*own.widths, *own.blocks) < 1:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
-                            "Give as many of the one as of the other, all positive.")  # fmt: skip
+                            "Give equally many of both, all positive.")  # fmt: skip
     if max(own.widths) > WIDEST or max(own.blocks) > MOST_BLOCKS or len(own.widths) > MOST_SCALES:
         raise SettingsError("prior.widths", f"are {own.widths}, with blocks {own.blocks}",
                             f"Give at most {MOST_SCALES} scales, {WIDEST} wide, of {MOST_BLOCKS} blocks.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Several processes that train one network, as torchrun starts them: the few things they must agree on."""
+"""Several processes that train one network, started by torchrun: what they must agree on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = timedelta(hours=1)  # how long the others wait while the first proce
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among ``world`` of them. Alone, it agrees with itself and nothing is sent."""
+    """This process among ``world`` of them. Alone, nothing is sent."""
 
     device: torch.device
     rank: int = 0
@@ -69,7 +69,7 @@ class Ranks:
         ends = torch.tensor([step, -step], device=self.device)
         dist.all_reduce(ends, dist.ReduceOp.MAX)
         if int(ends[0]) != -int(ends[1]):
-            raise ResourceError("training", f"this process goes on from step {step}, another from a different one",
+            raise ResourceError("training", f"this process resumes at step {step}, another one at a different step",
                                 "Put the checkpoint in a folder that all processes see.")  # fmt: skip
 
 

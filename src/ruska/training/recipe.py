@@ -1,4 +1,4 @@
-"""What makes a training of data and settings: one record and one class for each kind of model that is trained."""
+"""Recipes that make a training from data and settings: one for each kind of model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop trains: one network, or several that belong together, as student, teacher and centre."""
+"""What the loop trains: one network, or several that belong together, such as student and teacher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Objective = Callable[[nn.Module, Any], Tensor]
 
 
 class Trainee(Protocol):
-    """All that a training changes, and how. The loop knows steps, optimiser, average and files; this knows the rest.
+    """Everything that a training changes, and how. The loop has steps, optimiser, average, files; this does the rest.
 
     ``loss`` may change nothing that outlasts the step but running statistics (buffers) of ``network`` and of what
     ships, which the loop takes back where a step is given up: whatever it finds and a later step needs, such as the

@@ -58,7 +58,7 @@ def fetch(wanted: str, mirrors: Sequence[str], *, offline: bool = False, progres
             failed.append(f"{error.subject}: {error.problem}")
     other = "Name another mirror" if mirrors else "Name a mirror, --from ADDRESS or --from FOLDER"
     why = f"no mirror has it: {'; '.join(failed)}" if failed else "no mirror was named"
-    raise InputError(wanted, f"is not here, and {why}", f"{other}, or bring the model and `ruska models add FOLDER`.")
+    raise InputError(wanted, f"is not installed, and {why}", f"{other}, or install a copy: `ruska models add FOLDER`.")
 
 
 def _copy(mirror: Path, wanted: str) -> Path:
