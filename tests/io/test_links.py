@@ -294,7 +294,7 @@ def test_members_of_archives_stay_in_them(tmp_path: Path) -> None:
             elif file.is_file():
                 member = zipfile.ZipInfo(file.relative_to(tmp_path).as_posix())
                 member.external_attr = 0o120777 << 16  # a symbolic link, as Info-ZIP keeps it
-                archive.writestr(member, str(file))
+                archive.writestr(member, "../target")  # shorter than any chunk
     with pytest.raises(InputError, match="cannot be read at"):
         pixels(tmp_path / "a.zip")
     (tmp_path / "in").mkdir()

@@ -159,7 +159,7 @@ def test_the_residual_of_the_report_is_what_is_unexplained(model, truth):
 
 
 @pytest.mark.parametrize(("call", "error", "said"), [
-    (lambda image, own: ruska.deblur(image, settings=own), SettingsError, "deblur: no blur was given, exactly one"),
+    (lambda image, own: ruska.deblur(image, settings=own), SettingsError, "deblur: no blur was given; exactly one"),
     (lambda image, own: ruska.deblur(image, sigma=1, psf="x.tif", settings=own), SettingsError, "sigma and psf were"),
     (lambda image, own: ruska.deblur(image, psf="absent.tif", settings=own), InputError, "absent.tif"),
     (lambda image, own: ruska.superres(image, scale=1, settings=own), SettingsError, "above 1"),

@@ -150,7 +150,7 @@ def test_what_draws_no_samples_says_so(noisy, model):
     for method, count, said in (
         ("tv", 4, "cannot be drawn"),
         ("prior", 1, "must be 0"),
-        ("prior", 101, "less than or equal to 100"),
+        ("prior", 101, "at most 100"),
     ):
         with pytest.raises(SettingsError, match=said):
             ruska.denoise(noisy, method=method, samples=count)

@@ -166,5 +166,5 @@ def test_options_out_of_range_are_errors(options):
 
 
 def test_a_subset_that_leaves_nothing_is_an_error():
-    with pytest.raises(GeometryError, match="none of 5 frames"):
+    with pytest.raises(GeometryError, match="none of the 5 frames"):
         PatchSampler([source(9, 40, 40), source(5, 40, 40)], 16, subset="6:")

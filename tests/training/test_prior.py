@@ -160,7 +160,7 @@ def test_files_are_packed_on_the_way(tmp_path):
 
 @pytest.mark.parametrize(("name", "value", "said"), [
     ("batchsize", "4", "batch"), ("batch", "many", "not valid"), ("batch", "0", "positive"),
-    ("patch", "100", "multiple"), ("widths", "[16]", "as many"), ("decay", "cosin", "cosine"),
+    ("patch", "100", "multiple"), ("widths", "[16]", "equally many"), ("decay", "cosin", "cosine"),
     ("minutes", "-1", "positive"), ("preset", "gpu", "cpu"), ("prediction", "eps", "epsilon"),
     ("path", "flows", "flow"), ("path", "3", "flow"),
 ])  # fmt: skip

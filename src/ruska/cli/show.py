@@ -69,8 +69,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        *others, last = map(_text, value) if value else ("",)
-        return "; ".join([*(text.rstrip(".") for text in others), last])
+        texts = [_text(each) for each in value]
+        return "".join(text + (" " if text.endswith(".") else "; ") for text in texts[:-1]) + "".join(texts[-1:])
     return str(value)
 
 
