@@ -1,8 +1,8 @@
 """Draw the pictures of docs/images.
 
 ``python docs/make_pictures.py demo ruska-demo`` draws demo.png from what ``ruska demo`` wrote;
-``python docs/make_pictures.py micrographs ../shared/data`` draws the others by restoring micrographs of the
-training data. Their licences allow it; the captions name them.
+``python docs/make_pictures.py micrographs ../shared/data`` draws the others by restoring micrographs that no
+weights were trained on. Their licences allow it; the captions name them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def micrographs(data: Path) -> None:
     """Before, after and truth of each task."""
     from scipy.ndimage import gaussian_filter
 
-    train = data / "train"
-    low = ruska.read(train / "kriss_semdenoising" / "dwell_low_001.tif").numpy()
-    high = ruska.read(train / "kriss_semdenoising" / "dwell_high_001.tif").numpy()
+    unseen = data / "val"
+    low = ruska.read(unseen / "kriss_semdenoising" / "line_noisy_001.tif").numpy()
+    high = ruska.read(unseen / "kriss_semdenoising" / "line_clean_001.tif").numpy()
     window = (slice(100, 292), slice(100, 292))
     placed = align(low.astype(np.float32), high.astype(np.float32)).apply(high.astype(np.float32))
     _save("denoise", [low[window], _denoised(low)[window], placed[window]])
@@ -40,14 +40,14 @@ def micrographs(data: Path) -> None:
     soft = _noisy(gaussian_filter(high.astype(float), 2), seed=0)
     _save("deblur", [soft[window], ruska.deblur(soft, sigma=2).image.numpy()[window], high[window]])
 
-    axons = train / "axondeepseg_sem" / "sub-rat7__micr__sub-rat7_sample-Maxo03img60_SEM.png"
-    fine = _averaged(ruska.read(axons).numpy()[600:1176, 600:1176], 2)  # 140 nm
+    brain = ruska.read(unseen / "fib25_neuroproof" / "sample2_raw_250x250x250.tif").numpy()
+    fine = brain[125, :240, :240]
     coarse = _noisy(_averaged(fine, 3), seed=1)
     finer = ruska.superres(coarse, scale=3).image.numpy()
-    window = (slice(48, 240), slice(48, 240))
+    window = (slice(24, 216), slice(24, 216))
     _save("superres", [np.kron(coarse, np.ones((3, 3)))[window], finer[window], fine[window]])
 
-    brain = ruska.read(train / "fib25_neuroproof" / "sample1_raw_250x250x250.tif").numpy()[:160, :32, :160]
+    brain = brain[:160, :32, :160]
     thick = _noisy(brain.reshape(40, 4, 32, 160).mean(1), seed=1)
     deep = ruska.isotropic(ruska.Image(thick, "ZYX"), factor=4).image.numpy()
     _save("isotropic", [np.repeat(thick[:, 16], 4, axis=0), deep[:, 16], brain[:, 16]])
