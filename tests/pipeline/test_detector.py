@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import ruska
-from ruska.errors import GeometryError, InputError, SettingsError
+from ruska.errors import GeometryError, InputError, OutputError, SettingsError
 from ruska.image import Image
 from ruska.image.reference import TURNS
 from ruska.physics import cell_phantom
-from ruska.pipeline import Input, correct_detector
+from ruska.pipeline import Input, Request, RunOptions, correct_detector, run
 from ruska.pipeline.opening import _sent
 
 SHAPE = (160, 192)
@@ -159,3 +159,17 @@ def test_a_region_has_a_reference_of_its_own_and_processes_need_not_look_again(f
         correct_detector(MOVIE, None, "part.npy")
     sent = pickle.loads(pickle.dumps(_sent(one, part, region).data))
     np.testing.assert_array_equal(sent[0:6, 20:90, 30:170], whole)
+
+
+def test_no_slice_of_a_corrected_folder_is_overwritten(tmp_path: Path) -> None:
+    slices = tmp_path / "slices"
+    slices.mkdir()
+    for number, frame in enumerate(FRAMES[:3]):
+        ruska.write(slices / f"{number}.tif", frame)
+    np.save(tmp_path / "gain.npy", np.ones(SHAPE, np.float32))
+    before = (slices / "1.tif").read_bytes()
+    image = Input(path=str(slices), axes="ZYX", gain=str(tmp_path / "gain.npy"))
+    with pytest.raises(OutputError, match="input file or one of its references"):
+        run(Request(task="denoise", method="median", inputs={"image": image}, output=str(slices / "1.tif"),
+                    run=RunOptions(overwrite=True, report=False)))  # fmt: skip
+    assert (slices / "1.tif").read_bytes() == before

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ruska.image.changed import ChangedArray
 from ruska.image.image import Image, LazyArray
 from ruska.image.reference import Reference, misfit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ruska.image.held import Held
 
     Bad = NDArray[np.bool_]
 
@@ -26,7 +25,7 @@ _AT_ONCE = 1 << 13  # defects that are mended at once
 
 
 @dataclass(frozen=True, eq=False)
-class CorrectedArray:
+class CorrectedArray(ChangedArray):
     """``(array - dark) x gain``, float32, computed for what is read, and mended.
 
     array : (.., Y, X), any real dtype.
@@ -35,30 +34,14 @@ class CorrectedArray:
     covers : rows and columns that the references cover, if not the whole frame; the rest is NaN.
     """
 
-    array: NDArray[Any] | LazyArray
     dark: NDArray[np.float32] | None = None
     gain: NDArray[np.float32] | None = None
     bad: Bad | None = None
     covers: tuple[slice, slice] | None = None
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float32)
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the chunks in which the array is stored, if it is."""
-        return getattr(self.array, "chunks", None)
-
-    def held(self) -> Held | None:
-        """Which of its chunks are there, as `io.lazy.LazyPixels.held`."""
-        look = getattr(self.array, "held", None)
-        found: Held | None = look() if look is not None else None
-        return found
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         if self.bad is None or not self.bad[box[-2:]].any():
